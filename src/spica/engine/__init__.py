@@ -1,0 +1,1 @@
+"""Plan, walk, execute, rescue, resume: the only writer of products and jobs."""

@@ -1,0 +1,1 @@
+"""Bytes: FITS, Parquet, headers, compression, checksums, atomic writes, storage areas."""

@@ -1,0 +1,1 @@
+"""Compiled mathematics on plain arrays: numba, serial, without any word of spica."""

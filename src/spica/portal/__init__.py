@@ -1,0 +1,1 @@
+"""Web pages and interfaces: thin handlers over services."""

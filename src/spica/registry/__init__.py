@@ -1,0 +1,1 @@
+"""What exists, where, made by what, in which state: the only room that knows SQL."""

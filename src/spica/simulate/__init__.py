@@ -1,0 +1,1 @@
+"""A sky with known truth, seen through any camera table."""

@@ -1,0 +1,1 @@
+"""The science, one deed a module: a settings class, pure functions, one declaration."""

@@ -1,0 +1,1 @@
+"""External programs and legacy modules dressed as tasks."""
