@@ -1,0 +1,59 @@
+"""Groups of tests that need a program from outside Python: which, how it is found, how it is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.postgres import server_programs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group: the marker's name, whether its program is here, and what to do about it."""
+
+    name: str
+    present: Callable[[], bool]
+    remedy: str
+    fixtures: tuple[str, ...] = ()
+
+
+def real_data_folder() -> Path | None:
+    """Folder of real frames: `SPICA_TEST_DATA`, else `shared/data` beside the checkout; None when absent."""
+    named = os.environ.get("SPICA_TEST_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    return folder if (folder / "README.md").exists() else None
+
+
+def _on_path(*names: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(name) for name in names)
+
+
+def _astromatic() -> bool:
+    extractor = shutil.which("source-extractor") or shutil.which("sex")
+    return bool(extractor) and _on_path("scamp", "psfex")() and bool(shutil.which("SWarp") or shutil.which("swarp"))
+
+
+GROUPS: tuple[Group, ...] = (
+    Group(
+        "postgres",
+        lambda: server_programs() is not None,
+        "install `postgresql` (make system)",
+        ("postgres_server", "postgres_url", "postgres_database"),
+    ),
+    Group("chromium", lambda: bool(shutil.which("chromium")), "install `chromium`"),
+    Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
+    Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
+    Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex`"),
+    Group(
+        "realdata",
+        lambda: real_data_folder() is not None,
+        "set SPICA_TEST_DATA to the folder of real frames",
+        ("real_data",),
+    ),
+)
