@@ -1,1 +1,1 @@
-"""The words that everyone shares: records, product kinds, columns, mask bits, faults, settings."""
+"""The words that every room shares: records, product kinds, faults, settings, streams. Imports nothing of spica."""

@@ -1,0 +1,167 @@
+"""A camera as data: detectors, amplifiers, filters, and how its headers are read.
+
+These are the validated records; `spica.instruments` reads them from one TOML table per camera. Pixel sections are
+0-based and half open, ``(x0, x1, y0, y1)``, FITS sections are converted at the door. Focal-plane places are
+millimetres; angles degrees; gains electrons per ADU; read noise electrons; saturation ADU.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Section = tuple[int, int, int, int]
+"""x0, x1, y0, y1: 0-based, half open."""
+
+
+class Table(BaseModel):
+    """A frozen, strict piece of a camera table: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AmplifierSpec(Table):
+    """One amplifier: where its pixels are in the raw HDU and where they go in the assembled detector."""
+
+    name: str
+    data: Section = Field(description="pixels that saw the sky, in the raw HDU")
+    overscan: Section | None = Field(default=None, description="serial (per-row) overscan in the raw HDU")
+    prescan: Section | None = Field(default=None, description="prescan in the raw HDU")
+    detector: Section = Field(description="where the data go in the assembled detector")
+    flip_x: bool = Field(default=False, description="the raw data run against the detector's x")
+    flip_y: bool = False
+    gain: Annotated[float, Field(gt=0)] = 1.0
+    read_noise: Annotated[float, Field(ge=0)] = 0.0
+    saturation: Annotated[float, Field(gt=0)] = 65535.0
+    linearity: tuple[float, ...] = Field(default=(), description="polynomial: true = x (1 + c0 x + c1 x² …), x in ADU")
+    hdu: int = Field(default=0, description="which of the detector's HDUs (0 where it has one)")
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> AmplifierSpec:
+        (x0, x1, y0, y1), (u0, u1, v0, v1) = self.data, self.detector
+        if (x1 - x0, y1 - y0) != (u1 - u0, v1 - v0) or x1 <= x0 or y1 <= y0:
+            msg = f"amplifier {self.name}: data section {self.data} does not fill detector section {self.detector}"
+            raise ValueError(msg)
+        return self
+
+
+class DetectorSpec(Table):
+    """One detector of the focal plane."""
+
+    id: Annotated[int, Field(ge=0, lt=256)]
+    name: str
+    raft: str = ""
+    nx: Annotated[int, Field(gt=0)]
+    ny: Annotated[int, Field(gt=0)]
+    x_mm: float = Field(default=0.0, description="centre in the focal plane")
+    y_mm: float = 0.0
+    rotation: float = Field(default=0.0, description="of detector axes against focal-plane axes, degrees")
+    flip: bool = Field(default=False, description="detector x runs against focal-plane x")
+    hdus: tuple[str | int, ...] = Field(description="EXTNAME or index of the HDUs that hold it in a raw file")
+    amplifiers: tuple[AmplifierSpec, ...]
+    crosstalk: tuple[tuple[float, ...], ...] = Field(default=(), description="victim rows × source columns, fraction")
+
+
+class FilterSpec(Table):
+    """One filter: the observatory's names and spica's band."""
+
+    band: str
+    names: tuple[str, ...] = Field(description="spellings in headers")
+    wavelength: float = Field(default=0.0, description="effective wavelength, nm")
+    zero_point: float = Field(default=25.0, description="nominal AB magnitude of 1 electron per second at airmass 1")
+    extinction: float = Field(default=0.1, description="magnitudes per airmass")
+    sky: float = Field(default=21.0, description="dark sky, AB magnitudes per square arcsecond")
+
+
+class HeaderRule(Table):
+    """How one property of an exposure is read where no translator knows the camera."""
+
+    keyword: tuple[str, ...] = Field(default=(), description="keywords to try, in order")
+    unit: str = ""
+    value: str | float | int | None = Field(default=None, description="constant, used where no keyword is given")
+    default: str | float | int | None = Field(default=None, description="used and marked where the keyword is absent")
+    values: dict[str, str] = Field(default_factory=dict, description="from header spelling to spica's word")
+    pattern: str = Field(default="", description="regular expression; its first group is taken")
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class Site(Table):
+    """Where the telescope stands (no download of site lists at run time)."""
+
+    name: str
+    longitude: float = Field(ge=-180, le=360, description="degrees east")
+    latitude: float = Field(ge=-90, le=90)
+    height: float = Field(default=0.0, description="metres")
+
+
+class Distortion(Table):
+    """Nominal radial distortion: r_sky = r (1 + k1 r² + k2 r⁴), r in degrees from the optical axis."""
+
+    k1: float = 0.0
+    k2: float = 0.0
+
+
+class Camera(Table):
+    """A whole camera."""
+
+    name: str
+    title: str
+    telescope: str
+    site: Site
+    pixel_scale: Annotated[float, Field(gt=0, description="arcsec per unbinned pixel at the centre")]
+    pixel_size: Annotated[float, Field(gt=0, description="micrometres")]
+    layout: Literal["mosaic", "detector", "amplifier"] = Field(description="what one raw file holds")
+    suffix: str = Field(default=".fits.fz", description="of raw files as the camera writes them")
+    file_pattern: str = Field(default="*", description="glob of raw file names")
+    translator: str = Field(default="", description="astro-metadata-translator's name for it, '' if none")
+    recognise: dict[str, str] = Field(default_factory=dict, description="header keyword to regular expression")
+    night_offset: float = Field(default=0.0, description="hours added to UTC before the date is taken as the night")
+    detectors: tuple[DetectorSpec, ...]
+    filters: tuple[FilterSpec, ...]
+    header: dict[str, HeaderRule] = Field(default_factory=dict, description="exposure property to rule")
+    frame_types: dict[str, str] = Field(default_factory=dict, description="header spelling to frame type")
+    sections_from_header: bool = Field(default=False, description="amplifier sections and gains from each header")
+    distortion: Distortion = Distortion()
+    position_angle: float = Field(default=0.0, description="of focal-plane +y, degrees east of north, rotator at 0")
+    parity: Literal[1, -1] = Field(default=-1, description="-1: east is left when north is up, as on the sky")
+    snaps: Annotated[int, Field(ge=1)] = 1
+    near_infrared: bool = False
+    grading: dict[str, tuple[float, float, float]] = Field(
+        default_factory=dict, description="metric to limits of the verdicts A, B, C (beyond: D)"
+    )
+    settings: dict[str, dict[str, object]] = Field(default_factory=dict, description="task to its defaults here")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Camera:
+        ids = [d.id for d in self.detectors]
+        if len(set(ids)) != len(ids):
+            msg = f"camera {self.name}: detector ids are not unique"
+            raise ValueError(msg)
+        spellings = [name for f in self.filters for name in f.names]
+        if len(set(spellings)) != len(spellings):
+            msg = f"camera {self.name}: a filter spelling stands in two filters"
+            raise ValueError(msg)
+        return self
+
+    def detector(self, number: int) -> DetectorSpec:
+        """The detector with this id; KeyError if there is none."""
+        for spec in self.detectors:
+            if spec.id == number:
+                return spec
+        raise KeyError(number)
+
+    def band_of(self, filter_name: str) -> str:
+        """spica's band of the observatory's filter name; KeyError if the table does not know it."""
+        for spec in self.filters:
+            if filter_name in spec.names:
+                return spec.band
+        raise KeyError(filter_name)
+
+    def band(self, name: str) -> FilterSpec:
+        """The (first) filter of a band; KeyError if there is none."""
+        for spec in self.filters:
+            if spec.band == name:
+                return spec
+        raise KeyError(name)

@@ -1,0 +1,113 @@
+"""Catalogue columns, each declared once with dtype, unit, UCD and meaning, and the in-memory catalogue.
+
+Positions in pixels are 0-based centres here; FITS_LDAC exports add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.records import Scalar
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what every reader of a catalogue needs to know."""
+
+    name: str
+    dtype: str
+    unit: str
+    ucd: str
+    meaning: str
+    size: int = 1
+    """Values per row: more than 1 for a column that holds one value per aperture."""
+
+
+def _table(*columns: Column) -> dict[str, Column]:
+    return {column.name: column for column in columns}
+
+
+COLUMNS: dict[str, Column] = _table(
+    Column("source_id", "i8", "", "meta.id;meta.main", "stable 63-bit identifier"),
+    Column("x", "f8", "pixel", "pos.cartesian.x;instr.det", "windowed centroid, 0-based pixel centres"),
+    Column("y", "f8", "pixel", "pos.cartesian.y;instr.det", "windowed centroid, 0-based pixel centres"),
+    Column("x_err", "f4", "pixel", "stat.error;pos.cartesian.x;instr.det", "standard error of x"),
+    Column("y_err", "f4", "pixel", "stat.error;pos.cartesian.y;instr.det", "standard error of y"),
+    Column("x_iso", "f8", "pixel", "pos.cartesian.x;instr.det", "isophotal barycentre"),
+    Column("y_iso", "f8", "pixel", "pos.cartesian.y;instr.det", "isophotal barycentre"),
+    Column("ra", "f8", "deg", "pos.eq.ra;meta.main", "ICRS right ascension by the header's WCS"),
+    Column("dec", "f8", "deg", "pos.eq.dec;meta.main", "ICRS declination by the header's WCS"),
+    Column("x_min", "i4", "pixel", "pos.cartesian.x;stat.min", "bounding box"),
+    Column("x_max", "i4", "pixel", "pos.cartesian.x;stat.max", "bounding box"),
+    Column("y_min", "i4", "pixel", "pos.cartesian.y;stat.min", "bounding box"),
+    Column("y_max", "i4", "pixel", "pos.cartesian.y;stat.max", "bounding box"),
+    Column("area", "i4", "pixel", "phys.angArea;instr.det", "pixels above the threshold"),
+    Column("flux_iso", "f8", "electron", "phot.flux", "isophotal flux"),
+    Column("flux_iso_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_iso"),
+    Column("flux_aper", "f8", "electron", "phot.flux;phot.aperture", "flux in the apertures of the header", 3),
+    Column("flux_aper_err", "f4", "electron", "stat.error;phot.flux", "standard errors of flux_aper", 3),
+    Column("flux_auto", "f8", "electron", "phot.flux", "Kron flux"),
+    Column("flux_auto_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_auto"),
+    Column("kron_radius", "f4", "", "phys.angSize", "Kron radius in units of a"),
+    Column("half_light_radius", "f4", "pixel", "phys.angSize", "radius that holds half of flux_auto"),
+    Column("peak", "f4", "electron", "phot.count;stat.max", "highest pixel above the background"),
+    Column("background", "f4", "electron", "instr.background", "background at the centroid"),
+    Column("x2", "f4", "pixel2", "src.morph.param", "second moment in x"),
+    Column("y2", "f4", "pixel2", "src.morph.param", "second moment in y"),
+    Column("xy", "f4", "pixel2", "src.morph.param", "mixed second moment"),
+    Column("a", "f4", "pixel", "phys.angSize.smajAxis", "rms along the major axis"),
+    Column("b", "f4", "pixel", "phys.angSize.sminAxis", "rms along the minor axis"),
+    Column("theta", "f4", "deg", "pos.posAng", "angle of the major axis from +x towards +y"),
+    Column("elongation", "f4", "", "src.ellipticity", "a / b"),
+    Column("fwhm", "f4", "pixel", "phys.angSize", "full width at half maximum of a Gaussian core"),
+    Column("snr", "f4", "", "stat.snr", "flux_iso / flux_iso_err"),
+    Column("flags", "i4", "", "meta.code", "measurement flags, spica.core.columns.Flag"),
+    Column("mask_bits", "i4", "", "meta.code", "OR of the mask bits under the source"),
+)
+
+
+class Flag:
+    """Bits of the column `flags`."""
+
+    NEIGHBOUR = 1
+    DEBLENDED = 2
+    SATURATED = 4
+    TRUNCATED = 8
+    APERTURE_INCOMPLETE = 16
+    CENTROID_FAILED = 32
+    BAD_PIXELS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Columns of equal length, in order; names need not be in `COLUMNS` (outside modules add theirs in `extra`).
+
+    Attributes
+    ----------
+    columns : name to array, ``(n,)`` or ``(n, size)``.
+    header : facts about the whole catalogue (aperture radii, thresholds), plain scalars.
+    extra : declarations of columns that `COLUMNS` does not know.
+    """
+
+    columns: Mapping[str, npt.NDArray[np.generic]]
+    header: Mapping[str, Scalar] = field(default_factory=dict)
+    extra: Mapping[str, Column] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        return self.columns[name]
+
+    def declaration(self, name: str) -> Column:
+        """The declaration of a column; KeyError if nobody declared it."""
+        return self.extra[name] if name in self.extra else COLUMNS[name]
+
+    def select(self, rows: npt.NDArray[np.generic], names: Iterable[str] | None = None) -> Catalogue:
+        """The rows (a boolean or index array) and columns asked for."""
+        wanted = tuple(self.columns) if names is None else tuple(names)
+        return Catalogue({name: self.columns[name][rows] for name in wanted}, self.header, self.extra)

@@ -1,0 +1,63 @@
+"""Streaming: what does not fit in memory travels as bands of rows.
+
+`spica.files` implements `Rows` over FITS files, the engine hands them to banded tasks, which yield `Band`s that the
+engine gives to a `Sink`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.records import Scalar
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """An image on disk that is read a few rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the pixels that `read` returns."""
+
+    @property
+    def header(self) -> Mapping[str, Scalar]:
+        """Header cards of the product."""
+
+    def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
+        """Rows y0 to y1 (half open) of a plane, ``(y1 - y0, nx)``; KeyError where the product lacks the plane."""
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Some rows of an output: plane name ('science', 'variance', 'mask') to ``(rows, nx)`` array."""
+
+    y0: int
+    planes: Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, eq=False)
+class Banded:
+    """A streamed image product: bands in order of y0 that tile ``shape`` exactly."""
+
+    shape: tuple[int, int]
+    bands: Iterator[Band]
+    header: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Where bands go."""
+
+    def write(self, band: Band) -> None:
+        """Take the next band."""
+
+    def close(self) -> None:
+        """All bands are there: finish the file."""

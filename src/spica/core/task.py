@@ -1,0 +1,156 @@
+"""What a task is: needs, gives, grain, a settings class and a pure function. One declaration per module.
+
+    TASK = Task(name="background", version=1, grain=Grain.DETECTOR, settings=BackgroundSettings,
+                needs=(Need("science"),), gives=(Give("background", Form.IMAGE, keep=Keep.NEVER),), run=subtract)
+
+The function is called ``run(settings, **needs)`` and returns a mapping from the names of its gives to products. Its
+parameter names are the names of its needs; this is checked when the declaration is made.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from spica.core.faults import SetupFault
+from spica.core.records import Grain
+from spica.core.settings import Settings
+
+
+class Form(StrEnum):
+    """In which form a product travels in memory and lies on disk."""
+
+    IMAGE = "image"
+    """`spica.core.images.Image` (or `Banded` where streamed); multi-extension FITS."""
+    CATALOGUE = "catalogue"
+    """`spica.core.columns.Catalogue`; Parquet."""
+    METRICS = "metrics"
+    """Mapping of name to `Measured`; rows of the registry, no file."""
+    VALUE = "value"
+    """A small JSON-able mapping (levels, coefficients); kept in the registry beside the product."""
+    PICTURE = "picture"
+    """``(ny, nx)`` or ``(ny, nx, 3)`` uint8; PNG."""
+
+
+class Keep(StrEnum):
+    """What becomes of a product after its last consumer in the plan."""
+
+    ALWAYS = "always"
+    SCRATCH = "scratch"
+    """Written losslessly for consumers of another grain, deleted after the last of them."""
+    NEVER = "never"
+    """Lives in memory between the steps of a chain."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value and unit."""
+
+    value: float
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One input of a task.
+
+    Attributes
+    ----------
+    name : the parameter's name; for products also the product's name (before a step renames it).
+    source : the resolver: 'product' (made earlier in the pipeline or already in the registry), 'raw' (RawDetector),
+        'delivered' (Image of an exposure reduced elsewhere), 'master' (by association), 'exposure' (the Exposure
+        record), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
+        (the Unit itself).
+    section : for 'camera': 'amplifiers', 'grading', 'geometry', 'filter', 'crosstalk'; a change elsewhere in the table
+        does not re-run the task.
+    grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
+        in key order).
+    columns, where : which columns and rows of a catalogue are read (row filter as in ``snr > 20``).
+    quorum : for fan-in: 'all', or the least number (int) or fraction (float) of members that must be there.
+    optional : the parameter is None where nothing satisfies the need.
+    stream : the parameter receives `Rows` instead of an Image.
+    """
+
+    name: str
+    source: str = "product"
+    section: str = ""
+    grain: Grain | None = None
+    columns: tuple[str, ...] = ()
+    where: str = ""
+    quorum: str | int | float = "all"
+    optional: bool = False
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Give:
+    """One product of a task.
+
+    Attributes
+    ----------
+    name : product's name (before a step renames it).
+    form : how it travels and lies on disk.
+    keep : what becomes of it after its last consumer; a pipeline step may override it.
+    master : the product is a calibration that later exposures are associated with.
+    stream : an image given as `Banded`.
+    meaning : one line for people.
+    """
+
+    name: str
+    form: Form
+    keep: Keep = Keep.ALWAYS
+    master: bool = False
+    stream: bool = False
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One input of a fan-in: which unit it is of, and the product."""
+
+    unit: str
+    value: Any
+
+
+Products = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A declared task.
+
+    Attributes
+    ----------
+    name : the deed ('detrend').
+    version : integer; raise it whenever the output of the same input may change.
+    grain : grain of the units it works on.
+    settings : its settings class.
+    needs, gives : inputs and outputs.
+    run : ``run(settings, **needs) -> Products``; pure.
+    """
+
+    name: str
+    version: int
+    grain: Grain
+    settings: type[Settings]
+    needs: tuple[Need, ...]
+    gives: tuple[Give, ...]
+    run: Callable[..., Products]
+
+    def __post_init__(self) -> None:
+        parameters = list(inspect.signature(self.run).parameters)
+        expected = ["settings", *(need.name for need in self.needs)]
+        if sorted(parameters) != sorted(expected):
+            raise SetupFault(
+                "task.invalid",
+                f"task {self.name!r}: its function takes {parameters}, its needs say {expected}",
+                task=self.name,
+            )
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (inspect.getdoc(self.run) or "").partition("\n")[0]
