@@ -8,12 +8,6 @@ skip is a failure always.
 from __future__ import annotations
 
 import os
-
-# Workers and tests run one thread each, and plots need no screen: said before anything imports numpy.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
-
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -22,6 +16,11 @@ import pytest
 
 from tests.support.groups import GROUPS, real_data_folder
 from tests.support.postgres import PrivateServer
+
+# Workers and tests run one thread each, and plots need no screen: said before anything imports numpy.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
 
 _LEFT_OUT = "left out: "
 

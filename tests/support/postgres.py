@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 OWNER = "survey"
 _ATTEMPTS = 5
@@ -92,7 +93,7 @@ class PrivateServer:
             logs = [path.read_text() for path in sorted(self._folder.glob("*.log"))]
             raise RuntimeError("\n".join([f"{Path(command[0]).name} ended with {done.returncode}", *logs]))
 
-    def __enter__(self) -> PrivateServer:
+    def __enter__(self) -> Self:
         self._identity = _unprivileged()
         self._folder = Path(tempfile.mkdtemp(prefix="spica-pg-"))
         try:
