@@ -153,7 +153,7 @@ class Camera(Table):
         raise KeyError(number)
 
     def band_of(self, filter_name: str) -> str:
-        """spica's band of the observatory's filter name; KeyError if the table does not know it."""
+        """Spica's band of the observatory's filter name; KeyError if the table does not know it."""
         for spec in self.filters:
             if filter_name in spec.names:
                 return spec.band

@@ -35,44 +35,67 @@ CODES: dict[str, FaultCode] = {
     "file.unreadable": FaultCode(_D, "the file cannot be opened", "check its permissions and the disk"),
     "file.not-fits": FaultCode(_D, "the file is not FITS", "remove it from the delivery"),
     "file.truncated": FaultCode(_D, "the file ends before its headers say so", "ask for the file again"),
-    "file.corrupt": FaultCode(_D, "stored checksums or compressed data do not agree with the bytes",
-                              "ask for the file again"),
+    "file.corrupt": FaultCode(
+        _D, "stored checksums or compressed data do not agree with the bytes", "ask for the file again"
+    ),
     "file.nonstandard": FaultCode(_D, "the file breaks the FITS standard", "mend the writer or the header"),
-    "file.changed": FaultCode(_D, "a file was delivered again with other bytes",
-                              "compare both; accept the new one with 'spica ingest --reload FILE'"),
+    "file.changed": FaultCode(
+        _D,
+        "a file was delivered again with other bytes",
+        "compare both; accept the new one with 'spica ingest --reload FILE'",
+    ),
     "file.not-parquet": FaultCode(_D, "the table cannot be read", "write it again as Parquet or CSV"),
     # headers
-    "header.unknown-camera": FaultCode(_D, "no camera table recognises this header",
-                                       "name the camera with --camera, or draft one: 'spica camera draft FILE'"),
-    "header.wrong-camera": FaultCode(_D, "the header belongs to another camera than the one named",
-                                     "ingest it with its own camera"),
-    "header.missing": FaultCode(_D, "needed header values are missing", "mend the header, or map the keyword in the "
-                                "camera table, then 'spica ingest --reload FILE'"),
-    "header.absurd": FaultCode(_D, "header values are outside their allowed range",
-                               "mend the header, then 'spica ingest --reload FILE'"),
+    "header.unknown-camera": FaultCode(
+        _D,
+        "no camera table recognises this header",
+        "name the camera with --camera, or draft one: 'spica camera draft FILE'",
+    ),
+    "header.wrong-camera": FaultCode(
+        _D, "the header belongs to another camera than the one named", "ingest it with its own camera"
+    ),
+    "header.missing": FaultCode(
+        _D,
+        "needed header values are missing",
+        "mend the header, or map the keyword in the camera table, then 'spica ingest --reload FILE'",
+    ),
+    "header.absurd": FaultCode(
+        _D, "header values are outside their allowed range", "mend the header, then 'spica ingest --reload FILE'"
+    ),
     "header.unknown-filter": FaultCode(_D, "the filter is not in the camera table", "add it to the table's filters"),
     "header.bad-geometry": FaultCode(_D, "sections in the header do not fit the pixels", "check the read-out mode"),
     # exposures
-    "exposure.conflict": FaultCode(_D, "two files claim the same exposure and detector",
-                                   "keep one; 'spica why EXPOSURE' names both"),
-    "exposure.detector-missing": FaultCode(_D, "a detector of the mosaic is absent", "fetch the missing file or go on "
-                                           "without it"),
+    "exposure.conflict": FaultCode(
+        _D, "two files claim the same exposure and detector", "keep one; 'spica why EXPOSURE' names both"
+    ),
+    "exposure.detector-missing": FaultCode(
+        _D, "a detector of the mosaic is absent", "fetch the missing file or go on without it"
+    ),
     "exposure.id-clash": FaultCode(_I, "two exposures have the same 64-bit identifier", "report it"),
     # calibrations
-    "calibration.missing": FaultCode(_D, "no master is valid for this unit", "take or import one, or make the masters "
-                                     "first: 'spica run calibrations'"),
-    "calibration.shape": FaultCode(_D, "the master's shape differs from the image's", "use a master of the same "
-                                   "binning and read-out mode"),
+    "calibration.missing": FaultCode(
+        _D,
+        "no master is valid for this unit",
+        "take or import one, or make the masters first: 'spica run calibrations'",
+    ),
+    "calibration.shape": FaultCode(
+        _D, "the master's shape differs from the image's", "use a master of the same binning and read-out mode"
+    ),
     "calibration.band": FaultCode(_D, "the master is of another band", "use a master of the same band"),
     "calibration.too-few": FaultCode(_D, "too few frames for a master", "take more frames or lower the minimum"),
     # science
     "data.no-pixels": FaultCode(_D, "no usable pixel is left", "look at the raw frame and the masks"),
-    "data.too-many-sources": FaultCode(_D, "more detections than the limit", "raise the threshold; look for a bad "
-                                       "flat or background"),
-    "data.no-overscan": FaultCode(_D, "the overscan section is missing or unusable", "check the camera table's "
-                                  "sections, or set overscan.required=false"),
-    "data.upstream": FaultCode(_D, "a unit that this one needs did not finish", "'spica why' the unit named in the "
-                               "evidence"),
+    "data.too-many-sources": FaultCode(
+        _D, "more detections than the limit", "raise the threshold; look for a bad flat or background"
+    ),
+    "data.no-overscan": FaultCode(
+        _D,
+        "the overscan section is missing or unusable",
+        "check the camera table's sections, or set overscan.required=false",
+    ),
+    "data.upstream": FaultCode(
+        _D, "a unit that this one needs did not finish", "'spica why' the unit named in the evidence"
+    ),
     "data.quorum": FaultCode(_D, "too few of the inputs are there", "complete the inputs or lower the quorum"),
     "data.bad-value": FaultCode(_D, "a value handed to a task is not usable", "look at the evidence"),
     # settings and orders
@@ -88,8 +111,9 @@ CODES: dict[str, FaultCode] = {
     "task.unknown": FaultCode(_S, "no such task", "see 'spica pipeline list --tasks'"),
     "task.invalid": FaultCode(_S, "the task's declaration is wrong", "mend the module"),
     "where.invalid": FaultCode(_S, "the selection cannot be understood", "example: night='2026-11-20' and band='r'"),
-    "order.nothing": FaultCode(_S, "the order selects nothing", "widen the selection; 'spica status' shows what there "
-                               "is"),
+    "order.nothing": FaultCode(
+        _S, "the order selects nothing", "widen the selection; 'spica status' shows what there is"
+    ),
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
@@ -99,22 +123,28 @@ CODES: dict[str, FaultCode] = {
     "registry.corrupt": FaultCode(_S, "the registry is damaged", "restore a backup: 'spica registry restore FILE'"),
     "registry.newer": FaultCode(_S, "the registry was written by a newer version", "upgrade spica"),
     "registry.older": FaultCode(_S, "the registry was written by an older version", "run 'spica registry upgrade'"),
-    "registry.network-disk": FaultCode(_S, "SQLite on a network file system is not safe",
-                                       "move the survey to a local disk or use PostgreSQL"),
+    "registry.network-disk": FaultCode(
+        _S, "SQLite on a network file system is not safe", "move the survey to a local disk or use PostgreSQL"
+    ),
     "registry.busy": FaultCode(_R, "the registry did not answer in time", "try again; see what else runs"),
     # resources
     "disk.full": FaultCode(_R, "no space is left on the disk", "free space, then run the same command again"),
     "disk.read-only": FaultCode(_R, "the disk cannot be written", "remount it or choose another area"),
     "storage.unreachable": FaultCode(_R, "a storage area does not answer", "check the mount or the host"),
-    "worker.killed": FaultCode(_R, "a worker process died while it worked on this unit",
-                               "see the system's log (memory?); the unit is tried again"),
+    "worker.killed": FaultCode(
+        _R,
+        "a worker process died while it worked on this unit",
+        "see the system's log (memory?); the unit is tried again",
+    ),
     "worker.timeout": FaultCode(_R, "the unit took longer than allowed", "raise engine.timeout or look for a hang"),
-    "worker.memory": FaultCode(_R, "the unit needed more memory than allowed", "raise engine.memory or use fewer "
-                               "workers"),
+    "worker.memory": FaultCode(
+        _R, "the unit needed more memory than allowed", "raise engine.memory or use fewer workers"
+    ),
     "lease.lost": FaultCode(_R, "another coordinator holds this unit", "wait for it, or stop the other coordinator"),
     # internal
-    "internal.error": FaultCode(_I, "a task raised an error that it does not name", "report it with the traceback in "
-                                "'spica why UNIT'"),
+    "internal.error": FaultCode(
+        _I, "a task raised an error that it does not name", "report it with the traceback in 'spica why UNIT'"
+    ),
     "internal.bad-return": FaultCode(_I, "a task returned something else than it declares", "mend the task"),
     "internal.undeclared-code": FaultCode(_I, "a fault code is not declared", "declare it in spica.core.catalogue"),
 }

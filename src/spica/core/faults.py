@@ -59,7 +59,7 @@ class Fault(Exception):
 
     kind: FaultKind = FaultKind.INTERNAL
 
-    def __init__(self, code: str, message: str, *, advice: str = "", **evidence: str | int | float | bool | None):
+    def __init__(self, code: str, message: str, *, advice: str = "", **evidence: str | float | bool | None):
         super().__init__(message)
         declared = CODES.get(code)
         if declared is None:

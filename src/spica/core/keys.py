@@ -33,7 +33,9 @@ def exposure_id(camera: str, name: str) -> int:
 
 def source_id(exposure: int, detector: int, index: int) -> int:
     """Stable 63-bit identifier of a source: exposure (36 bits), detector (8), index in the catalogue (19)."""
-    if not (0 <= exposure < 1 << EXPOSURE_BITS and 0 <= detector < 1 << DETECTOR_BITS and 0 <= index < 1 << SOURCE_BITS):
+    if not (
+        0 <= exposure < 1 << EXPOSURE_BITS and 0 <= detector < 1 << DETECTOR_BITS and 0 <= index < 1 << SOURCE_BITS
+    ):
         msg = f"exposure {exposure}, detector {detector} or source {index} does not fit into a source identifier"
         raise ValueError(msg)
     return (exposure << (DETECTOR_BITS + SOURCE_BITS)) | (detector << SOURCE_BITS) | index

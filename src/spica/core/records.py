@@ -6,7 +6,8 @@ Sky positions are ICRS degrees, times are MJD TAI, lengths of time seconds. A re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from enum import StrEnum
 
 from spica.core.camera import AmplifierSpec
@@ -141,7 +142,7 @@ class Exposure:
     binning: tuple[int, int] = (1, 1)
     readout_mode: str = ""
     defaulted: tuple[str, ...] = ()
-    extra: Mapping[str, Scalar] = field(default_factory=dict)
+    extra: Mapping[str, Scalar] = default(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ class Detector:
     nx: int
     ny: int
     amplifier_files: tuple[str, ...] = ()
-    wcs: Mapping[str, Scalar] = field(default_factory=dict)
-    planes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    wcs: Mapping[str, Scalar] = default(default_factory=dict)
+    planes: Mapping[str, tuple[str, int]] = default(default_factory=dict)
 
     @property
     def unit(self) -> Unit:
