@@ -46,7 +46,7 @@ class FaultRecord:
     advice: str = ""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the house word for a named error
     """Base of the named faults; raise one of its four children.
 
     Parameters
@@ -59,7 +59,7 @@ class Fault(Exception):
 
     kind: FaultKind = FaultKind.INTERNAL
 
-    def __init__(self, code: str, message: str, *, advice: str = "", **evidence: str | float | bool | None):
+    def __init__(self, code: str, message: str, *, advice: str = "", **evidence: str | float | bool | None) -> None:
         super().__init__(message)
         declared = CODES.get(code)
         if declared is None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import SetupFault
-from spica.core.where import Both, Either, Expression, Not, Test, like_pattern
+from spica.core.where import Both, Comparison, Either, Expression, Not, like_pattern
 
 
 def evaluate(tree: Expression | None, columns: Mapping[str, npt.NDArray[Any]], rows: int) -> npt.NDArray[np.bool_]:
@@ -21,16 +21,16 @@ def evaluate(tree: Expression | None, columns: Mapping[str, npt.NDArray[Any]], r
         case Not(inner=inner):
             return ~evaluate(inner, columns, rows)
         case Both(parts=parts):
-            return np.logical_and.reduce([evaluate(part, columns, rows) for part in parts])
+            return np.asarray(np.all([evaluate(part, columns, rows) for part in parts], axis=0))
         case Either(parts=parts):
-            return np.logical_or.reduce([evaluate(part, columns, rows) for part in parts])
-        case Test(name=name):
+            return np.asarray(np.any([evaluate(part, columns, rows) for part in parts], axis=0))
+        case Comparison(name=name):
             if name not in columns:
                 raise SetupFault("where.invalid", f"there is no column {name!r}", column=name)
             return _apply(tree, columns[name])
 
 
-def _apply(test: Test, column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _apply(test: Comparison, column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     value: Any = test.value
     match test.operator:
         case "=":
@@ -53,5 +53,5 @@ def _apply(test: Test, column: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
             pattern = re.compile(like_pattern(str(value)))
             found = np.array([bool(pattern.fullmatch(str(item))) for item in column], bool)
         case _:
-            found = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
+            found = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)  # "is null"
     return np.asarray(found, bool)

@@ -20,7 +20,7 @@ Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
-class Test:
+class Comparison:
     """``name operator value``; operator is one of = != < <= > >= in like between null."""
 
     name: str
@@ -49,7 +49,7 @@ class Either:
     parts: tuple[Expression, ...]
 
 
-Expression = Test | Not | Both | Either
+Expression = Comparison | Not | Both | Either
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")"
@@ -83,20 +83,20 @@ class _Parser:
         self.text = text
         self.at = 0
         self.kind = ""
-        self.token = ""
+        self.lexeme = ""
         self.start = 0
         self.advance()
 
     def advance(self) -> None:
         if not self.text[self.at :].strip():
-            self.kind, self.token, self.start = "", "", len(self.text)
+            self.kind, self.lexeme, self.start = "", "", len(self.text)
             return
         match = _TOKEN.match(self.text, self.at)
         if match is None:
             self.start = self.at
             raise self.fault("cannot read")
         self.kind = match.lastgroup or ""
-        self.token = match.group(self.kind)
+        self.lexeme = match.group(self.kind)
         self.start = match.start(self.kind)
         self.at = match.end()
 
@@ -109,11 +109,11 @@ class _Parser:
         )
 
     def is_word(self, word: str) -> bool:
-        return self.kind == "word" and self.token.lower() == word
+        return self.kind == "word" and self.lexeme.lower() == word
 
-    def take(self, token: str) -> None:
-        if self.token.lower() != token:
-            raise self.fault(f"expected {token!r}")
+    def take(self, lexeme: str) -> None:
+        if self.lexeme.lower() != lexeme:
+            raise self.fault(f"expected {lexeme!r}")
         self.advance()
 
     def expression(self) -> Expression:
@@ -134,7 +134,7 @@ class _Parser:
         if self.is_word("not"):
             self.advance()
             return Not(self.factor())
-        if self.token == "(":
+        if self.lexeme == "(":
             self.advance()
             inner = self.expression()
             self.take(")")
@@ -144,17 +144,17 @@ class _Parser:
     def test(self) -> Expression:
         if self.kind != "word":
             raise self.fault("expected a name")
-        name = self.token
+        name = self.lexeme
         self.advance()
-        if self.kind == "sign" and self.token not in "(),":
-            operator = {"==": "=", "<>": "!="}.get(self.token, self.token)
+        if self.kind == "sign" and self.lexeme not in "(),":
+            operator = {"==": "=", "<>": "!="}.get(self.lexeme, self.lexeme)
             self.advance()
-            return Test(name, operator, self.value())
+            return Comparison(name, operator, self.value())
         if self.is_word("is"):
             self.advance()
             negated = self.skip("not")
             self.take("null")
-            return Not(Test(name, "null", None)) if negated else Test(name, "null", None)
+            return Not(Comparison(name, "null", None)) if negated else Comparison(name, "null", None)
         negated = self.skip("not")
         found = self.word_test(name)
         return Not(found) if negated else found
@@ -165,34 +165,34 @@ class _Parser:
             return True
         return False
 
-    def word_test(self, name: str) -> Test:
+    def word_test(self, name: str) -> Comparison:
         if self.skip("in"):
             self.take("(")
             values = [self.value()]
-            while self.token == ",":
+            while self.lexeme == ",":
                 self.advance()
                 values.append(self.value())
             self.take(")")
-            return Test(name, "in", tuple(values))
+            return Comparison(name, "in", tuple(values))
         if self.skip("like"):
-            return Test(name, "like", self.value())
+            return Comparison(name, "like", self.value())
         if self.skip("between"):
             low = self.value()
             self.take("and")
-            return Test(name, "between", (low, self.value()))
+            return Comparison(name, "between", (low, self.value()))
         raise self.fault("expected a comparison")
 
     def value(self) -> Value:
-        kind, token = self.kind, self.token
+        kind, lexeme = self.kind, self.lexeme
         if kind == "text":
             self.advance()
-            return token[1:-1].replace(token[0] * 2, token[0])
+            return lexeme[1:-1].replace(lexeme[0] * 2, lexeme[0])
         if kind == "number":
             self.advance()
-            return int(token) if re.fullmatch(r"[-+]?\d+", token) else float(token)
-        if kind == "word" and token.lower() in {"true", "false", "null"}:
+            return int(lexeme) if re.fullmatch(r"[-+]?\d+", lexeme) else float(lexeme)
+        if kind == "word" and lexeme.lower() in {"true", "false", "null"}:
             self.advance()
-            return {"true": True, "false": False, "null": None}[token.lower()]
+            return {"true": True, "false": False, "null": None}[lexeme.lower()]
         raise self.fault("expected a number or a quoted text")
 
 
@@ -201,7 +201,7 @@ def names(tree: Expression | None) -> Iterator[str]:
     match tree:
         case None:
             return
-        case Test(name=name):
+        case Comparison(name=name):
             yield name
         case Not(inner=inner):
             yield from names(inner)
