@@ -1,0 +1,1 @@
+"""Figures of the spine: start-up, simulator, ingest, registry, engine."""
