@@ -117,6 +117,12 @@ class Camera(Table):
     file_pattern: str = Field(default="*", description="glob of raw file names")
     translator: str = Field(default="", description="astro-metadata-translator's name for it, '' if none")
     recognise: dict[str, str] = Field(default_factory=dict, description="header keyword to regular expression")
+    reduced: dict[str, str] = Field(
+        default_factory=dict, description="header keyword to regular expression: any that agrees says 'reduced'"
+    )
+    cards: dict[str, str | float | int | bool] = Field(
+        default_factory=dict, description="constant cards of every raw primary header, as the camera writes them"
+    )
     night_offset: float = Field(default=0.0, description="hours added to UTC before the date is taken as the night")
     detectors: tuple[DetectorSpec, ...]
     filters: tuple[FilterSpec, ...]
