@@ -1,0 +1,237 @@
+"""Robust statistics of plain arrays, and streaming mean and variance of pixel stacks."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+
+MAD_TO_SIGMA = 1.482602218505602
+"""Median absolute deviation of a normal distribution times this is its standard deviation."""
+
+
+class Robust(NamedTuple):
+    """Statistics of one set of pixels.
+
+    ``median`` and ``sigma`` (1.4826 MAD) are of all good pixels; ``mean``, ``deviation`` (sample standard deviation)
+    and ``used`` of those that the clipping kept. All are NaN when no pixel is good. ``good`` counts the pixels
+    before clipping.
+    """
+
+    median: float
+    sigma: float
+    mean: float
+    deviation: float
+    used: int
+    good: int
+
+
+@compiled
+def select_kth(values: Float32, count: int, k: int) -> float:
+    """Return the k-th smallest (from 0) of the first `count` values, reordering them in place.
+
+    Afterwards nothing left of k is larger and nothing right of it smaller. Values must not be NaN.
+    Hoare (1961), "Algorithm 65: Find", Comm. ACM 4, 321; the pivot is the value at k itself, so that selecting again
+    after small changes costs one scan.
+    """
+    low = 0
+    high = count - 1
+    while low < high:
+        pivot = values[k]
+        i = low
+        j = high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                kept = values[i]
+                values[i] = values[j]
+                values[j] = kept
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+    return float(values[k])
+
+
+@compiled
+def median_in_place(values: Float32, count: int) -> float:
+    """Return the median of the first `count` (≥ 1) values, reordering them in place."""
+    k = count // 2
+    upper = select_kth(values, count, k)
+    if count % 2 == 1:
+        return upper
+    lower = values[0]
+    for i in range(1, k):
+        lower = max(lower, values[i])
+    return 0.5 * (float(lower) + upper)
+
+
+@compiled
+def mean_and_deviation(values: Float32, count: int) -> tuple[float, float]:
+    """Return mean and sample standard deviation of the first `count` (≥ 1) values, in float64."""
+    origin = float(values[0])
+    total = 0.0
+    squares = 0.0
+    for i in range(count):
+        step = float(values[i]) - origin
+        total += step
+        squares += step * step
+    mean = total / count
+    spread = squares - total * mean
+    if count < 2 or spread <= 0.0:
+        return origin + mean, 0.0
+    return origin + mean, np.sqrt(spread / (count - 1))
+
+
+@compiled
+def keep_between(values: Float32, count: int, low: float, high: float) -> int:
+    """Move the values within [low, high] to the front, in their order; return how many they are."""
+    kept = 0
+    for i in range(count):
+        value = values[i]
+        values[kept] = value
+        if value >= low and value <= high:
+            kept += 1
+    return kept
+
+
+@compiled
+def gather_good(image: Float32, mask: Int32, bad_bits: int, out: Float32) -> int:
+    """Copy the finite pixels that have none of `bad_bits` into `out`; return how many they are."""
+    count = 0
+    for i in range(image.size):
+        value = image[i]
+        if np.isfinite(value) and (mask.size == 0 or mask[i] & bad_bits == 0):
+            out[count] = value
+            count += 1
+    return count
+
+
+@compiled
+def _robust(values: Float32, count: int, kappa: float, iterations: int) -> tuple[float, float, float, float, int]:
+    """Median, sigma from MAD, and clipped mean, deviation, number of the first `count` values (reordered)."""
+    median = median_in_place(values, count)
+    deviations = np.empty(count, dtype=np.float32)
+    for i in range(count):
+        deviations[i] = abs(float(values[i]) - median)
+    sigma = MAD_TO_SIGMA * median_in_place(deviations, count)
+    used = count
+    mean, deviation = mean_and_deviation(values, used)
+    centre = median
+    width = sigma if sigma > 0.0 else deviation
+    for _ in range(iterations):
+        kept = keep_between(values, used, centre - kappa * width, centre + kappa * width)
+        if kept in (used, 0):
+            break
+        used = kept
+        mean, deviation = mean_and_deviation(values, used)
+        centre = mean
+        width = deviation
+    return median, sigma, mean, deviation, used
+
+
+def robust_statistics(
+    values: Numbers, mask: Numbers | None = None, *, bad_bits: int = 0, kappa: float = 3.0, iterations: int = 5
+) -> Robust:
+    """Median, MAD and clipped mean of the good pixels of an array.
+
+    Parameters
+    ----------
+    values : array of any shape
+        Pixels in any unit; those that are not finite are left out.
+    mask : array of the same shape, optional
+        Mask bits; pixels with any of `bad_bits` are left out.
+    bad_bits : int
+        Bits of `mask` that exclude a pixel.
+    kappa : float
+        Clipping limit in standard deviations (the first time: in 1.4826 MAD about the median).
+    iterations : int
+        Upper limit of clipping passes.
+
+    Returns
+    -------
+    Robust
+        Statistics in the unit of `values`.
+    """
+    flat = as_pixels(values).ravel()
+    bits = np.empty(0, dtype=np.int32) if mask is None else as_bits(mask).ravel()
+    if mask is not None and bits.size != flat.size:
+        raise ValueError(f"mask has {bits.size} pixels, values have {flat.size}")
+    buffer = np.empty(flat.size, dtype=np.float32)
+    good = gather_good(flat, bits, bad_bits, buffer)
+    if good == 0:
+        return Robust(np.nan, np.nan, np.nan, np.nan, 0, 0)
+    median, sigma, mean, deviation, used = _robust(buffer, good, kappa, iterations)
+    return Robust(median, sigma, mean, deviation, used, good)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Running statistics per pixel: number, mean and sum of squared deviations (float64 arrays of one shape)."""
+
+    count: Float64
+    mean: Float64
+    squares: Float64
+
+
+def new_stream(shape: tuple[int, ...]) -> Stream:
+    """Return an empty `Stream` for images of the shape."""
+    return Stream(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+@compiled
+def _accumulate(image: Float32, mask: Int32, bad_bits: int, count: Float64, mean: Float64, squares: Float64) -> None:
+    for i in range(image.size):
+        value = float(image[i])
+        if np.isfinite(value) and (mask.size == 0 or mask[i] & bad_bits == 0):
+            count[i] += 1.0
+            step = value - mean[i]
+            mean[i] += step / count[i]
+            squares[i] += step * (value - mean[i])
+
+
+def accumulate_into(stream: Stream, image: Numbers, mask: Numbers | None = None, *, bad_bits: int = 0) -> None:
+    """Add one image to the running statistics, in place.
+
+    Welford (1962), Technometrics 4, 419. Pixels that are not finite or have any of `bad_bits` are left out.
+
+    Parameters
+    ----------
+    stream : Stream
+        Running statistics; its arrays are changed.
+    image : array of the stream's shape
+        Pixels in any unit.
+    mask : array of the same shape, optional
+        Mask bits.
+    bad_bits : int
+        Bits of `mask` that exclude a pixel.
+    """
+    if image.shape != stream.mean.shape:
+        raise ValueError(f"image of shape {image.shape} for a stream of shape {stream.mean.shape}")
+    bits = np.empty(0, dtype=np.int32) if mask is None else as_bits(mask).ravel()
+    if mask is not None and mask.shape != image.shape:
+        raise ValueError(f"mask of shape {mask.shape} for an image of shape {image.shape}")
+    flat = as_pixels(image).ravel()
+    _accumulate(flat, bits, bad_bits, stream.count.reshape(-1), stream.mean.reshape(-1), stream.squares.reshape(-1))
+
+
+def merge_streams(first: Stream, second: Stream) -> Stream:
+    """Return the statistics of two sets of images together (Chan, Golub & LeVeque 1983, Am. Stat. 37, 242)."""
+    count = first.count + second.count
+    safe = np.maximum(count, 1.0)
+    step = second.mean - first.mean
+    mean = first.mean + step * second.count / safe
+    squares = first.squares + second.squares + step**2 * first.count * second.count / safe
+    return Stream(count, mean, squares)
+
+
+def stream_variance(stream: Stream) -> Float64:
+    """Return the sample variance per pixel; NaN where fewer than two values went in."""
+    enough = stream.count > 1
+    return np.where(enough, stream.squares / np.where(enough, stream.count - 1, 1.0), np.nan)
