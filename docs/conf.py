@@ -1,0 +1,23 @@
+"""Sphinx settings of spica's documentation."""
+
+import spica
+
+project = "spica"
+author = "The spica developers"
+project_copyright = "2026, The spica developers"
+version = release = spica.__version__
+
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+# Links to the outside are for readers; nothing is fetched while building.
+suppress_warnings: list[str] = []
+nitpicky = True
+highlight_language = "none"
+
+html_theme = "furo"
+html_title = f"spica {version}"
+html_show_sourcelink = False
+html_static_path: list[str] = []
