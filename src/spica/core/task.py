@@ -33,6 +33,8 @@ class Form(StrEnum):
     """A small JSON-able mapping (levels, coefficients); kept in the registry beside the product."""
     PICTURE = "picture"
     """``(ny, nx)`` or ``(ny, nx, 3)`` uint8; PNG."""
+    MEMORY = "memory"
+    """Any object, alive only between the steps of one chain; a consumer in another job is refused by the check."""
 
 
 class Keep(StrEnum):
