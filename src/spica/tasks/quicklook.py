@@ -1,0 +1,61 @@
+"""Quicklook: a small picture of a detector for people."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.images import Image
+from spica.core.mask import Mask
+from spica.core.records import Grain
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Need, Products, Task
+from spica.kernels.robust import robust_statistics
+
+
+class QuicklookSettings(Settings):
+    """How the picture is drawn."""
+
+    size: int = setting(512, "longest side", "pixel", ge=16)
+    faint: float = setting(-2.0, "black, above the sky", "sigma")
+    bright: float = setting(200.0, "white, above the sky", "sigma", gt=0)
+    softening: float = setting(3.0, "where the scale turns from linear to logarithmic", "sigma", gt=0)
+
+
+def quicklook(settings: QuicklookSettings, science: Image) -> Products:
+    """Binned picture in an asinh scale about the sky (Lupton et al. 1999), row 0 at the bottom as astronomers see it.
+
+    Returns
+    -------
+    quicklook : ``(h, w)`` uint8, top row first as PNG wants it.
+    """
+    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
+    good = mask & int(Mask.NO_DATA | Mask.BAD) == 0
+    step = max(1, -(-max(science.shape) // settings.size))
+    small = bin_mean(science.pixels, good, step)
+    sky = robust_statistics(small)
+    sigma = sky.sigma if sky.sigma > 0 else 1.0
+    stretched = np.arcsinh((small - sky.median) / sigma / settings.softening)
+    low, high = np.arcsinh(np.array([settings.faint, settings.bright]) / settings.softening)
+    scaled = np.nan_to_num(np.clip((stretched - low) / (high - low), 0, 1))
+    return {"quicklook": (scaled[::-1] * 255).round().astype(np.uint8)}
+
+
+def bin_mean(pixels: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.float64]:
+    """Mean of the good pixels in squares of `step` pixels, NaN where there are none; a last partial square is cut."""
+    ny, nx = (size // step * step for size in pixels.shape)
+    blocks = (ny // step, step, nx // step, step)
+    total = np.where(good, pixels, 0)[:ny, :nx].reshape(blocks).sum((1, 3), dtype=np.float64)
+    number = good[:ny, :nx].reshape(blocks).sum((1, 3))
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
+TASK = Task(
+    name="quicklook",
+    version=1,
+    grain=Grain.DETECTOR,
+    settings=QuicklookSettings,
+    needs=(Need("science"),),
+    gives=(Give("quicklook", Form.PICTURE, meaning="small picture of the detector"),),
+    run=quicklook,
+)
