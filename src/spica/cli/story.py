@@ -1,0 +1,155 @@
+"""`spica status`, `spica faults`, `spica why`, `spica check`: how it stands, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spica.cli.door import ExitCode
+from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples
+from spica.cli.render import duration, facts, print_json, say, show_table, size
+from spica.cli.watching import watching
+
+if TYPE_CHECKING:
+    from spica.services.why import JobStory, Story
+
+STATUS = examples("spica status", "spica status --survey /data/survey --json")
+FAULTS = examples("spica faults", "spica faults --where \"code='file.truncated'\"", "spica faults --codes      every code and its meaning")
+WHY = examples(
+    "spica why demo-20261120-00012/3            one detector of an exposure",
+    "spica why demo-20261120-00012              an exposure",
+    "spica why calibration:demo/3/r/2026-11-20  a master's unit",
+)
+CHECK = examples("spica check", "spica check --deep      also read every byte and compare checksums")
+SHOWN = 30
+
+
+def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
+    """How the survey stands: what came in, what was made, what is wrong."""
+    from spica.services import status as service
+
+    found = service.status(survey)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{found.name}  {found.folder}", "bold")
+    facts({"registry": found.registry}, indent="  ")
+    rows = [(n.night, n.camera, n.frame_type, n.band, n.exposures, n.detectors) for n in found.exposures]
+    show_table("Exposures", ("night", "camera", "frames", "band", "exposures", "detectors"), rows, "no exposures yet: spica ingest PATH…")
+    jobs = [(j.pipeline, j.chain, j.done, j.refused, j.failed) for j in found.jobs]
+    show_table("Work", ("pipeline", "chain", "done", "refused", "failed"), jobs, "nothing has run yet: spica run night")
+    show_table("Products", ("product", "count", "bytes"), [(p.name, p.count, size(p.bytes)) for p in found.products])
+    productions = [(p.id, p.name, p.pipeline, p.state, p.began, p.done, p.refused, p.failed) for p in found.productions]
+    show_table("Latest productions", ("", "name", "pipeline", "state", "began (UTC)", "done", "refused", "failed"), productions)
+    if found.faults:
+        rows_of_faults = [(f.code, f.count, f.advice) for f in found.faults]
+        show_table("Faults", ("code", "units", "next"), rows_of_faults)
+        say("more: spica faults; one unit's story: spica why UNIT")
+    if found.quarantined:
+        say(f"{found.quarantined} files in quarantine: spica faults", "yellow")
+
+
+def faults(
+    where: WhereOption = "",
+    codes: Annotated[bool, typer.Option("--codes", help="List every fault code with its meaning and advice.")] = False,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What went wrong, by code: which units, with which evidence, and what to try next."""
+    from spica.services import faults as service
+
+    if codes:
+        declared = service.codes()
+        if as_json:
+            print_json({"codes": declared})
+            return
+        show_table("", ("code", "kind", "meaning", "next"), [(c.code, c.kind, c.meaning, c.advice) for c in declared])
+        return
+    found = service.faults(survey, where=where)
+    if as_json:
+        print_json({"faults": found})
+        return
+    if not found:
+        say("no faults", "green")
+    for fault in found[:SHOWN]:
+        say(f"{fault.code} {fault.subject}", "red")
+        facts({"what": fault.message, **fault.evidence, "next": fault.advice}, indent="  ")
+    if len(found) > SHOWN:
+        say(f"… and {len(found) - SHOWN} more (--where narrows, --json has all)")
+
+
+def why(
+    unit: Annotated[str, typer.Argument(help="EXPOSURE, EXPOSURE/DETECTOR, grain:key/key…, or the path of a file.")],
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole story of one unit: where it came from, what was done to it and with what, and what to do."""
+    from spica.services import why as service
+
+    story = service.why(unit, survey)
+    if as_json:
+        print_json(story)
+        return
+    _show_story(story)
+
+
+def _show_story(story: Story) -> None:
+    say(f"{story.unit}  {story.verdict}", "bold")
+    facts(story.facts, indent="  ")
+    show_table("Files", ("file", "size", "where", "checksum"), [(f.name, size(f.size), f.path, f.checksum[:12]) for f in story.files])
+    for fault in story.faults:
+        say(f"{fault.code} {fault.message}", "red")
+        facts({**fault.evidence, "next": fault.advice}, indent="  ")
+    for job in story.jobs:
+        _show_job(job)
+    show_table("Metrics", ("metric", "value", "unit", "from"), [(m.name, m.value, m.units, m.source) for m in story.metrics])
+    rows = [(g.when, g.what, g.detail) for g in story.events]
+    show_table("Events", ("when (UTC)", "what", ""), rows)
+    for line in story.todo:
+        say(f"next: {line}", "bold")
+
+
+def _show_job(job: JobStory) -> None:
+    style = {"done": "green", "refused": "yellow", "failed": "red"}.get(job.outcome, "")
+    say(f"\njob {job.key[:12]} {job.pipeline}: {job.outcome}", style)
+    facts(
+        {
+            "unit": job.unit,
+            "steps": " → ".join(f"{s.label} (v{s.version})" for s in job.steps),
+            "set": ", ".join(f"{name}={value}" for name, value in job.settings_changed.items()),
+            "attempts": job.attempts,
+            "rungs": ", ".join(job.rungs),
+            "cost": f"{duration(job.wall)} wall, {duration(job.cpu)} CPU, {size(job.peak_memory)}, host {job.host}" if job.wall else "",
+        },
+        indent="  ",
+    )
+    show_table("", ("input", "of", "chosen by"), [(i.need, i.unit or i.key[:20], i.how) for i in job.inputs])
+    show_table("", ("product", "form", "size", "path"), [(p.name, p.form, size(p.size), p.path) for p in job.products])
+    if job.fault:
+        say(f"  {job.fault.code} {job.fault.message}", "red")
+        facts({**job.fault.evidence, "next": job.fault.advice}, indent="    ")
+    if job.traceback:
+        say(job.traceback)
+
+
+def check(
+    deep: Annotated[bool, typer.Option("--deep", help="Read every byte and compare checksums.")] = False,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare registry and disk both ways: files lost or changed, and files that nobody recorded."""
+    from spica.services import check as service
+
+    with watching() as watcher:
+        found = service.check(survey, deep=deep, watcher=watcher)
+    if as_json:
+        print_json(found)
+    else:
+        rows = [(d.path, d.what, d.advice) for d in found.differences[:SHOWN]]
+        show_table("", ("path", "what", "next"), rows)
+        if len(found.differences) > SHOWN:
+            say(f"… and {len(found.differences) - SHOWN} more (--json has all)")
+        say(f"{found.files} files and {found.products} products compared, {len(found.differences)} differences")
+    if found.differences:
+        raise typer.Exit(ExitCode.SOME_FAILED)

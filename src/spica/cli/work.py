@@ -1,0 +1,131 @@
+"""`spica run`, `spica sources`, `spica export`: work is ordered, results are taken away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spica.cli.door import ExitCode
+from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples, pairs
+from spica.cli.render import duration, print_json, say, show_table
+from spica.cli.watching import watching
+
+if TYPE_CHECKING:
+    from spica.services.run import Foreseen, Production
+
+RUN = examples(
+    "spica run calibrations",
+    "spica run night --where \"night='2026-11-20' and band='r'\" --dry-run",
+    "spica run reduce --set detect.threshold=4 --workers 8",
+    "After an interruption, a full disk or a kill: the same command goes on where it stopped.",
+)
+SOURCES = examples("spica sources demo-20261120-00012/3 --columns ra,dec,flux_auto --limit 5")
+EXPORT = examples("spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out")
+SHOWN = 20
+
+
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline: spica pipeline list.")],
+    where: WhereOption = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="task.field=value, repeated; spica pipeline show NAME --settings.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one per core.")] = None,
+    executor: Annotated[str, typer.Option("--executor", help="inprocess, local or dask; survey.toml decides.")] = "",
+    name: Annotated[str, typer.Option("--name", help="A name for this production.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run and why, and what cannot and why; run nothing.")
+    ] = False,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a pipeline on the selected exposures. What is done already is not done again."""
+    from spica.services import run as service
+
+    order = service.Order(pipeline, where, pairs(settings), workers, executor, name)
+    with watching() as watcher:
+        if dry_run:
+            foreseen = service.foresee(order, survey, watcher=watcher)
+        else:
+            production = service.run(order, survey, watcher=watcher)
+    if dry_run:
+        if as_json:
+            print_json(foreseen)
+        else:
+            _show_foreseen(foreseen)
+        return
+    if as_json:
+        print_json(production)
+    else:
+        _show_production(production)
+    if production.failed or production.refused:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _show_foreseen(foreseen: Foreseen) -> None:
+    say(
+        f"{foreseen.pipeline}: {foreseen.to_run} units to run, {foreseen.done} done already, "
+        f"{foreseen.refused} cannot run (planned in {duration(foreseen.seconds)})",
+        "bold",
+    )
+    show_table("By step", ("chain", "grain", "to run", "done", "cannot"), [
+        (c.chain, c.grain, c.to_run, c.done, c.refused) for c in foreseen.chains
+    ])
+    show_table("Why they run", ("units", "why"), [(r.count, r.why) for r in foreseen.reasons])
+    show_table("Why they cannot", ("units", "code", "why"), [(r.count, r.code, r.why) for r in foreseen.obstacles])
+    show_table("Units", ("unit", "chain", "what", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in foreseen.units[:SHOWN]])
+    if len(foreseen.units) > SHOWN:
+        say(f"… and {len(foreseen.units) - SHOWN} more (--json has all)")
+
+
+def _show_production(production: Production) -> None:
+    rate = production.executed / production.seconds if production.seconds else 0.0
+    say(
+        f"{production.pipeline}: {production.done} done, {production.refused} refused, {production.failed} failed, "
+        f"{production.skipped} done before, in {duration(production.seconds)} ({rate:.2g} units/s)",
+        "bold green" if not production.failed + production.refused else "bold yellow",
+    )
+    rows = [(f.code, f.count, f.example, f.message, f.advice) for f in production.faults[:SHOWN]]
+    show_table("Faults", ("code", "units", "for example", "what", "next"), rows)
+    if production.faults:
+        say(f"the whole story of a unit: spica why {production.faults[0].example}")
+
+
+def sources(
+    unit: Annotated[str, typer.Argument(help="A detector of an exposure, EXPOSURE/DETECTOR, or a whole exposure.")],
+    columns: Annotated[str, typer.Option("--columns", help="Comma-separated; the main ones by default.")] = "",
+    where: Annotated[str, typer.Option("--where", "-w", help="Rows, such as \"snr > 20\".")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = SHOWN,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The catalogue of a unit, as a table."""
+    from spica.services import sources as service
+
+    found = service.sources(unit, survey, columns=tuple(filter(None, columns.split(","))), where=where, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    show_table(f"{found.total} sources of {found.unit}", found.columns, found.rows)
+    say(f"from {', '.join(found.paths)}")
+
+
+def export(
+    unit: Annotated[str, typer.Argument(help="A unit; without it --where selects exposures.")] = "",
+    to: Annotated[Path, typer.Option("--to", help="Folder that products are copied into.")] = Path("export"),
+    where: WhereOption = "",
+    kind: Annotated[str, typer.Option("--kind", help="Only products of this name: science, sources, quicklook …")] = "",
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy products out of the survey, each checked against its recorded checksum."""
+    from spica.services import export as service
+
+    with watching() as watcher:
+        done = service.export(to, survey, unit=unit, where=where, kind=kind, watcher=watcher)
+    if as_json:
+        print_json(done)
+        return
+    say(f"{len(done.paths)} products in {done.folder}", "bold green")
