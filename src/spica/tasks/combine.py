@@ -98,18 +98,15 @@ def _unfit(settings: CombineSettings, level: Mapping[str, Any] | None) -> str:
     """Why a frame cannot be used; '' where it can."""
     if level is None:
         return "no level"
-    median = float(level["median"])
-    if settings.least_level is not None and median < settings.least_level:
-        return f"level {median:.6g} is too low"
-    if settings.most_level is not None and median > settings.most_level:
-        return f"level {median:.6g} is too high"
-    if float(level["saturated"]) > settings.most_saturated:
-        return f"{float(level['saturated']):.1%} of its pixels are saturated"
-    if settings.scale == "level" and not median > 0:
-        return f"level {median:.6g} is not positive"
-    if settings.scale == "dark_time" and not float(level["dark_time"]) > 0:
-        return "it has no dark time"
-    return ""
+    median, saturated, dark_time = (float(level[name]) for name in ("median", "saturated", "dark_time"))
+    tests = (
+        (settings.least_level is not None and median < settings.least_level, f"level {median:.6g} is too low"),
+        (settings.most_level is not None and median > settings.most_level, f"level {median:.6g} is too high"),
+        (saturated > settings.most_saturated, f"{saturated:.1%} of its pixels are saturated"),
+        (settings.scale == "level" and not median > 0, f"level {median:.6g} is not positive"),
+        (settings.scale == "dark_time" and not dark_time > 0, "it has no dark time"),
+    )
+    return next((reason for is_so, reason in tests if is_so), "")
 
 
 def _scale(settings: CombineSettings, level: Mapping[str, Any]) -> float:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spica.core.images import Image
 from spica.core.mask import Mask
-from spica.core.records import Grain
+from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
 from spica.kernels.robust import robust_statistics
@@ -36,7 +36,7 @@ def defects(settings: DefectSettings, dark: Image) -> Products:
     limit = found.median + max(settings.hot * found.sigma, settings.least_dark)
     hot = dark.pixels > limit
     mask: npt.NDArray[np.int32] = bits | np.where(hot, np.int32(Mask.BAD), np.int32(0))
-    header = {"BUNIT": "", "NHOT": int(np.count_nonzero(hot)), "HOTLIMIT": float(limit)}
+    header: dict[str, Scalar] = {"BUNIT": "", "NHOT": int(np.count_nonzero(hot)), "HOTLIMIT": float(limit)}
     return {"defects": Image((mask != 0).astype(np.float32), None, mask, header)}
 
 

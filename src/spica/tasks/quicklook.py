@@ -45,9 +45,11 @@ def bin_mean(pixels: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], step:
     """Mean of the good pixels in squares of `step` pixels, NaN where there are none; a last partial square is cut."""
     ny, nx = (size // step * step for size in pixels.shape)
     blocks = (ny // step, step, nx // step, step)
-    total = np.where(good, pixels, 0)[:ny, :nx].reshape(blocks).sum((1, 3), dtype=np.float64)
+    total: npt.NDArray[np.float64] = np.where(good, pixels, 0)[:ny, :nx].reshape(blocks).sum((1, 3), dtype=np.float64)
     number = good[:ny, :nx].reshape(blocks).sum((1, 3))
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    mean: npt.NDArray[np.float64] = np.full(total.shape, np.nan)
+    np.divide(total, number, out=mean, where=number > 0)
+    return mean
 
 
 TASK = Task(
