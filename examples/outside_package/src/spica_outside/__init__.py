@@ -1,0 +1,1 @@
+"""An outside package: one task, one camera, one pipeline."""

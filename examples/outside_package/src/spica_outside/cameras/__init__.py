@@ -1,0 +1,1 @@
+"""Camera tables of this package: every *.toml beside this file."""

@@ -1,0 +1,1 @@
+"""Pipelines of this package: every *.toml beside this file."""
