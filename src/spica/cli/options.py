@@ -28,7 +28,8 @@ WhereOption = Annotated[
 
 def examples(*lines: str) -> str:
     """The epilogue of a help text: one example on each line."""
-    return "\n\n".join(["[bold]Examples[/]", *(f"  {escape(line)}" for line in lines)])
+    keep_lines = "\b\n"
+    return keep_lines + "\n".join(["[bold]Examples[/]", *(f"  {escape(line)}" for line in lines)])
 
 
 def pairs(given: list[str] | None, option: str = "--set") -> dict[str, str]:

@@ -1,0 +1,217 @@
+"""Pipelines and tasks: which there are, what one does, whether it can work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spica.core.settings import resolve
+from spica.files.survey import Survey
+from spica.pipelines import catalogue
+from spica.pipelines.graph import describe
+from spica.pipelines.model import Pipeline
+from spica.services.surveys import locate_if_any, pipeline_folders
+
+
+@dataclass(frozen=True)
+class PipelineLine:
+    """One pipeline in a list; `source` is 'shipped', 'survey', or the file of an outside package."""
+
+    name: str
+    title: str
+    steps: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class TaskLine:
+    """One task in a list."""
+
+    name: str
+    version: int
+    grain: str
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    summary: str
+
+
+@dataclass(frozen=True)
+class SettingLine:
+    """One setting of one step, as it would be used here, and the layer that its value comes from."""
+
+    step: str
+    name: str
+    value: Any
+    unit: str
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A pipeline: its graph in lines of text and as data, and every setting."""
+
+    name: str
+    title: str
+    source: str
+    graph: tuple[str, ...]
+    description: Mapping[str, Any]
+    settings: tuple[SettingLine, ...]
+    picture: Path | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A pipeline that can work."""
+
+    name: str
+    source: str
+    steps: int
+
+
+def load(name: str, survey: Survey | None) -> Pipeline:
+    """A pipeline by its name, or by the path of its file."""
+    folders = pipeline_folders(survey)
+    if name.endswith(".toml"):
+        path = Path(name).absolute()
+        return catalogue.load(path.stem, (*folders, path.parent))
+    return catalogue.load(name, folders)
+
+
+def listing(folder: Path | None) -> tuple[PipelineLine, ...]:
+    """All pipelines by name.
+
+    Raises
+    ------
+    SetupFault
+        ``pipeline.invalid`` of the first one that cannot work.
+    """
+    survey = locate_if_any(folder)
+    return tuple(_line(load(name, survey), survey) for name in catalogue.names(pipeline_folders(survey)))
+
+
+def _line(pipeline: Pipeline, survey: Survey | None) -> PipelineLine:
+    path = Path(pipeline.source)
+    source = "shipped" if path.parent == Path(catalogue.__file__).parent / "shipped" else str(path)
+    if survey and path.parent == survey.folder("pipelines"):
+        source = "survey"
+    return PipelineLine(pipeline.name, pipeline.title, tuple(step.label for step in pipeline.steps), source)
+
+
+def tasks() -> tuple[TaskLine, ...]:
+    """All tasks by name."""
+    return tuple(
+        TaskLine(
+            task.name,
+            task.version,
+            str(task.grain),
+            tuple(need.name for need in task.needs),
+            tuple(give.name for give in task.gives),
+            task.summary,
+        )
+        for task in catalogue.tasks().values()
+    )
+
+
+def show(name: str, folder: Path | None, picture: Path | None = None) -> Shown:
+    """One pipeline, and its graph drawn into a PNG file where `picture` names one.
+
+    Raises
+    ------
+    SetupFault
+        ``pipeline.unknown`` with the nearest name, ``pipeline.invalid``.
+    """
+    survey = locate_if_any(folder)
+    pipeline = load(name, survey)
+    description = describe(pipeline)
+    if picture is not None:
+        _draw(description, picture)
+    settings = tuple(_settings(pipeline, survey))
+    return Shown(
+        pipeline.name, pipeline.title, pipeline.source, tuple(_graph(description)), description, settings, picture
+    )
+
+
+def check(name: str, folder: Path | None) -> Checked:
+    """Check one pipeline: loading it refuses everything that cannot work, naming both culprits.
+
+    Raises
+    ------
+    SetupFault
+        ``pipeline.unknown``, ``pipeline.invalid``, ``task.unknown``, ``settings.*``, ``where.invalid``.
+    """
+    survey = locate_if_any(folder)
+    pipeline = load(name, survey)
+    for _ in _settings(pipeline, survey):
+        pass
+    return Checked(pipeline.name, pipeline.source, len(pipeline.steps))
+
+
+def _settings(pipeline: Pipeline, survey: Survey | None) -> Iterator[SettingLine]:
+    """Every setting of every step; the survey's values for the task, then for the step's own label, come above."""
+    given = survey.settings.tasks if survey else {}
+    for step in pipeline.steps:
+        cls = step.task.settings
+        layers: list[tuple[str, Mapping[str, Any]]] = [("pipeline", step.settings)]
+        layers += [("survey", given[name]) for name in dict.fromkeys((step.task.name, step.label)) if name in given]
+        resolved = resolve(cls, layers, step.label)
+        for field, value in resolved.plain().items():
+            info = cls.model_fields[field]
+            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+            yield SettingLine(
+                step.label, field, value, str(extra.get("unit", "")), info.description or "", resolved.sources[field]
+            )
+
+
+def _graph(description: Mapping[str, Any]) -> Iterator[str]:
+    """The graph as lines: jobs from top to bottom, in each its steps with what goes in and what comes out."""
+    makers = {(edge["to"], edge["product"]): edge["from"] for edge in description["edges"]}
+    for job in description["jobs"]:
+        steps = [step for step in description["steps"] if step["job"] == job["job"]]
+        frames = ", ".join(steps[0]["frames"]) or "all"
+        where = f" where {steps[0]['where']}" if steps[0]["where"] else ""
+        yield f"job {job['job'] + 1}: one per {job['grain']}, {frames} frames{where}"
+        for index, step in enumerate(steps):
+            last = index == len(steps) - 1
+            yield f"  {'└─' if last else '├─'} {step['label']}: {step['summary']}"
+            bar = "  " if last else "│ "
+            needs = "; ".join(_need(need, makers.get((step["label"], need["product"]), "")) for need in step["needs"])
+            gives = "; ".join(_give(give) for give in step["gives"])
+            yield f"  {bar}   ◀ {needs or 'nothing'}"
+            yield f"  {bar}   ▶ {gives or 'nothing'}"
+            if step["settings"]:
+                yield f"  {bar}   set {', '.join(f'{name}={value}' for name, value in step['settings'].items())}"
+    for rung in description["rescues"]:
+        given = ", ".join(f"{name}={value}" for name, value in rung["settings"].items())
+        yield f"after {rung['after']}: {rung['step']} with {given}"
+
+
+def _need(need: Mapping[str, Any], maker: str) -> str:
+    optional = " (optional)" if need["optional"] else ""
+    if need["source"] == "camera":
+        return f"camera's {need['section']}{optional}"
+    if not need["product"]:
+        return f"{need['source']}{optional}"
+    kind = "master " if need["source"] == "master" else ""
+    return f"{kind}{need['product']}{f' of {maker}' if maker else ''}{optional}"
+
+
+def _give(give: Mapping[str, Any]) -> str:
+    kept = {"always": "", "scratch": ", scratch", "never": ", in memory"}[give["keep"]]
+    return f"{give['name']} ({'master ' if give['master'] else ''}{give['form']}{kept})"
+
+
+def _draw(description: Mapping[str, Any], picture: Path) -> None:
+    from spica.services import figures
+
+    layers: dict[str, int] = {}
+    for step in description["steps"]:
+        above = [layers[edge["from"]] for edge in description["edges"] if edge["to"] == step["label"]]
+        layers[step["label"]] = max(above, default=-1) + 1
+    depth = max(layers.values()) + 1
+    rows = [[name for name, layer in layers.items() if layer == index] for index in range(depth)]
+    notes = {s["label"]: f"{s['task']} v{s['version']}, {s['grain']}" for s in description["steps"]}
+    arrows = [(edge["from"], edge["to"], edge["product"]) for edge in description["edges"]]
+    figures.graph(f"{description['name']}: {description['title']}", rows, notes, arrows, picture)
