@@ -185,6 +185,7 @@ class FileRecord:
     """A file as delivered or made: its bytes' checksum is its name; copies of it lie on storage areas.
 
     `path` is relative to the storage area's root for copied and linked files, absolute for files left in place.
+    `origin` is where it was delivered, `mtime` (Unix seconds) its time of modification there when it was read.
     """
 
     checksum: str
@@ -193,6 +194,7 @@ class FileRecord:
     area: str = "local"
     origin: str = ""
     conformance: tuple[str, ...] = ()
+    mtime: float = 0.0
 
 
 @dataclass(frozen=True)
