@@ -1,0 +1,188 @@
+"""Background, detection, measurement, quality: known stars come back with honest errors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spica.core.columns import COLUMNS, Catalogue, Flag
+from spica.core.faults import DataFault
+from spica.core.images import Image
+from spica.core.keys import exposure_id
+from spica.core.mask import Mask
+from spica.core.records import Detector, Exposure, FrameType
+from spica.core.settings import NoSettings
+from spica.core.task import Measured
+from spica.tasks.background import BackgroundSettings, background
+from spica.tasks.delivered import take
+from spica.tasks.detect import DetectSettings, detect
+from spica.tasks.measure import MeasureSettings, measure
+from spica.tasks.quality import QualitySettings, half_sample_mode, quality
+from spica.tasks.quicklook import QuicklookSettings, quicklook
+
+NY, NX, SKY, SIGMA_PSF = 300, 340, 400.0, 1.6
+EXPOSURE = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
+DETECTOR = Detector("demo-1", 2, "c" * 40, (1,), (), NX, NY)
+
+
+@dataclasses.dataclass
+class Sky:
+    """A drawn field and its truth."""
+
+    image: Image
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+
+
+def draw(seed: int, fluxes: np.ndarray, slope: float = 0.1) -> Sky:
+    """Gaussian stars on a jittered grid (so that they stay apart), a sloping sky, photon noise."""
+    rng = np.random.default_rng(seed)
+    step = 34
+    grid = [(x, y) for y in range(25, NY - 20, step) for x in range(25, NX - 20, step)][: len(fluxes)]
+    x, y = (np.array(axis, float) + rng.uniform(-3, 3, len(grid)) for axis in zip(*grid, strict=True))
+    v, u = np.mgrid[:NY, :NX]
+    expected = SKY + slope * u
+    for x0, y0, flux in zip(x, y, fluxes, strict=False):
+        profile = np.exp(-((u - x0) ** 2 + (v - y0) ** 2) / (2 * SIGMA_PSF**2))
+        expected = expected + flux * profile / (2 * np.pi * SIGMA_PSF**2)
+    pixels = rng.poisson(expected).astype(np.float32)
+    image = Image(pixels, expected.astype(np.float32), np.zeros((NY, NX), np.int32))
+    return Sky(image, x, y, fluxes[: len(grid)])
+
+
+def catalogue(image: Image, threshold: float = 5.0, apertures: tuple[float, float, float] = (3, 5, 8)) -> Catalogue:
+    sky = background(BackgroundSettings(), image)["background"]
+    segments = detect(DetectSettings(threshold=threshold), image, sky)["segments"]
+    settings = MeasureSettings(apertures=apertures)
+    found = measure(settings, image, sky, segments, EXPOSURE, DETECTOR)["sources"]
+    assert isinstance(found, Catalogue)
+    return found
+
+
+def matched(sky: Sky, found: Catalogue) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (truth, found) of pairs within 2 pixels."""
+    distance = np.hypot(sky.x[:, None] - found["x"], sky.y[:, None] - found["y"])
+    nearest = distance.argmin(1)
+    near = distance[np.arange(len(sky.x)), nearest] < 2
+    return np.flatnonzero(near), nearest[near]
+
+
+def test_the_sky_comes_back_with_its_noise() -> None:
+    sky = draw(1, np.full(60, 3e4))
+    found = background(BackgroundSettings(), sky.image)
+    truth = SKY + 0.1 * np.arange(NX)
+    level = found["background"].pixels
+    assert np.abs(level - truth)[20:-20, 20:-20].max() < 0.2 * np.sqrt(SKY)
+    assert abs(float(np.mean(level - truth))) < 0.06 * np.sqrt(SKY)
+    assert found["background_level"]["background_rms"].value == pytest.approx(np.sqrt(SKY + 17), rel=0.03)
+
+
+def test_adding_a_constant_moves_the_sky_and_nothing_else() -> None:
+    sky = draw(2, np.full(30, 1e4))
+    higher = dataclasses.replace(sky.image, pixels=sky.image.pixels + np.float32(128))
+    once, twice = catalogue(sky.image), catalogue(higher)
+    np.testing.assert_allclose(once["flux_aper"], twice["flux_aper"], rtol=1e-3, atol=2)
+    np.testing.assert_allclose(once["x"], twice["x"], atol=1e-3)
+
+
+def test_stars_come_back_with_honest_errors() -> None:
+    pulls: dict[str, list[np.ndarray]] = {"flux": [], "x": [], "y": []}
+    for seed in range(8):
+        sky = draw(seed, np.full(70, 2e4))
+        found = catalogue(sky.image)
+        truth, rows = matched(sky, found)
+        assert len(truth) == len(sky.x)
+        inside = 1 - np.exp(-(8.0**2) / (2 * SIGMA_PSF**2))
+        pulls["flux"].append((found["flux_aper"][rows, 2] / inside - sky.flux[truth]) / found["flux_aper_err"][rows, 2])
+        pulls["x"].append((found["x"][rows] - sky.x[truth]) / found["x_err"][rows])
+        pulls["y"].append((found["y"][rows] - sky.y[truth]) / found["y_err"][rows])
+    for name, parts in pulls.items():
+        values = np.concatenate(parts)
+        assert abs(np.median(values)) < 0.3, name
+        assert 0.85 < 1.4826 * np.median(np.abs(values - np.median(values))) < 1.15, name
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    empty = draw(3, np.zeros(0))
+    assert len(catalogue(empty.image)) <= 1
+
+
+def test_bright_stars_are_complete_and_all_columns_are_declared() -> None:
+    sky = draw(4, np.geomspace(1500, 2e5, 70))
+    found = catalogue(sky.image)
+    assert list(found.columns) == list(COLUMNS)
+    for name, column in COLUMNS.items():
+        assert found[name].dtype == np.dtype(column.dtype), name
+        assert found[name].shape == ((len(found),) if column.size == 1 else (len(found), column.size)), name
+    assert len(matched(sky, found)[0]) == len(sky.x)
+    assert len(set(found["source_id"].tolist())) == len(found)
+
+
+def test_flags_tell_what_is_wrong() -> None:
+    sky = draw(5, np.full(20, 5e4))
+    mask = np.zeros((NY, NX), np.int32)
+    spots = [(round(float(sky.y[n])), round(float(sky.x[n]))) for n in (0, 1)]
+    mask[spots[0]] = Mask.SATURATED
+    mask[spots[1][0] + 2, spots[1][1]] = Mask.BAD
+    found = catalogue(dataclasses.replace(sky.image, mask=mask))
+    truth, rows = matched(sky, found)
+    flags = dict(zip(truth.tolist(), found["flags"][rows].tolist(), strict=True))
+    assert flags[0] & Flag.SATURATED
+    assert flags[1] & (Flag.BAD_PIXELS | Flag.APERTURE_INCOMPLETE)
+    assert flags[2] == 0
+
+
+def test_too_many_detections_are_a_fault() -> None:
+    noise = np.random.default_rng(6).normal(0, 1, (200, 200)).astype(np.float32)
+    image = Image(noise, np.ones_like(noise), np.zeros(noise.shape, np.int32))
+    sky = background(BackgroundSettings(), image)["background"]
+    with pytest.raises(DataFault) as caught:
+        detect(DetectSettings(threshold=0.5, minimum_area=1, maximum_sources=10), image, sky)
+    assert caught.value.code == "data.too-many-sources"
+
+
+def test_seeing_and_depth_are_those_of_the_stars() -> None:
+    sky = draw(7, np.full(70, 3e4))
+    back = background(BackgroundSettings(), sky.image)["background"]
+    figures = quality(QualitySettings(), sky.image, back, catalogue(sky.image))["quality"]
+    assert all(isinstance(figure, Measured) for figure in figures.values())
+    assert figures["seeing"].value == pytest.approx(2.3548 * np.hypot(SIGMA_PSF, 12**-0.5), rel=0.05)
+    assert figures["ellipticity"].value < 0.1
+    area = np.pi * (1.5 * figures["seeing"].value) ** 2
+    assert figures["depth_5sigma"].value == pytest.approx(5 * np.sqrt(area * (SKY + 17)), rel=0.06)
+
+
+def test_too_few_stars_give_no_seeing() -> None:
+    sky = draw(8, np.full(3, 3e4))
+    back = background(BackgroundSettings(), sky.image)["background"]
+    assert "seeing" not in quality(QualitySettings(), sky.image, back, catalogue(sky.image))["quality"]
+
+
+def test_the_mode_ignores_a_long_tail() -> None:
+    rng = np.random.default_rng(9)
+    values = np.concatenate([rng.normal(3, 0.05, 200), rng.uniform(3, 12, 150)])
+    assert half_sample_mode(values) == pytest.approx(3, abs=0.1)
+
+
+def test_the_picture_shows_stars_white_on_black_sky() -> None:
+    sky = draw(10, np.full(9, 3e5))
+    picture = quicklook(QuicklookSettings(size=340), sky.image)["quicklook"]
+    assert picture.dtype == np.uint8
+    assert picture.shape == (NY, NX)
+    assert picture[NY - 1 - round(float(sky.y[0])), round(float(sky.x[0]))] > 200
+    assert 10 < np.median(picture) < 110
+
+
+def test_a_delivered_image_is_marked_not_changed() -> None:
+    sky = draw(11, np.full(9, 1e4))
+    pixels = sky.image.pixels.copy()
+    pixels[4, 5] = np.nan
+    found = take(NoSettings(), dataclasses.replace(sky.image, pixels=pixels))["science"]
+    assert found.mask[4, 5] == Mask.NO_DATA
+    assert np.isnan(pixels[4, 5])
+    assert np.count_nonzero(found.mask) == 1
+    with pytest.raises(DataFault):
+        take(NoSettings(), Image(np.full((3, 3), np.nan, np.float32)))
