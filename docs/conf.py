@@ -1,6 +1,12 @@
 """Sphinx settings of spica's documentation."""
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import spica
+from docs import tables
 
 project = "spica"
 author = "The spica developers"
@@ -10,7 +16,13 @@ version = release = spica.__version__
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "substitution"]
+myst_substitutions = {
+    "columns": tables.columns(),
+    "commands": tables.commands(),
+    "faults": tables.faults(),
+    "mask": tables.mask(),
+}
 myst_heading_anchors = 3
 # Links to the outside are for readers; nothing is fetched while building.
 suppress_warnings: list[str] = []

@@ -32,6 +32,8 @@ def test_documentation_builds_without_warnings(tmp_path: Path) -> None:
     pages = list(tmp_path.rglob("*.html"))
     assert (tmp_path / "index.html") in pages
     assert {str(page): _LOADED.findall(page.read_text()) for page in pages if _LOADED.search(page.read_text())} == {}
+    reference = (tmp_path / "reference.html").read_text()
+    assert all(word in reference for word in ("exposure.conflict", "half_light_radius", "CROSSTALK", "spica ingest"))
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

@@ -1,0 +1,53 @@
+"""Tables of the reference page, made from the code itself when the documentation is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import typer.main
+
+from spica.cli.main import app
+from spica.core.catalogue import CODES
+from spica.core.columns import COLUMNS
+from spica.core.mask import MEANINGS, Mask
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines.append(["---"] * len(lines[0]))
+    lines.extend([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def faults() -> str:
+    """Every fault code: who is to act, what it means, the next thing to try."""
+    rows = ((f"`{code}`", str(fault.kind), fault.meaning, fault.advice) for code, fault in sorted(CODES.items()))
+    return _table(("code", "kind", "meaning", "next"), rows)
+
+
+def columns() -> str:
+    """Every column of the catalogues."""
+    rows = ((f"`{c.name}`", c.dtype, c.unit, f"`{c.ucd}`", c.meaning) for c in COLUMNS.values())
+    return _table(("column", "type", "unit", "UCD", "meaning"), rows)
+
+
+def mask() -> str:
+    """Every bit of a mask plane."""
+    rows = ((str(int(bit).bit_length() - 1), str(int(bit)), f"`{bit.name}`", MEANINGS[str(bit.name)]) for bit in Mask)
+    return _table(("bit", "value", "name", "meaning"), rows)
+
+
+def _walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    below = getattr(command, "commands", None)
+    if below:
+        for name, child in below.items():
+            yield from _walk(child, (*words, name))
+    else:
+        first = (getattr(command, "help", "") or "").strip().partition("\n")[0]
+        yield " ".join(words), first
+
+
+def commands() -> str:
+    """Every command with its first line of help."""
+    rows = ((f"`{name}`", text) for name, text in _walk(typer.main.get_command(app), ("spica",)))
+    return _table(("command", "what it does"), rows)
