@@ -103,6 +103,19 @@ class Distortion(Table):
     k2: float = 0.0
 
 
+class Delivered(Table):
+    """How frames that were reduced elsewhere are delivered: which file or HDU is which plane, and in what units."""
+
+    pattern: str = Field(default="", description="regular expression on file names; its first group is a key of roles")
+    roles: dict[str, str] = Field(default_factory=dict, description="group to plane: science, weight, variance, mask")
+    hdus: dict[str, str] = Field(default_factory=dict, description="plane to EXTNAME where one file holds several")
+    mask_form: Literal["bits", "codes", "boolean"] = "boolean"
+    mask_values: dict[str, str] = Field(default_factory=dict, description="bit number or code to mask name")
+    gain: tuple[str, ...] = Field(default=(), description="keywords of electrons per unit of the delivered pixels")
+    read_noise: tuple[str, ...] = ()
+    saturation: tuple[str, ...] = ()
+
+
 class Camera(Table):
     """A whole camera."""
 
@@ -129,6 +142,12 @@ class Camera(Table):
     header: dict[str, HeaderRule] = Field(default_factory=dict, description="exposure property to rule")
     frame_types: dict[str, str] = Field(default_factory=dict, description="header spelling to frame type")
     sections_from_header: bool = Field(default=False, description="amplifier sections and gains from each header")
+    amplifier_keywords: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="amplifier property (data, overscan, prescan, detector, gain, read_noise, saturation) to keywords; "
+        "{amp} stands for the amplifier's name",
+    )
+    delivered: Delivered = Delivered()
     distortion: Distortion = Distortion()
     position_angle: float = Field(default=0.0, description="of focal-plane +y, degrees east of north, rotator at 0")
     parity: Literal[1, -1] = Field(default=-1, description="-1: east is left when north is up, as on the sky")

@@ -1,0 +1,185 @@
+"""From the headers of a delivered file to a verified `Exposure` record.
+
+Headers are plain mappings (keyword to value), one per HDU, primary first. Nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from spica.core.camera import Camera
+from spica.core.faults import DataFault
+from spica.core.keys import exposure_id
+from spica.core.records import Exposure, ExposureState, FrameType, Scalar
+from spica.instruments.checks import check
+from spica.instruments.layout import ordered
+from spica.instruments.problems import PropertyError, refuse
+from spica.instruments.reading import FREE_WORDS, Reading, from_table, kind_of
+from spica.instruments.rules import Header, Reader, find, look_up, plain
+from spica.instruments.times import night_of
+from spica.instruments.translators import from_translator
+
+__all__ = ["is_reduced", "recognise", "translate"]
+
+
+def recognise(headers: Sequence[Header] | Header, cameras: Iterable[Camera], filename: str = "") -> Camera:
+    """The camera that wrote a file.
+
+    Parameters
+    ----------
+    headers : the file's headers, or its primary alone.
+    cameras : the tables to choose from; the one with most agreeing `recognise` rules wins.
+    filename : used by tables whose rules speak of ``@filename``.
+
+    Raises
+    ------
+    DataFault
+        ``header.unknown-camera`` with the values of INSTRUME and TELESCOP.
+    """
+    texts = ordered(headers) if isinstance(headers, Sequence) else [headers]
+    best: tuple[int, Camera] | None = None
+    for camera in cameras:
+        if camera.recognise and all(
+            _agrees(texts, keyword, pattern, filename) for keyword, pattern in camera.recognise.items()
+        ):
+            score = len(camera.recognise)
+            if best is None or score > best[0]:
+                best = score, camera
+    if best is None:
+        seen: dict[str, Any] = {word: find(texts, word) for word in ("INSTRUME", "TELESCOP", "DETECTOR")}
+        told = ", ".join(f"{word} = {value!r}" for word, value in seen.items() if value is not None)
+        raise DataFault(
+            "header.unknown-camera",
+            f"{filename or 'header'}: no camera table recognises it ({told or 'INSTRUME is not there'})",
+            file=filename,
+            **seen,
+        )
+    return best[1]
+
+
+def _agrees(headers: Sequence[Header], keyword: str, pattern: str, filename: str) -> bool:
+    value = filename if keyword == "@filename" else find(headers, keyword)
+    return value is not None and re.search(pattern, str(value)) is not None
+
+
+def is_reduced(headers: Sequence[Header], camera: Camera, filename: str = "") -> bool:
+    """Whether any of the table's `reduced` signs is in the headers: the frame was detrended elsewhere."""
+    texts = ordered(headers)
+    return any(_agrees(texts, keyword, pattern, filename) for keyword, pattern in camera.reduced.items())
+
+
+def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> Exposure:
+    """The exposure that a file's headers tell of.
+
+    Parameters
+    ----------
+    headers : one mapping per HDU, primary first.
+    camera : its table.
+    filename : names the file in faults, and is read where the table says ``@filename``.
+
+    Returns
+    -------
+    Exposure
+        Time MJD TAI, position ICRS degrees, lengths of time seconds; `defaulted` names what the header did not say.
+
+    Raises
+    ------
+    DataFault
+        ``header.missing``, ``header.absurd`` or ``header.unknown-filter`` (the gravest), listing every property that
+        is missing or cannot be true.
+    """
+    reader = Reader(camera, ordered(headers), filename)
+    reading, known = Reading(), frozenset[str]()
+    if camera.translator:
+        reading = from_translator(headers, camera, filename)
+        known = frozenset(reading.values) | {problem.name for problem in reading.problems}
+    table = from_table(reader, known)
+    reading.values = {**table.values, **{k: v for k, v in reading.values.items() if v is not None or k in _TRUSTED}}
+    reading.problems += table.problems
+    reading.take("binning", lambda: _binning(reader))
+    frame_type, flat_kind = FrameType.OBJECT, ""
+    if "frame_type" in reading.values:
+        try:
+            frame_type, flat_kind = kind_of(str(reading.values["frame_type"]), camera.frame_types)
+        except PropertyError as error:
+            reading.problems.append(error.problem)
+    check(reading, camera, frame_type, reader.defaulted)
+    if reading.problems:
+        raise refuse(reading.problems, camera.name, filename)
+    state = ExposureState.REDUCED if is_reduced(headers, camera, filename) else ExposureState.RAW
+    return _record(reading.values, camera, frame_type, flat_kind, reader, state)
+
+
+_TRUSTED = frozenset({"ra", "dec"})
+"""Where a translator says None on purpose (a moving target has no fixed position), the table is not asked again."""
+
+
+def _binning(reader: Reader) -> str:
+    if not reader.has_rule("binning"):
+        return "1 1"
+    x, y = reader.pair("binning")
+    return f"{x} {y}"
+
+
+def _record(
+    values: dict[str, Scalar],
+    camera: Camera,
+    frame_type: FrameType,
+    flat_kind: str,
+    reader: Reader,
+    state: ExposureState,
+) -> Exposure:
+    number = str(values["name"])
+    name = number if number.startswith(f"{camera.name}-") else f"{camera.name}-{number}"
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
+    mjd = _float(values["mjd"])
+    exposure_time = _float(values["exposure_time"])
+    dark_time = values.get("dark_time")
+    filter_name = str(values.get("filter") or "")
+    x, y = str(values["binning"]).split()
+    words = {word: str(values.get(word) or "") for word in FREE_WORDS}
+    words["field"] = words["field"] or words["object"]
+    return Exposure(
+        id=exposure_id(camera.name, name),
+        name=name,
+        camera=camera.name,
+        frame_type=frame_type,
+        night=night_of(camera, mjd),
+        mjd=mjd,
+        exposure_time=exposure_time,
+        state=state,
+        sequence=int(_float(values.get("sequence") or 0)),
+        dark_time=exposure_time if dark_time is None else _float(dark_time),
+        band=str(values.get("band") or ""),
+        filter=filter_name,
+        flat_kind=flat_kind,
+        ra=_maybe(values.get("ra")),
+        dec=_maybe(values.get("dec")),
+        rotation=_maybe(values.get("rotation")),
+        airmass=_maybe(values.get("airmass")),
+        binning=(int(x), int(y)),
+        defaulted=tuple(sorted({*reader.defaulted, *(() if dark_time is not None else ("dark_time",))})),
+        extra=_extra(reader),
+        **words,
+    )
+
+
+def _extra(reader: Reader) -> dict[str, Scalar]:
+    """Further values that the table asks for as ``extra.NAME``; absent ones are left out."""
+    found = {}
+    for name, rule in reader.camera.header.items():
+        if name.startswith("extra."):
+            _, value = look_up(rule, reader.headers, reader.filename)
+            if value is not None:
+                found[name.removeprefix("extra.")] = plain(value)
+    return found
+
+
+def _float(value: Scalar) -> float:
+    return float(value)  # type: ignore[arg-type]
+
+
+def _maybe(value: Scalar) -> float | None:
+    return None if value is None else _float(value)

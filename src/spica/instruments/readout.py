@@ -1,0 +1,232 @@
+"""Amplifiers as they were read out in one exposure: table and header together, binning and windows included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spica.core.camera import AmplifierSpec, Camera, DetectorSpec, Section
+from spica.core.faults import DataFault
+from spica.core.records import Exposure, ExposureState
+from spica.instruments.layout import image_hdus, size
+from spica.instruments.rules import find, plain
+
+Header = Mapping[str, Any]
+
+_SECTION = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
+
+
+@dataclass(frozen=True)
+class HeaderSection:
+    """A FITS section as 0-based, half-open pixels, and whether its axes run backwards."""
+
+    section: Section
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> HeaderSection:
+        """Read ``[x1:x2,y1:y2]`` (1-based, inclusive, either order); ValueError where it is none."""
+        found = _SECTION.fullmatch(text.strip())
+        if not found:
+            msg = f"{text!r} is not a section"
+            raise ValueError(msg)
+        x1, x2, y1, y2 = map(int, found.groups())
+        if min(x1, x2, y1, y2) < 1:
+            msg = f"{text!r} starts below pixel 1"
+            raise ValueError(msg)
+        return cls((min(x1, x2) - 1, max(x1, x2), min(y1, y2) - 1, max(y1, y2)), x1 > x2, y1 > y2)
+
+
+def readout(
+    headers: Sequence[Header],
+    camera: Camera,
+    spec: DetectorSpec,
+    exposure: Exposure,
+    hdus: Sequence[int] | None = None,
+) -> tuple[AmplifierSpec, ...]:
+    """The amplifiers of one detector as read out in this exposure.
+
+    Parameters
+    ----------
+    headers : one mapping per HDU of the file, primary first.
+    camera, spec : the table and its detector.
+    exposure : its binning (and whether it is reduced: then one 'amplifier' covers the whole delivered image).
+    hdus : HDU indices of the detector, as `layout.hdus_of` gives them; by default the first HDU with pixels.
+
+    Returns
+    -------
+    tuple of AmplifierSpec
+        Sections in binned pixels of the raw HDU; gain e/ADU, read noise e, saturation ADU from the header where the
+        table names keywords for them and the header has them, else from the table.
+
+    Raises
+    ------
+    DataFault
+        ``header.bad-geometry`` where sections and pixels do not fit each other.
+    """
+    hdus = tuple(hdus) if hdus is not None else tuple(image_hdus(headers)[:1])
+    if exposure.state is ExposureState.REDUCED:
+        return (_whole(headers, camera, hdus[0]),)
+    amplifiers = []
+    for amplifier in spec.amplifiers:
+        header = headers[hdus[min(amplifier.hdu, len(hdus) - 1)]]
+        values = _numbers([header, headers[0]], camera, amplifier)
+        if camera.sections_from_header:
+            values |= _sections(header, camera, amplifier, spec, exposure)
+        else:
+            values |= _binned(amplifier, exposure.binning)
+        amplifiers.append(values)
+    if camera.sections_from_header:
+        _to_detector_origin(amplifiers, exposure.binning)
+    made = tuple(
+        amplifier.model_copy(update=values) for amplifier, values in zip(spec.amplifiers, amplifiers, strict=True)
+    )
+    _fit(made, headers, hdus, spec, exposure)
+    return made
+
+
+def assembled_size(amplifiers: Sequence[AmplifierSpec]) -> tuple[int, int]:
+    """(nx, ny) of the image that the amplifiers fill."""
+    return max(a.detector[1] for a in amplifiers), max(a.detector[3] for a in amplifiers)
+
+
+def _whole(headers: Sequence[Header], camera: Camera, hdu: int) -> AmplifierSpec:
+    nx, ny = size(headers[hdu])[:2]
+    delivered = camera.delivered
+    values: dict[str, float] = {}
+    for name, keywords in (
+        ("gain", delivered.gain),
+        ("read_noise", delivered.read_noise),
+        ("saturation", delivered.saturation),
+    ):
+        value = _positive([headers[hdu], headers[0]], keywords)
+        if value is not None:
+            values[name] = value
+    whole = (0, nx, 0, ny)
+    return AmplifierSpec.model_validate({"name": "whole", "data": whole, "detector": whole, **values})
+
+
+def _positive(headers: Sequence[Header], keywords: Sequence[str]) -> float | None:
+    """First positive number among keywords, the HDU's own header before the primary (which may say 0 for 'see below')."""
+    for keyword in keywords:
+        for header in headers:
+            value = plain(header.get(keyword))
+            if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+                return float(value)
+    return None
+
+
+def _numbers(headers: Sequence[Header], camera: Camera, amplifier: AmplifierSpec) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in ("gain", "read_noise", "saturation"):
+        keywords = [key.format(amp=amplifier.name) for key in camera.amplifier_keywords.get(name, ())]
+        value = _positive(headers, keywords)
+        if value is not None:
+            values[name] = value
+    return values
+
+
+def _binned(amplifier: AmplifierSpec, binning: tuple[int, int]) -> dict[str, Any]:
+    """The table's sections in binned pixels: a chip that does not divide evenly loses its last partial pixel."""
+    if binning == (1, 1):
+        return {}
+    data, detector = _divide(amplifier.data, binning), _divide(amplifier.detector, binning)
+    nx = min(data[1] - data[0], detector[1] - detector[0])
+    ny = min(data[3] - data[2], detector[3] - detector[2])
+    return {
+        "data": (data[0], data[0] + nx, data[2], data[2] + ny),
+        "detector": (detector[0], detector[0] + nx, detector[2], detector[2] + ny),
+        "overscan": None if amplifier.overscan is None else _divide(amplifier.overscan, binning),
+        "prescan": None if amplifier.prescan is None else _divide(amplifier.prescan, binning),
+    }
+
+
+def _divide(section: Section, binning: tuple[int, int]) -> Section:
+    (x0, x1, y0, y1), (bx, by) = section, binning
+    return x0 // bx, x1 // bx, y0 // by, y1 // by
+
+
+def _sections(
+    header: Header, camera: Camera, amplifier: AmplifierSpec, spec: DetectorSpec, exposure: Exposure
+) -> dict[str, Any]:
+    nx, ny = size(header)[:2]
+    found = {
+        name: _section([header], camera.amplifier_keywords.get(name, ()), amplifier.name, spec, exposure)
+        for name in ("data", "overscan", "prescan", "detector")
+    }
+    data = found["data"] or HeaderSection((0, nx, 0, ny))
+    place = found["detector"]
+    return {
+        "data": data.section,
+        "overscan": found["overscan"].section if found["overscan"] else None,
+        "prescan": found["prescan"].section if found["prescan"] else None,
+        "detector": place.section if place else None,
+        "flip_x": place.flip_x if place else amplifier.flip_x,
+        "flip_y": place.flip_y if place else amplifier.flip_y,
+    }
+
+
+def _section(
+    headers: Sequence[Header], keywords: Sequence[str], amp: str, spec: DetectorSpec, exposure: Exposure
+) -> HeaderSection | None:
+    for keyword in keywords:
+        text = find(headers, keyword.format(amp=amp))
+        if text is None:
+            continue
+        try:
+            return HeaderSection.parse(str(text))
+        except ValueError as error:
+            raise DataFault(
+                "header.bad-geometry",
+                f"{exposure.name}, detector {spec.name}: {keyword.format(amp=amp)}: {error}",
+                exposure=exposure.name,
+                detector=spec.name,
+                keyword=keyword.format(amp=amp),
+                value=str(text),
+            ) from error
+    return None
+
+
+def _to_detector_origin(amplifiers: list[dict[str, Any]], binning: tuple[int, int]) -> None:
+    """Turn detector sections (unbinned, of the focal plane, perhaps a window) into binned ones that begin at (0, 0)."""
+    for values in amplifiers:
+        if values["detector"] is None:
+            x0, x1, y0, y1 = values["data"]
+            values["detector"] = (0, (x1 - x0) * binning[0], 0, (y1 - y0) * binning[1])
+    left = min(values["detector"][0] for values in amplifiers)
+    low = min(values["detector"][2] for values in amplifiers)
+    for values in amplifiers:
+        x0, x1, y0, y1 = values["detector"]
+        values["detector"] = _divide((x0 - left, x1 - left, y0 - low, y1 - low), binning)
+
+
+def _fit(
+    amplifiers: Sequence[AmplifierSpec],
+    headers: Sequence[Header],
+    hdus: Sequence[int],
+    spec: DetectorSpec,
+    exposure: Exposure,
+) -> None:
+    """Refuse sections that leave the pixels, or data that do not fill their place in the detector."""
+    wrong = []
+    for amplifier in amplifiers:
+        nx, ny = size(headers[hdus[min(amplifier.hdu, len(hdus) - 1)]])[:2]
+        for name in ("data", "overscan", "prescan"):
+            section: Section | None = getattr(amplifier, name)
+            if section and not (0 <= section[0] < section[1] <= nx and 0 <= section[2] < section[3] <= ny):
+                wrong.append(f"{amplifier.name}: {name} section {section} is not within {nx} x {ny} pixels")
+        (x0, x1, y0, y1), (u0, u1, v0, v1) = amplifier.data, amplifier.detector
+        if (x1 - x0, y1 - y0) != (u1 - u0, v1 - v0):
+            wrong.append(f"{amplifier.name}: data {amplifier.data} do not fill detector section {amplifier.detector}")
+    if wrong:
+        raise DataFault(
+            "header.bad-geometry",
+            f"{exposure.name}, detector {spec.name}: {'; '.join(wrong)}",
+            exposure=exposure.name,
+            detector=spec.name,
+            binning=f"{exposure.binning[0]} {exposure.binning[1]}",
+            problems=len(wrong),
+        )
