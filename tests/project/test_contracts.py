@@ -37,6 +37,7 @@ def test_contracts_hold() -> None:
         ("tasks/planted.py", "import sqlalchemy", "Tasks touch no disk"),
         ("engine/planted.py", "import sqlite3", "Only the registry knows SQL"),
         ("cli/planted.py", "import spica.registry", "Portal and command line"),
+        ("engine/worker.py", "import spica.registry", "What runs in a worker"),
         ("stray/__init__.py", "", "Data flows one way"),
     ],
 )
