@@ -85,6 +85,9 @@ class HeaderRule(Table):
     pattern: str = Field(default="", description="regular expression; its first group is taken")
     minimum: float | None = None
     maximum: float | None = None
+    factor: float = Field(default=1.0, description="a number's value is factor x header + offset, before its unit")
+    offset: float = 0.0
+    template: str = Field(default="", description="how the value is spelt in a header that spica writes: {value}")
 
 
 class Site(Table):
@@ -169,6 +172,10 @@ class Camera(Table):
             msg = f"camera {self.name}: a filter spelling stands in two filters"
             raise ValueError(msg)
         return self
+
+    def __hash__(self) -> int:
+        """Tables of one name are rarely two: equality decides."""
+        return hash(self.name)
 
     def detector(self, number: int) -> DetectorSpec:
         """The detector with this id; KeyError if there is none."""

@@ -104,7 +104,7 @@ class Reader:
         except ValueError:
             raise absurd(name, f"{value!r} is not a number") from None
         if name not in self.defaulted:
-            number *= UNITS.get(rule.unit, 1.0)
+            number = (rule.factor * number + rule.offset) * UNITS.get(rule.unit, 1.0)
         self._within(name, number, rule)
         return number
 

@@ -45,7 +45,9 @@ def wcs_cards(headers: Sequence[Header], hdu: int, amplifiers: Sequence[Amplifie
 
 
 def _cards(header: Header) -> dict[str, Scalar]:
-    cards = {key: value for key in header if _CARD.fullmatch(key) and (value := plain(header[key])) is not None}
+    cards: dict[str, Scalar] = {
+        key: value for key in header if _CARD.fullmatch(key) and (value := plain(header[key])) is not None
+    }
     types = [str(cards.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
     if not all(_AXIS.match(ctype) for ctype in types) or "CRVAL1" not in cards or not _has_scale(cards):
         return {}
