@@ -60,18 +60,28 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     ResourceFault
         ``disk.full``, ``disk.read-only``, ``storage.unreachable``.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}{PART}")
+    part = part_of(path)
     with disk_faults(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
-            if durable:
-                _flush(part)
-            part.replace(path)
-            if durable:
-                _flush(path.parent)
+            commit(part, path, durable=durable)
         finally:
             part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """A temporary name beside `path` that no other process uses and that `sweep` knows."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}{PART}")
+
+
+def commit(part: Path, path: Path, *, durable: bool = True) -> None:
+    """Let a finished temporary file take its place."""
+    if durable:
+        _flush(part)
+    part.replace(path)
+    if durable:
+        _flush(path.parent)
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
