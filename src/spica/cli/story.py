@@ -34,18 +34,26 @@ def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
         print_json(found)
         return
     say(f"{found.name}  {found.folder}", "bold")
-    facts({"registry": found.registry}, indent="  ")
-    rows = [(n.night, n.camera, n.frame_type, n.band, n.exposures, n.detectors) for n in found.exposures]
-    show_table("Exposures", ("night", "camera", "frames", "band", "exposures", "detectors"), rows, "no exposures yet: spica ingest PATH…")
-    jobs = [(j.pipeline, j.chain, j.done, j.refused, j.failed) for j in found.jobs]
-    show_table("Work", ("pipeline", "chain", "done", "refused", "failed"), jobs, "nothing has run yet: spica run night")
-    show_table("Products", ("product", "count", "bytes"), [(p.name, p.count, size(p.bytes)) for p in found.products])
-    productions = [(p.id, p.name, p.pipeline, p.state, p.began, p.done, p.refused, p.failed) for p in found.productions]
-    show_table("Latest productions", ("", "name", "pipeline", "state", "began (UTC)", "done", "refused", "failed"), productions)
+    facts(
+        {
+            "registry": found.registry,
+            "nights": found.nights,
+            "raw": f"{found.files} files ({size(found.bytes)}), {found.detectors} detectors",
+            "products": f"{found.products} ({size(found.product_bytes)})",
+            "at work": f"{found.running} units now" if found.running else "",
+        },
+        indent="  ",
+    )
+    rows = [(e.camera, e.frame_type, e.exposures) for e in found.exposures]
+    show_table("Exposures", ("camera", "frames", "exposures"), rows, "no exposures yet: spica ingest PATH…")
+    work = [(w.pipeline, w.done, w.refused, w.failed) for w in found.work]
+    show_table("Units", ("pipeline", "done", "refused", "failed"), work, "nothing has run yet: spica run night")
+    orders = [(p.id, p.pipeline, p.selection, p.opened, p.closed or "running", p.done, p.refused, p.failed) for p in found.productions]
+    heads = ("", "pipeline", "where", "began (UTC)", "ended", "done", "refused", "failed")
+    show_table("Latest productions", heads, orders)
     if found.faults:
-        rows_of_faults = [(f.code, f.count, f.advice) for f in found.faults]
-        show_table("Faults", ("code", "units", "next"), rows_of_faults)
-        say("more: spica faults; one unit's story: spica why UNIT")
+        show_table("Open faults", ("code", "count", "next"), [(f.code, f.count, f.advice) for f in found.faults])
+        say("more: spica faults; the story of one unit: spica why UNIT")
     if found.quarantined:
         say(f"{found.quarantined} files in quarantine: spica faults", "yellow")
 

@@ -1,0 +1,250 @@
+"""What is here and what is missing: detectors, exposures, calibrations, and what cannot be reduced for want of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from spica.core.camera import Camera
+from spica.core.faults import SetupFault
+from spica.core.records import Exposure, ExposureState, FrameType
+from spica.instruments import tables
+from spica.registry.rows import DetectorRow, MasterRow
+from spica.services import logs
+from spica.services.surveys import Opened, camera_folders, opened
+
+KINDS: dict[str, FrameType] = {"bias": FrameType.BIAS, "dark": FrameType.DARK, "flat": FrameType.FLAT}
+"""Masters that science frames are reduced with, and the frames that they are made of."""
+OPTIONAL = frozenset({"dark"})
+FEWEST_FRAMES = 3
+"""Frames from which a master can be made with the shipped settings."""
+
+
+@dataclass(frozen=True)
+class NightLine:
+    """What came in of one kind in one night."""
+
+    night: str
+    camera: str
+    frame_type: str
+    band: str
+    exposures: int
+    detectors: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """For how many of the detectors that observed in a night and band a calibration is there, and whence.
+
+    `source`: 'master', 'frames' (a master can be made), 'masters and frames', or 'none'.
+    """
+
+    night: str
+    camera: str
+    kind: str
+    band: str
+    detectors: int
+    wanted: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that is not here, and why that is known or what follows."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The whole inventory; `complete` says that nothing is missing."""
+
+    nights: tuple[NightLine, ...]
+    coverage: tuple[Coverage, ...]
+    missing_detectors: tuple[Missing, ...]
+    missing_exposures: tuple[Missing, ...]
+    irreducible: tuple[Missing, ...]
+    complete: bool
+
+
+def take(folder: Path | None, where: str = "", log: Path | None = None) -> Inventory:
+    """Take inventory of the exposures that a selection picks (all by default).
+
+    Parameters
+    ----------
+    where : selection of exposures.
+    log : observing log (CSV or Parquet) with a column ``exposure`` (or ``name``), or ``sequence`` (with ``night`` and
+        ``camera`` where there are several).
+
+    Raises
+    ------
+    SetupFault
+        ``survey.*``, ``registry.*``, ``where.invalid``, ``camera.*``.
+    DataFault
+        ``file.*`` of a log that cannot be read.
+    """
+    with opened(folder) as house:
+        rows = list(house.registry.detector_rows(where))
+        exposures = list(house.registry.exposures(where))
+        frames = rows if not where else list(house.registry.detector_rows("", tuple(KINDS.values())))
+        masters = house.registry.masters()
+        cameras = _cameras(house, {row.camera for row in rows})
+    missing_detectors = tuple(_missing_detectors(rows, cameras))
+    missing_exposures = tuple(_gaps(exposures))
+    if log is not None:
+        missing_exposures += tuple(_against_log(exposures, log))
+    coverage, irreducible = _coverage(rows, frames, masters)
+    return Inventory(
+        nights=tuple(_nights(rows)),
+        coverage=coverage,
+        missing_detectors=missing_detectors,
+        missing_exposures=missing_exposures,
+        irreducible=irreducible,
+        complete=not (missing_detectors or missing_exposures or irreducible),
+    )
+
+
+def _cameras(house: Opened, names: Iterable[str]) -> dict[str, Camera]:
+    return {name: tables.load(name, camera_folders(house.survey)) for name in sorted(names)}
+
+
+def _nights(rows: Iterable[DetectorRow]) -> Iterator[NightLine]:
+    detectors: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    exposures: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        key = (row.night, row.camera, str(row.frame_type), row.band)
+        detectors[key] += 1
+        exposures[key].add(row.exposure)
+    for key in sorted(detectors):
+        yield NightLine(*key, len(exposures[key]), detectors[key])
+
+
+def _missing_detectors(rows: Iterable[DetectorRow], cameras: Mapping[str, Camera]) -> Iterator[Missing]:
+    """Detectors of the camera table that an exposure lacks; one that all exposures lack is said once."""
+    present: dict[str, set[int]] = defaultdict(set)
+    camera_of: dict[str, str] = {}
+    for row in rows:
+        present[row.exposure].add(row.detector)
+        camera_of[row.exposure] = row.camera
+    for name, camera in cameras.items():
+        mine = [exposure for exposure, of in camera_of.items() if of == name]
+        ever = set().union(*(present[exposure] for exposure in mine))
+        listed = {detector.id: detector.name for detector in camera.detectors}
+        if never := sorted(set(listed) - ever):
+            yield Missing(f"{name}: detectors {_named(never, listed)}", f"absent from all {len(mine)} exposures")
+        for exposure in sorted(mine):
+            if absent := sorted(ever - present[exposure]):
+                yield Missing(f"{exposure}: detectors {_named(absent, listed)}", "absent, though others have them")
+
+
+def _named(ids: Iterable[int], names: Mapping[int, str]) -> str:
+    return ", ".join(f"{number} ({names[number]})" if number in names else str(number) for number in ids)
+
+
+def _gaps(exposures: Iterable[Exposure]) -> Iterator[Missing]:
+    """Numbers that a night's sequence leaves out."""
+    sequences: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for exposure in exposures:
+        if exposure.sequence:
+            sequences[exposure.camera, exposure.night].add(exposure.sequence)
+    for (camera, night), present in sorted(sequences.items()):
+        ordered = sorted(present)
+        for before, after in zip(ordered, ordered[1:], strict=False):
+            if after - before == 1:
+                continue
+            lost = str(before + 1) if after - before == 2 else f"{before + 1} to {after - 1}"
+            yield Missing(f"{camera} {night}: number {lost}", f"the night has {before} and {after}")
+
+
+def _against_log(exposures: Iterable[Exposure], log: Path) -> Iterator[Missing]:
+    table = logs.read(log)
+    known = list(exposures)
+    for column in ("exposure", "name"):
+        if column in table.columns:
+            names = {exposure.name for exposure in known} | {e.name.removeprefix(f"{e.camera}-") for e in known}
+            for number, row in enumerate(table.rows, start=1):
+                if str(row[column]) not in names:
+                    yield Missing(str(row[column]), f"row {number} of {log.name} has it")
+            return
+    if "sequence" not in table.columns:
+        raise SetupFault(
+            "order.invalid",
+            f"{log} has no column exposure, name or sequence (it has {', '.join(table.columns)})",
+            advice="name the column with the exposures so",
+            path=str(log),
+        )
+    keys = [name for name in ("camera", "night", "sequence") if name in table.columns]
+    present = {tuple(str(getattr(exposure, key)) for key in keys) for exposure in known}
+    for number, row in enumerate(table.rows, start=1):
+        if tuple(str(row[key]) for key in keys) not in present:
+            what = " ".join(f"{key} {row[key]}" for key in keys)
+            yield Missing(what, f"row {number} of {log.name} has it")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a calibration has to agree in."""
+
+    camera: str
+    detector: int
+    binning: tuple[int, int]
+    readout_mode: str
+    band: str
+
+
+def _setting(row: DetectorRow, kind: str) -> _Setting:
+    return _Setting(row.camera, row.detector, row.binning, row.readout_mode, row.band if kind == "flat" else "")
+
+
+def _coverage(
+    rows: Iterable[DetectorRow], frames: Iterable[DetectorRow], masters: Iterable[MasterRow]
+) -> tuple[tuple[Coverage, ...], tuple[Missing, ...]]:
+    """Calibrations of each night, and the science frames that lack one that they cannot do without."""
+    available: dict[tuple[str, str, _Setting], int] = defaultdict(int)
+    for row in frames:
+        for kind, frame_type in KINDS.items():
+            if row.frame_type is frame_type:
+                available[kind, row.night, _setting(row, kind)] += 1
+    valid: dict[tuple[str, _Setting], list[tuple[float, float]]] = defaultdict(list)
+    for master in masters:
+        key = _Setting(master.camera, master.detector, master.binning, master.readout_mode, master.band)
+        valid[master.name, key].append((master.valid_from, master.valid_to))
+    seen: dict[tuple[str, str, str, str], dict[int, str]] = defaultdict(dict)
+    lacking: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for row in rows:
+        if row.frame_type is not FrameType.OBJECT or row.state is not ExposureState.RAW:
+            continue
+        for kind in KINDS:
+            setting = _setting(row, kind)
+            group = (row.night, row.camera, kind, setting.band)
+            if any(start <= row.mjd < end for start, end in valid[kind, setting]):
+                source = "master"
+            elif available[kind, row.night, setting] >= FEWEST_FRAMES:
+                source = "frames"
+            else:
+                source = "none"
+                lacking[group] += kind not in OPTIONAL
+            seen[group][row.detector] = source
+    return (
+        tuple(_cover(group, by_detector) for group, by_detector in sorted(seen.items())),
+        tuple(_lacks(group, count) for group, count in sorted(lacking.items()) if count),
+    )
+
+
+def _cover(group: tuple[str, str, str, str], by_detector: Mapping[int, str]) -> Coverage:
+    sources = sorted(set(by_detector.values()) - {"none"}, reverse=True)
+    told = "masters and frames" if len(sources) == 2 else (sources[0] if sources else "none")
+    covered = sum(source != "none" for source in by_detector.values())
+    return Coverage(*group, covered, len(by_detector), told)
+
+
+def _lacks(group: tuple[str, str, str, str], count: int) -> Missing:
+    night, camera, kind, band = group
+    in_band = f" in band {band}" if band else ""
+    return Missing(
+        f"{count} detector images of {camera}, {night}{in_band}",
+        f"no valid master {kind}, and fewer than {FEWEST_FRAMES} {kind} frames{in_band} in the night",
+    )

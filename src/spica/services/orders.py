@@ -1,0 +1,47 @@
+"""Reading what people type: values of settings and units of work."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from spica.core.faults import SetupFault
+from spica.core.records import Unit
+
+
+def literal(text: str) -> Any:
+    """The value of a typed text: a TOML literal (``4``, ``true``, ``[1, 2]``, ``"x"``), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def nested(given: Mapping[str, str]) -> dict[str, Any]:
+    """``{"effects.cosmics": "false"}`` to ``{"effects": {"cosmics": False}}``; a name used as both is order.invalid."""
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        *outer, last = name.split(".")
+        table = found
+        for part in outer:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise SetupFault("order.invalid", f"--set {name}: {part!r} is a value already", setting=name)
+        table[last] = literal(text)
+    return found
+
+
+def unit(text: str) -> Unit:
+    """The unit that a text names.
+
+    Raises
+    ------
+    SetupFault
+        ``order.unknown-unit`` where the text cannot name one.
+    """
+    try:
+        return Unit.parse(text)
+    except ValueError as error:
+        advice = "write EXPOSURE, EXPOSURE/DETECTOR or grain:key/key…, such as calibration:demo/3/r/2026-11-20"
+        raise SetupFault("order.unknown-unit", f"{text!r} names no unit: {error}", advice=advice, unit=text) from error
