@@ -214,7 +214,7 @@ def _physical(stored: Array, scale: tuple[float, float], blank: int | None) -> A
             return stored.astype(np.uint16)
         if stored.dtype.itemsize <= 4:
             return stored.astype(np.int32, copy=False)
-    values: Array = (stored * step + zero).astype(np.float32)
+    values = (stored * step + zero).astype(np.float32)
     if undefined is not None:
         values[undefined] = np.nan
     return values
