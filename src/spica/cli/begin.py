@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 INIT = examples(
     "spica init survey",
-    "spica init survey --name \"Southern Sky\" --database postgresql://me@db.example.org/southern",
+    'spica init survey --name "Southern Sky" --database postgresql://me@db.example.org/southern',
 )
 DOCTOR = examples("spica doctor", "spica doctor --compile          compile all kernels now", "spica doctor --json")
 DEMO = examples("spica demo build/demo", "spica demo build/demo --workers 2 --json")
@@ -89,9 +89,7 @@ def _show_report(report: Report) -> None:
     say(f"Demonstration survey in {report.folder}", "bold")
     show_table("", ("stage", "done", "seconds"), [(s.name, s.count, round(s.seconds, 1)) for s in report.stages])
     say("")
-    rows = [
-        (f.group, f.name, f"{f.value:.4g}", f.unit, f.expected, "yes" if f.good else "NO") for f in report.findings
-    ]
+    rows = [(f.group, f.name, f"{f.value:.4g}", f.unit, f.expected, "yes" if f.good else "NO") for f in report.findings]
     show_table("Judged against the truth", ("of", "what", "value", "unit", "expected", "good"), rows)
     say("")
     for picture in report.pictures:

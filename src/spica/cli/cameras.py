@@ -31,7 +31,9 @@ def list_cameras(survey: SurveyOption = None, as_json: JsonOption = False) -> No
 
 
 @app.command(
-    epilog=examples("spica camera show decam", "spica camera show decam --picture decam.png", "spica camera show demo --json")
+    epilog=examples(
+        "spica camera show decam", "spica camera show decam --picture decam.png", "spica camera show demo --json"
+    )
 )
 def show(
     name: Annotated[str, typer.Argument(help="The camera's name.")],
@@ -52,7 +54,16 @@ def show(
     rows = [(f["band"], " ".join(f["names"]), f["wavelength"], f["zero_point"]) for f in camera["filters"]]
     show_table("filters", ("band", "names in headers", "nm", "zero point"), rows)
     detectors = [
-        (d["id"], d["name"], d["raft"], f"{d['nx']} × {d['ny']}", d["x_mm"], d["y_mm"], d["rotation"], len(d["amplifiers"]))
+        (
+            d["id"],
+            d["name"],
+            d["raft"],
+            f"{d['nx']} × {d['ny']}",
+            d["x_mm"],
+            d["y_mm"],
+            d["rotation"],
+            len(d["amplifiers"]),
+        )
         for d in camera["detectors"]
     ]
     show_table("detectors", ("id", "name", "raft", "pixels", "x mm", "y mm", "rotation", "amps"), detectors)
@@ -60,7 +71,12 @@ def show(
         say(f"focal plane: {shown.picture}")
 
 
-@app.command(epilog=examples("spica camera draft night1/*.fits > newcam.toml", "spica camera draft bias.fits flat.fits --name newcam --out cameras/newcam.toml"))
+@app.command(
+    epilog=examples(
+        "spica camera draft night1/*.fits > newcam.toml",
+        "spica camera draft bias.fits flat.fits --name newcam --out cameras/newcam.toml",
+    )
+)
 def draft(
     files: Annotated[list[Path], typer.Argument(help="Sample raw files, the more kinds the better.")],
     name: Annotated[str, typer.Option("--name", help="The camera's name; guessed from the headers by default.")] = "",
@@ -81,7 +97,9 @@ def draft(
         typer.echo(drafted.text, nl=False)
 
 
-@app.command(epilog=examples("spica camera check decam c4d_*.fits.fz", "spica camera check newcam sample.fits --survey ."))
+@app.command(
+    epilog=examples("spica camera check decam c4d_*.fits.fz", "spica camera check newcam sample.fits --survey .")
+)
 def check(
     name: Annotated[str, typer.Argument(help="The camera's name, or the path of its table.")],
     files: Annotated[list[Path], typer.Argument(help="Real files of this camera.")],
@@ -95,7 +113,9 @@ def check(
     if as_json:
         print_json(checked)
     else:
-        rows = [(f.path, "good" if not f.problems else "bad", "; ".join(f.problems) or f.summary) for f in checked.files]
+        rows = [
+            (f.path, "good" if not f.problems else "bad", "; ".join(f.problems) or f.summary) for f in checked.files
+        ]
         show_table(f"camera {checked.name}", ("file", "", "what"), rows)
     if not checked.good:
         raise typer.Exit(ExitCode.SOME_FAILED)

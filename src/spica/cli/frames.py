@@ -63,7 +63,9 @@ def simulate(
         if as_json:
             print_json({"settings": options})
             return
-        show_table("", ("setting", "default", "unit", "meaning"), [(o.name, o.default, o.unit, o.meaning) for o in options])
+        show_table(
+            "", ("setting", "default", "unit", "meaning"), [(o.name, o.default, o.unit, o.meaning) for o in options]
+        )
         return
     with watching() as watcher:
         made = simulation.simulate(folder, camera, pairs(settings), survey, watcher=watcher)
@@ -78,7 +80,9 @@ def simulate(
 def ingest(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders, globs, tar bundles, or @LIST naming one path per line.", show_default=False),
+        typer.Argument(
+            help="Files, folders, globs, tar bundles, or @LIST naming one path per line.", show_default=False
+        ),
     ] = None,
     camera: Annotated[str, typer.Option("--camera", help="Camera of these files; recognised by default.")] = "",
     mode: Annotated[Mode | None, typer.Option("--mode", help="copy, link or inplace; survey.toml decides.")] = None,

@@ -24,7 +24,9 @@ app = typer.Typer(no_args_is_help=True, help="Metrics: any number about an expos
 )
 def import_metrics(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet table.")],
-    source: Annotated[str, typer.Option("--source", help="Where the values come from; the file's name by default.")] = "",
+    source: Annotated[
+        str, typer.Option("--source", help="Where the values come from; the file's name by default.")
+    ] = "",
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:

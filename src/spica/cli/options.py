@@ -39,7 +39,9 @@ def pairs(given: list[str] | None, option: str = "--set") -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
             raise SetupFault(
-                "order.invalid", f"{option} {text!r}: expected name=value", advice=f"example: {option} detect.threshold=4"
+                "order.invalid",
+                f"{option} {text!r}: expected name=value",
+                advice=f"example: {option} detect.threshold=4",
             )
         found[name.strip()] = value.strip()
     return found

@@ -39,7 +39,9 @@ def list_pipelines(
 
 @app.command(
     epilog=examples(
-        "spica pipeline show reduce", "spica pipeline show reduce --settings", "spica pipeline show night --picture night.png"
+        "spica pipeline show reduce",
+        "spica pipeline show reduce --settings",
+        "spica pipeline show night --picture night.png",
     )
 )
 def show(

@@ -57,7 +57,11 @@ def upgrade(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(done)
         return
-    say(f"{done.registry}: {done.before} → {done.after}" if done.before != done.after else f"{done.registry}: up to date")
+    say(
+        f"{done.registry}: {done.before} → {done.after}"
+        if done.before != done.after
+        else f"{done.registry}: up to date"
+    )
 
 
 @app.command(epilog=examples("spica registry version --json"))

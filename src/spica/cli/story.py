@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from spica.services.why import JobStory, Story
 
 STATUS = examples("spica status", "spica status --survey /data/survey --json")
-FAULTS = examples("spica faults", "spica faults --where \"code='file.truncated'\"", "spica faults --codes      every code and its meaning")
+FAULTS = examples(
+    "spica faults",
+    "spica faults --where \"code='file.truncated'\"",
+    "spica faults --codes      every code and its meaning",
+)
 WHY = examples(
     "spica why demo-20261120-00012/3            one detector of an exposure",
     "spica why demo-20261120-00012              an exposure",
@@ -48,7 +52,10 @@ def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     show_table("Exposures", ("camera", "frames", "exposures"), rows, "no exposures yet: spica ingest PATH…")
     work = [(w.pipeline, w.done, w.refused, w.failed) for w in found.work]
     show_table("Units", ("pipeline", "done", "refused", "failed"), work, "nothing has run yet: spica run night")
-    orders = [(p.id, p.pipeline, p.selection, p.opened, p.closed or "running", p.done, p.refused, p.failed) for p in found.productions]
+    orders = [
+        (p.id, p.pipeline, p.selection, p.opened, p.closed or "running", p.done, p.refused, p.failed)
+        for p in found.productions
+    ]
     heads = ("", "pipeline", "where", "began (UTC)", "ended", "done", "refused", "failed")
     show_table("Latest productions", heads, orders)
     if found.faults:
@@ -105,13 +112,19 @@ def why(
 def _show_story(story: Story) -> None:
     say(f"{story.unit}  {story.verdict}", "bold")
     facts(story.facts, indent="  ")
-    show_table("Files", ("file", "size", "where", "checksum"), [(f.name, size(f.size), f.path, f.checksum[:12]) for f in story.files])
+    show_table(
+        "Files",
+        ("file", "size", "where", "checksum"),
+        [(f.name, size(f.size), f.path, f.checksum[:12]) for f in story.files],
+    )
     for fault in story.faults:
         say(f"{fault.code} {fault.message}", "red")
         facts({**fault.evidence, "next": fault.advice}, indent="  ")
     for job in story.jobs:
         _show_job(job)
-    show_table("Metrics", ("metric", "value", "unit", "from"), [(m.name, m.value, m.units, m.source) for m in story.metrics])
+    show_table(
+        "Metrics", ("metric", "value", "unit", "from"), [(m.name, m.value, m.units, m.source) for m in story.metrics]
+    )
     rows = [(g.when, g.what, g.detail) for g in story.events]
     show_table("Events", ("when (UTC)", "what", ""), rows)
     for line in story.todo:
@@ -128,7 +141,9 @@ def _show_job(job: JobStory) -> None:
             "set": ", ".join(f"{name}={value}" for name, value in job.settings_changed.items()),
             "attempts": job.attempts,
             "rungs": ", ".join(job.rungs),
-            "cost": f"{duration(job.wall)} wall, {duration(job.cpu)} CPU, {size(job.peak_memory)}, host {job.host}" if job.wall else "",
+            "cost": f"{duration(job.wall)} wall, {duration(job.cpu)} CPU, {size(job.peak_memory)}, host {job.host}"
+            if job.wall
+            else "",
         },
         indent="  ",
     )

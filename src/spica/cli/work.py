@@ -22,7 +22,9 @@ RUN = examples(
     "After an interruption, a full disk or a kill: the same command goes on where it stopped.",
 )
 SOURCES = examples("spica sources demo-20261120-00012/3 --columns ra,dec,flux_auto --limit 5")
-EXPORT = examples("spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out")
+EXPORT = examples(
+    "spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out"
+)
 SHOWN = 20
 
 
@@ -70,12 +72,16 @@ def _show_foreseen(foreseen: Foreseen) -> None:
         f"{foreseen.refused} cannot run (planned in {duration(foreseen.seconds)})",
         "bold",
     )
-    show_table("By step", ("chain", "grain", "to run", "done", "cannot"), [
-        (c.chain, c.grain, c.to_run, c.done, c.refused) for c in foreseen.chains
-    ])
+    show_table(
+        "By step",
+        ("chain", "grain", "to run", "done", "cannot"),
+        [(c.chain, c.grain, c.to_run, c.done, c.refused) for c in foreseen.chains],
+    )
     show_table("Why they run", ("units", "why"), [(r.count, r.why) for r in foreseen.reasons])
     show_table("Why they cannot", ("units", "code", "why"), [(r.count, r.code, r.why) for r in foreseen.obstacles])
-    show_table("Units", ("unit", "chain", "what", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in foreseen.units[:SHOWN]])
+    show_table(
+        "Units", ("unit", "chain", "what", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in foreseen.units[:SHOWN]]
+    )
     if len(foreseen.units) > SHOWN:
         say(f"… and {len(foreseen.units) - SHOWN} more (--json has all)")
 
@@ -96,7 +102,7 @@ def _show_production(production: Production) -> None:
 def sources(
     unit: Annotated[str, typer.Argument(help="A detector of an exposure, EXPOSURE/DETECTOR, or a whole exposure.")],
     columns: Annotated[str, typer.Option("--columns", help="Comma-separated; the main ones by default.")] = "",
-    where: Annotated[str, typer.Option("--where", "-w", help="Rows, such as \"snr > 20\".")] = "",
+    where: Annotated[str, typer.Option("--where", "-w", help='Rows, such as "snr > 20".')] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = SHOWN,
     survey: SurveyOption = None,
     as_json: JsonOption = False,

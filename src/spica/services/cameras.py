@@ -50,7 +50,9 @@ def listing(folder: Path | None) -> tuple[CameraLine, ...]:
     """All cameras by name."""
     survey = locate_if_any(folder)
     folders = camera_folders(survey)
-    return tuple(_line(tables.load(name, folders), tables.path_of(name, folders), survey) for name in tables.names(folders))
+    return tuple(
+        _line(tables.load(name, folders), tables.path_of(name, folders), survey) for name in tables.names(folders)
+    )
 
 
 def _line(camera: Camera, path: Path, survey: Survey | None) -> CameraLine:

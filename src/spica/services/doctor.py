@@ -123,18 +123,23 @@ def _machine() -> Iterator[Check]:
 
 
 def _kernels(watcher: Watcher, *, compile_now: bool) -> Iterator[Check]:
-    from spica.kernels import warm
+    import numba
+
+    import spica.kernels
 
     if compile_now:
+        from spica.kernels import warm
+
         seconds = warm.compile_all(lambda done, total, name: watcher(Step("kernels", done, total, name)))
         yield Check("kernels", Verdict.GOOD, f"all compiled and cached ({seconds:.1f} s)")
         return
-    compiled, total = warm.cached()
-    if compiled < total:
-        advice = "the first run compiles the others (about a minute); now: spica doctor --compile"
-        yield Check("kernels", Verdict.NOTE, f"{compiled} of {total} compiled and cached", advice)
+    folder = Path(numba.config.CACHE_DIR or Path(spica.kernels.__path__[0]) / "__pycache__")
+    count = len(list(folder.rglob("*.nbi"))) if folder.is_dir() else 0
+    if count:
+        yield Check("kernels", Verdict.GOOD, f"{count} compiled functions cached in {folder}")
     else:
-        yield Check("kernels", Verdict.GOOD, f"all {total} compiled and cached")
+        advice = "the first run compiles them (about a minute); now: spica doctor --compile"
+        yield Check("kernels", Verdict.NOTE, "none compiled yet", advice)
 
 
 def _tables() -> Iterator[Check]:
@@ -214,13 +219,21 @@ def _registry(survey: Survey) -> Check:
             counts = house.registry.counts()
     except Fault as fault:
         return _bad("registry", fault)
-    return Check("registry", Verdict.GOOD, f"{survey.settings.registry}: {counts.detectors} detectors, {counts.products} products")
+    return Check(
+        "registry",
+        Verdict.GOOD,
+        f"{survey.settings.registry}: {counts.detectors} detectors, {counts.products} products",
+    )
 
 
 def _optional() -> Iterator[Check]:
     for program, purpose in PROGRAMS.items():
         path = shutil.which(program)
-        yield Check(program, Verdict.GOOD, path) if path else Check(program, Verdict.NOTE, "absent", f"optional: {purpose}")
+        yield (
+            Check(program, Verdict.GOOD, path)
+            if path
+            else Check(program, Verdict.NOTE, "absent", f"optional: {purpose}")
+        )
     for package, purpose in EXTRAS.items():
         try:
             yield Check(package, Verdict.GOOD, version(package))

@@ -92,7 +92,11 @@ def _amplifiers(axes: Axes, detector: DetectorSpec, outline: Sequence[tuple[floa
 
 
 def graph(
-    title: str, layers: Sequence[Sequence[str]], notes: Mapping[str, str], arrows: Sequence[tuple[str, str, str]], path: Path
+    title: str,
+    layers: Sequence[Sequence[str]],
+    notes: Mapping[str, str],
+    arrows: Sequence[tuple[str, str, str]],
+    path: Path,
 ) -> None:
     """Draw boxes in layers from top to bottom, with labelled arrows between them.
 
@@ -111,7 +115,9 @@ def graph(
             places[name] = (index - (len(layer) - 1) / 2.0, -float(depth))
     for name, (x, y) in places.items():
         axes.add_patch(
-            FancyBboxPatch((x - 0.38, y - 0.22), 0.76, 0.44, boxstyle="round,pad=0.02", facecolor="#e7eef4", edgecolor=BLUE)
+            FancyBboxPatch(
+                (x - 0.38, y - 0.22), 0.76, 0.44, boxstyle="round,pad=0.02", facecolor="#e7eef4", edgecolor=BLUE
+            )
         )
         axes.annotate(name, (x, y + 0.07), ha="center", va="center", fontsize=9, weight="bold")
         axes.annotate(notes.get(name, ""), (x, y - 0.11), ha="center", va="center", fontsize=6.5, color=GREY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from spica.core.camera import Camera
@@ -152,7 +153,7 @@ def _gaps(exposures: Iterable[Exposure]) -> Iterator[Missing]:
             sequences[exposure.camera, exposure.night].add(exposure.sequence)
     for (camera, night), present in sorted(sequences.items()):
         ordered = sorted(present)
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in pairwise(ordered):
             if after - before == 1:
                 continue
             lost = str(before + 1) if after - before == 2 else f"{before + 1} to {after - 1}"

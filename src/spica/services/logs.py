@@ -49,12 +49,12 @@ def read(path: Path) -> Log:
 
 
 def _parquet(path: Path) -> Log:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow as pa
+    from pyarrow import parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
+        table = parquet.read_table(path)
+    except (OSError, pa.ArrowException) as error:
         raise DataFault("file.not-parquet", f"{path} cannot be read: {error}", path=str(path)) from error
     return Log(tuple(table.column_names), tuple(table.to_pylist()))
 

@@ -143,9 +143,7 @@ def _unit(row: Mapping[str, Any], names: Mapping[str, str]) -> Unit | None:
     return Unit(Grain.DETECTOR, (name, str(int(detector))))
 
 
-def _values(
-    row: Mapping[str, Any], heads: Mapping[str, tuple[str, str]], unit: Unit, source: str
-) -> Iterator[Metric]:
+def _values(row: Mapping[str, Any], heads: Mapping[str, tuple[str, str]], unit: Unit, source: str) -> Iterator[Metric]:
     for column, (name, units) in heads.items():
         if column in UNIT_COLUMNS or column in WORDS:
             continue

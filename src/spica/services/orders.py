@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import date, datetime
+from datetime import time as clock
 from typing import Any
 
 from spica.core.faults import SetupFault
@@ -13,9 +15,11 @@ from spica.core.records import Unit
 def literal(text: str) -> Any:
     """The value of a typed text: a TOML literal (``4``, ``true``, ``[1, 2]``, ``"x"``), else the text itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # Settings take nights as text: a date is left as it was typed.
+    return text if isinstance(value, (date, datetime, clock)) else value
 
 
 def nested(given: Mapping[str, str]) -> dict[str, Any]:
