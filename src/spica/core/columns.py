@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from spica.core.records import Scalar
@@ -93,21 +93,21 @@ class Catalogue:
     extra : declarations of columns that `COLUMNS` does not know.
     """
 
-    columns: Mapping[str, npt.NDArray[np.generic]]
+    columns: Mapping[str, npt.NDArray[Any]]
     header: Mapping[str, Scalar] = field(default_factory=dict)
     extra: Mapping[str, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
-    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self.columns[name]
 
     def declaration(self, name: str) -> Column:
         """The declaration of a column; KeyError if nobody declared it."""
         return self.extra[name] if name in self.extra else COLUMNS[name]
 
-    def select(self, rows: npt.NDArray[np.generic], names: Iterable[str] | None = None) -> Catalogue:
+    def select(self, rows: npt.NDArray[Any], names: Iterable[str] | None = None) -> Catalogue:
         """The rows (a boolean or index array) and columns asked for."""
         wanted = tuple(self.columns) if names is None else tuple(names)
         return Catalogue({name: self.columns[name][rows] for name in wanted}, self.header, self.extra)

@@ -19,7 +19,8 @@ from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.detect import Segments
 from spica.kernels.kron import kron_photometry
 from spica.kernels.measure import Isophotal, ellipses, measure_segments
-from spica.kernels.wcs import pixel_to_sky, read_cards
+from spica.kernels.wcs import pixel_to_sky
+from spica.kernels.wcs_cards import from_cards
 from spica.kernels.windowed import core_fwhm, windowed_centroid
 
 Column = npt.NDArray[Any]
@@ -160,7 +161,7 @@ def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> dict[str
     if "CRVAL1" not in cards:
         nowhere = np.full(len(columns["x"]), np.nan)
         return {"ra": nowhere, "dec": nowhere}
-    ra, dec = pixel_to_sky(read_cards(cards), columns["x"], columns["y"])
+    ra, dec = pixel_to_sky(from_cards(cards), columns["x"], columns["y"])
     return {"ra": ra, "dec": dec}
 
 

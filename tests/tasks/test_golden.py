@@ -1,0 +1,181 @@
+"""Golden figures: a task whose output changes must get a new version.
+
+Each task's output on a fixed input is condensed to a few weighted sums and compared with those recorded beside this
+file for the same version, to 1e-5 (so that another CPU's last digits pass). To record a new version after raising
+`Task.version`: ``python tests/tasks/test_golden.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spica.core.camera import AmplifierSpec
+from spica.core.columns import Catalogue
+from spica.core.images import Image, RawDetector
+from spica.core.keys import exposure_id
+from spica.core.mask import Mask
+from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
+from spica.core.streams import Banded
+from spica.core.task import Measured, Member, Task
+from spica.tasks import (
+    background,
+    combine,
+    defects,
+    delivered,
+    detect,
+    detrend,
+    level,
+    measure,
+    quality,
+    quicklook,
+    summary,
+)
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SIDE = 160
+TASKS: dict[str, Task] = {
+    module.TASK.name: module.TASK
+    for module in (
+        background, combine, defects, delivered, detect, detrend, level, measure, quality, quicklook, summary
+    )
+}  # fmt: skip
+
+
+class MemoryRows:
+    """`Rows` over one image."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.shape = image.shape
+        self.dtype = image.pixels.dtype
+        self.header = image.header
+
+    def read(self, y0: int, y1: int, plane: str = "science") -> np.ndarray:
+        found = {"science": self.image.pixels, "mask": self.image.mask}[plane]
+        assert found is not None
+        return found[y0:y1]
+
+
+def raw(number: int) -> RawDetector:
+    """A small exposure with stars, drawn with integers so that no library's last digit matters."""
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(980, 1020, (SIDE, SIDE + 16)).astype(np.uint16)
+    pixels[:, :SIDE] += 500
+    for x, y, peak in rng.integers((10, 10, 800), (SIDE - 10, SIDE - 10, 30000), (25, 3)):
+        v, u = np.mgrid[y - 6 : y + 7, x - 6 : x + 7]
+        pixels[v, u] += (peak / (1 + (u - x) ** 2 + (v - y) ** 2) ** 2).astype(np.uint16)
+    amplifier = AmplifierSpec(
+        name="A", data=(0, SIDE, 0, SIDE), overscan=(SIDE, SIDE + 16, 0, SIDE), detector=(0, SIDE, 0, SIDE),
+        gain=1.5, read_noise=5.0,
+    )  # fmt: skip
+    return RawDetector((pixels,), (amplifier,), SIDE, SIDE, {"exposure_time": 30.0, "dark_time": 30.0})
+
+
+def outputs() -> dict[str, Mapping[str, Any]]:
+    """Run every task on the outputs of the ones before."""
+
+    def run(name: str, **needs: Any) -> Mapping[str, Any]:
+        return TASKS[name].run(TASKS[name].settings(), **needs)
+
+    nothing = dict.fromkeys(("bias", "dark", "flat", "defects"))
+    frames = [run("detrend", raw=raw(n), **nothing)["science"] for n in range(4)]
+    levels = [run("level", frame=frame)["level"] for frame in frames]
+    unit = Unit(Grain.CALIBRATION, ("demo", "1", "", "2026-11-20"))
+    found: dict[str, Mapping[str, Any]] = {
+        "detrend": {"science": frames[0]},
+        "level": {"level": levels[0]},
+        "combine": run(
+            "combine",
+            frames=tuple(Member(str(n), MemoryRows(frame)) for n, frame in enumerate(frames)),
+            levels=tuple(Member(str(n), value) for n, value in enumerate(levels)),
+            unit=unit,
+        ),
+        "defects": run("defects", dark=frames[1]),
+        "delivered": run("delivered", delivered=frames[0]),
+    }
+    exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
+    detector = Detector("demo-1", 2, "c" * 40, (1,), (), SIDE, SIDE)
+    science = frames[0]
+    found["background"] = run("background", science=science)
+    sky = found["background"]["background"]
+    found["detect"] = run("detect", science=science, background=sky)
+    segments = found["detect"]["segments"]
+    found["measure"] = run(
+        "measure", science=science, background=sky, segments=segments, exposure=exposure, detector=detector
+    )
+    sources = found["measure"]["sources"]
+    found["quality"] = run("quality", science=science, background=sky, sources=sources)
+    found["quicklook"] = run("quicklook", science=science)
+    found["summary"] = run("summary", sources=(Member("demo-1/2", sources),))
+    return found
+
+
+def condense(value: Any) -> dict[str, float]:  # noqa: PLR0911 - one line per form
+    """A product as a few numbers that change when any of its values does."""
+    match value:
+        case Banded():
+            bands = list(value.bands)
+            return condense({name: np.concatenate([band.planes[name] for band in bands]) for name in bands[0].planes})
+        case Image():
+            return condense({"pixels": value.pixels, "variance": value.variance, "mask": value.mask})
+        case Catalogue():
+            return condense(dict(value.columns))
+        case Measured():
+            return {"": value.value}
+        case None:
+            return {}
+        case Mapping():
+            return {f"{name}.{inner}": x for name, part in value.items() for inner, x in condense(part).items()}
+        case float() | int():
+            return {"": float(value)}
+        case np.ndarray():
+            values = np.nan_to_num(value.astype(np.float64)).ravel()
+            weights = np.random.default_rng(1).uniform(0.5, 1.5, values.size)
+            return {"sum": float(values.sum()), "weighted": float(values @ weights), "size": float(values.size)}
+        case _:
+            return condense({name: part for name, part in vars(value).items() if not isinstance(part, bool)})
+
+
+def record() -> dict[str, dict[str, Any]]:
+    return {
+        name: {"version": TASKS[name].version, "figures": condense(products)} for name, products in outputs().items()
+    }
+
+
+@pytest.fixture(scope="module")
+def now() -> dict[str, dict[str, Any]]:
+    return record()
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_an_output_changes_only_with_its_version(now: dict[str, dict[str, Any]], name: str) -> None:
+    golden = json.loads(GOLDEN.read_text())[name]
+    assert now[name]["version"] == golden["version"], "a new version: record it with python tests/tasks/test_golden.py"
+    assert now[name]["figures"].keys() == golden["figures"].keys()
+    for figure, value in golden["figures"].items():
+        assert now[name]["figures"][figure] == pytest.approx(value, rel=1e-5, abs=1e-9), figure
+
+
+def test_every_shipped_task_has_golden_figures() -> None:
+    folder = Path(detrend.__file__).parent
+    shipped = {path.stem for path in folder.glob("[!_]*.py")} - {"null"}
+    assert shipped == {Path(str(task.run.__code__.co_filename)).stem for task in TASKS.values()}
+
+
+def test_the_figures_notice_a_small_change() -> None:
+    image = outputs()["detrend"]["science"]
+    pixels = image.pixels.copy()
+    pixels[5, 5] += np.float32(50)
+    changed = condense(Image(pixels, image.variance, image.mask | np.int32(0 * Mask.BAD)))
+    before = condense(image)
+    assert changed["pixels.weighted"] != pytest.approx(before["pixels.weighted"], rel=1e-6)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(record(), indent=1, sort_keys=True) + "\n")
