@@ -22,13 +22,31 @@ from spica.core.records import Scalar
 from spica.core.streams import Band
 from spica.files import atomic, encode, fits
 from spica.files.fits import Hdu
+from spica.files.frames import read_delivered, read_raw
 from spica.files.planes import Plane
+
+__all__ = [
+    "PLANES",
+    "FileRows",
+    "ImageSink",
+    "open_rows",
+    "read_delivered",
+    "read_identity",
+    "read_image",
+    "read_raw",
+    "write_image",
+]
 
 PLANES = ("science", "variance", "mask")
 Pixels = npt.NDArray[np.generic]
 
 
-def write_image(path: Path, image: Image, identity: Mapping[str, Scalar], *, lossless: bool = False) -> None:
+def write_image(
+    path: Path,
+    image: Image,
+    identity: Mapping[str, Scalar],
+    lossless: bool = False,  # noqa: FBT001, FBT002  (the contract between the rooms)
+) -> None:
     """Write an image product; the same image and identity give the same bytes.
 
     Parameters

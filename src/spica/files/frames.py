@@ -1,0 +1,225 @@
+"""Frames as an observatory delivers them: raw amplifiers, and images that were reduced elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.camera import Delivered
+from spica.core.faults import DataFault
+from spica.core.images import Float32, Image, Int32, RawDetector
+from spica.core.mask import Mask
+from spica.core.records import Detector, Exposure, Scalar
+from spica.files import encode, fits
+from spica.files.fits import Hdu
+from spica.files.planes import Plane
+
+Paths = Mapping[str, Path]
+_TABLE = Delivered()
+_FLOOR_ROWS = 256
+
+
+def read_raw(detector: Detector, paths: Paths, exposure: Exposure) -> RawDetector:
+    """The raw pixels of one detector.
+
+    Parameters
+    ----------
+    detector : its record.
+    paths : checksum of each file that the record names to where it lies.
+    exposure : its exposure; its plain values go into the header under their own names (``dark_time``, seconds).
+
+    Returns
+    -------
+    RawDetector
+        One array per amplifier in ADU; amplifiers of one HDU share the array. In a cube with one image per amplifier
+        each has its own; in any other the first image counts (``exposure.extra['slice']`` names another).
+
+    Raises
+    ------
+    DataFault
+        ``file.*``; ``header.bad-geometry`` where an HDU is not there, holds no image, or is smaller than a section.
+    """
+    names = detector.amplifier_files or (detector.file,) * len(detector.hdus)
+    held: dict[tuple[str, int, int], npt.NDArray[np.generic]] = {}
+    files: dict[str, tuple[memoryview, list[Hdu]]] = {}
+    pixels = []
+    for number, (name, hdu) in enumerate(zip(names, detector.hdus, strict=True)):
+        path = _path(name, paths, detector)
+        if name not in files:
+            data = fits.open_bytes(path)
+            files[name] = data, fits.layout(data, path)
+        plane = _plane(*files[name], hdu, path)
+        layer = _layer(plane, number, detector, exposure)
+        key = name, hdu, layer
+        if key not in held:
+            held[key] = plane.read(layer=layer)
+        _fits_inside(detector, number, plane.shape, path)
+        pixels.append(held[key])
+    return RawDetector(tuple(pixels), detector.amplifiers, detector.nx, detector.ny, facts(detector, exposure))
+
+
+def read_delivered(
+    detector: Detector, paths: Paths, exposure: Exposure | None = None, delivered: Delivered = _TABLE
+) -> Image:
+    """One detector's image that was reduced elsewhere, brought to electrons, with variance and our mask bits.
+
+    Parameters
+    ----------
+    detector : its record; `planes` says where science, variance or weight, and mask lie; the gain of its first
+        amplifier is electrons per delivered unit, the read noise electrons.
+    paths : checksum to place of the files.
+    exposure : its exposure; the file's EXPTIME is used where it is None.
+    delivered : the camera table's section: what the values of the mask mean.
+
+    Returns
+    -------
+    Image
+        Pixels [electron] (a delivered rate is multiplied by the exposure time), variance [electron²] (infinite where
+        the weight is 0), mask. Without variance or weight the variance is that of the photons above the faintest level
+        plus the noise seen between neighbouring pixels. The header holds the delivered sky solution.
+
+    Raises
+    ------
+    DataFault
+        ``file.*``; ``header.bad-geometry`` where planes differ in shape.
+    """
+    planes = dict(detector.planes) or {"science": (detector.file, detector.hdus[0])}
+    read = {name: _delivered_plane(name, *where, paths, detector) for name, where in planes.items()}
+    pixels, header = read["science"]
+    for name, (values, _) in read.items():
+        if values.shape != pixels.shape:
+            message = (
+                f"{detector.exposure} detector {detector.detector}: {name} is {values.shape}, science {pixels.shape}"
+            )
+            raise DataFault("header.bad-geometry", message, plane=name, exposure=detector.exposure)
+    amplifier = detector.amplifiers[0]
+    seconds = exposure.exposure_time if exposure else _number(header.get("EXPTIME"))
+    factor = amplifier.gain * (seconds if _is_rate(header) else 1.0)
+    science = pixels * np.float32(factor)
+    mask = _mask(read["mask"][0], delivered) if "mask" in read else np.zeros(science.shape, np.int32)
+    if "variance" in read:
+        variance = read["variance"][0] * np.float32(factor * factor)
+    elif "weight" in read:
+        variance = _inverse(read["weight"][0], factor)
+    else:
+        variance = _model_variance(science, amplifier.read_noise)
+    mask[~np.isfinite(science) | ~np.isfinite(variance) | (variance < 0)] |= np.int32(Mask.NO_DATA)
+    cards: dict[str, Scalar] = {"BUNIT": "electron", "GAIN": 1.0, "GAINRAW": factor, "RDNOISE": amplifier.read_noise}
+    cards |= {"SATURATE": amplifier.saturation * factor, "EXPTIME": seconds}
+    return Image(science, variance, mask, cards | dict(detector.wcs))
+
+
+def facts(detector: Detector, exposure: Exposure) -> dict[str, Scalar]:
+    """The plain values of an exposure by name, the detector's number, and the delivered sky solution's cards."""
+    plain: dict[str, Scalar] = {}
+    for item in fields(exposure):
+        value = getattr(exposure, item.name)
+        if value is None or isinstance(value, str | int | float):
+            plain[item.name] = str(value) if isinstance(value, str) else value
+    return {**plain, "exposure": exposure.name, "detector": detector.detector, **detector.wcs}
+
+
+def _path(name: str, paths: Paths, detector: Detector) -> Path:
+    if name not in paths:
+        message = f"{detector.exposure} detector {detector.detector}: no copy of file {name[:10]} is at hand"
+        raise DataFault("file.missing", message, checksum=name, exposure=detector.exposure)
+    return paths[name]
+
+
+def _plane(data: memoryview, hdus: list[Hdu], index: int, path: Path) -> Plane:
+    if index >= len(hdus):
+        message = f"{path} has {len(hdus)} HDUs, not an HDU {index}"
+        raise DataFault("header.bad-geometry", message, path=str(path), hdu=index)
+    return Plane(data, hdus[index], path)
+
+
+def _layer(plane: Plane, amplifier: int, detector: Detector, exposure: Exposure) -> int:
+    layers = plane.layers
+    if layers == 1:
+        return 0
+    if layers == len(detector.amplifiers) and len(set(detector.hdus)) == 1:
+        return amplifier
+    wanted = exposure.extra.get("slice", 0)
+    return wanted if isinstance(wanted, int) and 0 <= wanted < layers else 0
+
+
+def _fits_inside(detector: Detector, number: int, shape: tuple[int, int], path: Path) -> None:
+    spec = detector.amplifiers[number]
+    for section in (spec.data, spec.overscan, spec.prescan):
+        if section is not None and (section[1] > shape[1] or section[3] > shape[0]):
+            message = (
+                f"{path}: section {section} of amplifier {spec.name} lies outside its {shape[1]} x {shape[0]} pixels"
+            )
+            raise DataFault("header.bad-geometry", message, path=str(path), amplifier=spec.name)
+
+
+def _delivered_plane(
+    name: str, checksum: str, index: int, paths: Paths, detector: Detector
+) -> tuple[npt.NDArray[Any], dict[str, Scalar]]:
+    """A plane's pixels, float32 (int32 for the mask), and its header over the primary's."""
+    path = _path(checksum, paths, detector)
+    data = fits.open_bytes(path)
+    hdus = fits.layout(data, path)
+    plane = _plane(data, hdus, index, path)
+    ny = plane.shape[0]
+    header = {**hdus[0].header, **plane.hdu.header}
+    header["UNITS"] = f"{hdus[0].header.get('BUNIT')} {plane.hdu.header.get('BUNIT')}"
+    if name == "mask":
+        return np.asarray(plane.read(), np.int32), header
+    return plane.floats(0, ny), header
+
+
+def _is_rate(header: Mapping[str, Scalar]) -> bool:
+    """Whether the delivered unit is per second (some writers say so in the primary header alone)."""
+    units = str(header["UNITS"]).lower().replace(" ", "")
+    return "/s" in units or "s-1" in units or "s**-1" in units
+
+
+def _number(value: Scalar) -> float:
+    return float(value) if isinstance(value, int | float) else 1.0
+
+
+def _inverse(weight: Float32, factor: float) -> Float32:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.float32(factor * factor) / weight
+    variance[~(weight > 0)] = np.inf
+    return variance
+
+
+def _model_variance(science: Float32, read_noise: float) -> Float32:
+    """Photon noise above the lowest level that is common, plus the noise seen, never less than the read noise.
+
+    The sky may have been subtracted: the noise between neighbours (median, so sky) carries its share.
+    """
+    rows = science[:: max(1, len(science) // _FLOOR_ROWS)]
+    finite = rows[np.isfinite(rows)]
+    sky = float(np.median(finite)) if finite.size else 0.0
+    floor = max(encode.noise(np.asarray(rows, np.float32)), read_noise) ** 2
+    variance: Float32 = np.maximum(science - np.float32(sky), np.float32(0)) + np.float32(floor)
+    variance[~np.isfinite(science)] = np.inf
+    return variance
+
+
+def _mask(values: Int32, delivered: Delivered) -> Int32:
+    """Delivered mask values as our bits: what the table does not name is BAD."""
+    out = np.zeros(values.shape, np.int32)
+    if delivered.mask_form == "boolean":
+        out[values != 0] = Mask.BAD
+        return out
+    names = {int(number): Mask[name] for number, name in delivered.mask_values.items() if name in Mask.__members__}
+    ignored = {int(number) for number in delivered.mask_values} - set(names)
+    if delivered.mask_form == "codes":
+        for code in np.unique(values).tolist():
+            if code != 0 and code not in ignored:
+                out[values == code] = names.get(code, Mask.BAD)
+        return out
+    for number in range(31):
+        set_here = (values >> number) & 1 != 0
+        if number not in ignored and set_here.any():
+            out[set_here] |= np.int32(names.get(number, Mask.BAD))
+    return out
