@@ -5,19 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.coordinates import angular_separation
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from spica.kernels.tangent import great_circle
 from spica.kernels.wcs import (
     TangentWcs,
-    great_circle,
     pixel_scale,
     pixel_to_plane,
     pixel_to_sky,
+    read_cards,
     sky_to_pixel,
-    tangent_deproject,
-    tangent_project,
     tangent_wcs,
 )
 
@@ -41,18 +39,7 @@ def read(path: Path, extension: int) -> fits.Header:
 
 
 def ours(header: fits.Header) -> TangentWcs:
-    """The parameters of a header, read keyword by keyword."""
-    cd = [[header.get(f"CD{i}_{j}", 0.0) for j in (1, 2)] for i in (1, 2)]
-    if "CD1_1" not in header:
-        cd = [[header.get(f"PC{i}_{j}", float(i == j)) * header[f"CDELT{i}"] for j in (1, 2)] for i in (1, 2)]
-    pv = sip_a = sip_b = None
-    if any(key.startswith("PV") for key in header):
-        pv = [[header.get(f"PV{i}_{k}", float(k == 1)) for k in range(40)] for i in (1, 2)]
-    if "A_ORDER" in header:
-        sizes = range(max(header["A_ORDER"], header["B_ORDER"]) + 1)
-        sip_a, sip_b = ([[header.get(f"{name}_{p}_{q}", 0.0) for q in sizes] for p in sizes] for name in "AB")
-    crpix = [header["CRPIX1"] - 1, header["CRPIX2"] - 1]
-    return tangent_wcs([header["CRVAL1"], header["CRVAL2"]], crpix, cd, pv=pv, sip_a=sip_a, sip_b=sip_b)
+    return read_cards(dict(header))
 
 
 def theirs(header: fits.Header) -> WCS:
@@ -106,33 +93,12 @@ def test_every_tpv_term_is_that_of_astropy() -> None:
     np.testing.assert_allclose(sky_to_pixel(wcs, ra, dec), (x, y), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dec0", [-90.0, -30.0, 0.0, 89.99, 90.0])
-def test_projection_and_its_inverse_at_any_latitude(dec0: float) -> None:
-    rng = np.random.default_rng(32)
-    xi, eta = rng.uniform(-2, 2, (2, 50))
-    ra, dec = tangent_deproject(xi, eta, 0.01, dec0)
-    assert np.all((ra >= 0) & (ra < 360))
-    np.testing.assert_allclose(tangent_project(ra, dec, 0.01, dec0), (xi, eta), rtol=0, atol=1e-12)
-    # The distance from the tangent point is atan(rho).
-    rho = np.degrees(np.arctan(np.radians(np.hypot(xi, eta))))
-    np.testing.assert_allclose(great_circle(ra, dec, 0.01, dec0), rho, rtol=1e-12)
-
-
 def test_the_far_side_has_no_pixel() -> None:
     wcs = tangent_wcs([10.0, 20.0], [0.0, 0.0], [[-1e-4, 0.0], [0.0, 1e-4]])
     x, y = sky_to_pixel(wcs, [10.0, 190.0, np.nan], [20.0, -20.0, 0.0])
     assert (x[0], y[0]) == pytest.approx((0.0, 0.0), abs=1e-9)
     assert np.isnan(x[1:]).all()
     assert np.isnan(y[1:]).all()
-
-
-def test_great_circles_are_those_of_astropy() -> None:
-    rng = np.random.default_rng(33)
-    ra, dec = rng.uniform(0, 360, 200), np.degrees(np.arcsin(rng.uniform(-1, 1, 200)))
-    near = (ra + 1e-7, dec + 1e-7)
-    for other in (near, (ra[::-1], dec[::-1]), ((ra + 180) % 360, -dec)):
-        peer = np.degrees(angular_separation(*(np.radians(value) for value in (ra, dec, *other))))
-        np.testing.assert_allclose(great_circle(ra, dec, *other), peer, rtol=1e-9, atol=1e-12)
 
 
 def test_scale_and_plane() -> None:
@@ -150,3 +116,42 @@ def test_parameters_that_make_no_sense_are_refused() -> None:
         tangent_wcs([1, 2], [1, 2], np.eye(2), pv=np.zeros((2, 41)))
     with pytest.raises(ValueError, match="SIP"):
         tangent_wcs([1, 2], [1, 2], np.eye(2), sip_a=np.zeros((3, 3)))
+
+
+PLAIN = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": -30.0, "CRPIX1": 11.0, "CRPIX2": 21.0}
+SCALE = {"CDELT1": -1e-4, "CDELT2": 2e-4}
+DECLINATION_FIRST = {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": -30.0, "CRVAL2": 150.0}
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        PLAIN | SCALE,
+        PLAIN | SCALE | {"CROTA2": 33.0},
+        PLAIN | SCALE | {"PC1_1": 0.8, "PC1_2": -0.6, "PC2_1": 0.6, "PC2_2": 0.8},
+        PLAIN | SCALE | {"LONPOLE": 100.0},
+        PLAIN | SCALE | {"CRVAL2": 90.0},
+        PLAIN | SCALE | DECLINATION_FIRST | {"PC1_2": 0.3},
+    ],
+    ids=["plain", "crota", "pc", "lonpole", "pole", "declination-first"],
+)
+def test_every_way_to_write_cards_is_that_of_astropy(cards: dict[str, object]) -> None:
+    x, y = np.meshgrid(np.linspace(0, 2000, 5), np.linspace(0, 2000, 5))
+    peer = WCS(fits.Header(cards))
+    peer_ra, peer_dec = peer.all_pix2world(x, y, 0)[:: -1 if cards["CTYPE1"] == "DEC--TAN" else 1]
+    ra, dec = pixel_to_sky(read_cards(cards), x, y)
+    assert np.max(great_circle(ra, dec, peer_ra, peer_dec)) * 3600 < 1e-8
+
+
+def test_cards_that_are_not_understood_are_refused() -> None:
+    for change, words in (
+        ({"CTYPE1": "RA---ZPN", "CTYPE2": "DEC--ZPN"}, "gnomonic"),
+        ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, "equatorial"),
+        ({"CUNIT1": "arcsec"}, "not in deg"),
+        ({"CRVAL1": "12:00:00"}, "CRVAL1 is '12:00:00', not a number"),
+        ({"CRVAL1": np.nan}, "not finite"),
+        ({"LONPOLE": 90.0, "PV2_7": 0.5}, "LONPOLE"),
+        (DECLINATION_FIRST | {"PV1_7": 0.5}, "programs disagree"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            read_cards(PLAIN | SCALE | change)

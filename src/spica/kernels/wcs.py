@@ -1,10 +1,11 @@
-"""Gnomonic world coordinates with polynomial distortion: pixels to sky and back, tangent planes, great circles.
+"""Gnomonic world coordinates with polynomial distortion: pixels to sky and back.
 
 Chain from pixel to sky: offset from the reference pixel, SIP polynomial, CD matrix, TPV polynomial, gnomonic
 deprojection (Calabretta & Greisen 2002, A&A 395, 1077; Shupe et al. 2005, ASPC 347, 491; the TPV registration of
-NOAO). The native pole lies at the celestial pole's side (LONPOLE = 180), the only case that is met with TAN.
+NOAO).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Float64, Int64, compiled
+from spica.kernels.tangent import deproject_one, pairs, project_one
 
 PV_TERMS = 40
 """Coefficients per axis of the TPV polynomial, PVi_0 … PVi_39."""
@@ -194,34 +196,6 @@ def _to_plane(x: float, y: float, w: _Arrays, powers: Float64, out: Float64) -> 
 
 
 @compiled
-def _deproject(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
-    """Sky position [degree] of a point of the tangent plane [degree]."""
-    x = np.radians(xi)
-    y = np.radians(eta)
-    sine = np.sin(np.radians(dec0))
-    cosine = np.cos(np.radians(dec0))
-    depth = cosine - y * sine
-    ra = (ra0 + np.degrees(np.arctan2(x, depth))) % 360.0
-    return ra, np.degrees(np.arctan2(sine + y * cosine, np.sqrt(x * x + depth * depth)))
-
-
-@compiled
-def _project(ra: float, dec: float, ra0: float, dec0: float) -> tuple[float, float]:
-    """Point of the tangent plane [degree] of a sky position [degree]; NaN beyond 90 degrees."""
-    turn = np.radians(ra - ra0)
-    high = np.radians(dec)
-    sine = np.sin(np.radians(dec0))
-    cosine = np.cos(np.radians(dec0))
-    depth = sine * np.sin(high) + cosine * np.cos(high) * np.cos(turn)
-    if not depth > 0.0:
-        return np.nan, np.nan
-    half = np.sin(0.5 * turn)
-    # sin(dec - dec0) + … keeps the digits that sin cos - cos sin would lose near the tangent point.
-    up = np.sin(np.radians(dec - dec0)) + 2.0 * sine * np.cos(high) * half * half
-    return np.degrees(np.cos(high) * np.sin(turn) / depth), np.degrees(up / depth)
-
-
-@compiled
 def _scratch(w: _Arrays) -> Float64:
     return np.empty((3, max(8, w.sip_a.shape[0])))
 
@@ -242,7 +216,7 @@ def _pixels_to_sky(x: Float64, y: Float64, w: _Arrays, ra: Float64, dec: Float64
     out = np.empty(6)
     for k in range(x.size):
         _to_plane(x[k], y[k], w, powers, out)
-        ra[k], dec[k] = _deproject(out[0], out[1], w.crval[0], w.crval[1])
+        ra[k], dec[k] = deproject_one(out[0], out[1], w.crval[0], w.crval[1])
 
 
 @compiled
@@ -271,26 +245,8 @@ def _sky_to_pixels(ra: Float64, dec: Float64, w: _Arrays, x: Float64, y: Float64
     powers = _scratch(w)
     out = np.empty(6)
     for k in range(ra.size):
-        xi, eta = _project(ra[k], dec[k], w.crval[0], w.crval[1])
+        xi, eta = project_one(ra[k], dec[k], w.crval[0], w.crval[1])
         x[k], y[k] = _invert(xi, eta, w, powers, out)
-
-
-@compiled
-def _project_all(ra: Float64, dec: Float64, ra0: float, dec0: float, xi: Float64, eta: Float64) -> None:
-    for k in range(ra.size):
-        xi[k], eta[k] = _project(ra[k], dec[k], ra0, dec0)
-
-
-@compiled
-def _deproject_all(xi: Float64, eta: Float64, ra0: float, dec0: float, ra: Float64, dec: Float64) -> None:
-    for k in range(xi.size):
-        ra[k], dec[k] = _deproject(xi[k], eta[k], ra0, dec0)
-
-
-def _pairs(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[tuple[int, ...], Float64, Float64, Float64, Float64]:
-    """Common shape of two coordinates, both as flat float64, and two empty arrays for the result."""
-    one, two = np.broadcast_arrays(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
-    return one.shape, one.ravel(), two.ravel(), np.empty(one.size), np.empty(one.size)
 
 
 def _arrays(wcs: TangentWcs) -> _Arrays:
@@ -299,7 +255,7 @@ def _arrays(wcs: TangentWcs) -> _Arrays:
 
 def pixel_to_sky(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:
     """Right ascension in [0, 360) and declination [degree] of pixels (0-based), in the shape of the input."""
-    shape, xs, ys, ra, dec = _pairs(x, y)
+    shape, xs, ys, ra, dec = pairs(x, y)
     _pixels_to_sky(xs, ys, _arrays(wcs), ra, dec)
     return ra.reshape(shape), dec.reshape(shape)
 
@@ -311,41 +267,114 @@ def sky_to_pixel(wcs: TangentWcs, ra: npt.ArrayLike, dec: npt.ArrayLike) -> tupl
     from the tangent point or the inversion does not converge; far outside of the image, where a polynomial folds
     over, another pixel that maps to the same position may be found.
     """
-    shape, ras, decs, x, y = _pairs(ra, dec)
+    shape, ras, decs, x, y = pairs(ra, dec)
     _sky_to_pixels(ras, decs, _arrays(wcs), x, y)
     return x.reshape(shape), y.reshape(shape)
 
 
 def pixel_to_plane(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:
     """Tangent-plane coordinates ξ (east), η (north) [degree] of pixels (0-based), distortion included."""
-    shape, xs, ys, xi, eta = _pairs(x, y)
+    shape, xs, ys, xi, eta = pairs(x, y)
     _pixels_to_plane(xs, ys, _arrays(wcs), xi, eta)
     return xi.reshape(shape), eta.reshape(shape)
-
-
-def tangent_project(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
-    """Gnomonic coordinates ξ, η [degree] about (ra0, dec0) of positions [degree]; NaN beyond 90 degrees."""
-    shape, ras, decs, xi, eta = _pairs(ra, dec)
-    _project_all(ras, decs, ra0, dec0, xi, eta)
-    return xi.reshape(shape), eta.reshape(shape)
-
-
-def tangent_deproject(xi: npt.ArrayLike, eta: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
-    """Positions [degree] of gnomonic coordinates ξ, η [degree] about (ra0, dec0)."""
-    shape, xis, etas, ra, dec = _pairs(xi, eta)
-    _deproject_all(xis, etas, ra0, dec0, ra, dec)
-    return ra.reshape(shape), dec.reshape(shape)
-
-
-def great_circle(ra1: npt.ArrayLike, dec1: npt.ArrayLike, ra2: npt.ArrayLike, dec2: npt.ArrayLike) -> Float64:
-    """Angle [degree] between positions [degree]: Vincenty's form, exact near 0 and near 180 degrees."""
-    turn = np.radians(np.asarray(ra2, dtype=np.float64) - np.asarray(ra1, dtype=np.float64))
-    one, two = np.radians(np.asarray(dec1, dtype=np.float64)), np.radians(np.asarray(dec2, dtype=np.float64))
-    across = np.hypot(np.cos(two) * np.sin(turn), np.cos(one) * np.sin(two) - np.sin(one) * np.cos(two) * np.cos(turn))
-    along = np.sin(one) * np.sin(two) + np.cos(one) * np.cos(two) * np.cos(turn)
-    return np.asarray(np.degrees(np.arctan2(across, along)))
 
 
 def pixel_scale(wcs: TangentWcs) -> float:
     """Side [arcsec] of the square whose area is that of a pixel, at the reference pixel and without distortion."""
     return float(3600.0 * np.sqrt(abs(np.linalg.det(wcs.cd))))
+
+
+def _number(cards: Mapping[str, object], key: str, otherwise: float) -> float:
+    """Value of a card as a float, or the standard's default."""
+    value = cards.get(key, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{key} is {value!r}, not a number")  # noqa: TRY004 - it is the header that is wrong
+    return float(value)
+
+
+def _axes(cards: Mapping[str, object]) -> tuple[str, tuple[int, int]]:
+    """Projection of the cards, and the places of right ascension and declination among the axes."""
+    types = [str(cards.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2)]
+    names = [ctype[:4].rstrip("-") for ctype in types]
+    codes = {ctype[5:] for ctype in types}
+    units = {str(cards.get(f"CUNIT{axis}", "deg")).strip().lower() for axis in (1, 2)}
+    if sorted(names) != ["DEC", "RA"] or len(codes) != 1 or not codes <= {"TAN", "TPV", "TAN-SIP", "TPV-SIP"}:
+        raise ValueError(f"axes {types} are not equatorial and gnomonic (TAN, TPV or TAN-SIP)")
+    if units != {"deg"}:
+        raise ValueError(f"axes in {sorted(units)}, not in deg")
+    return codes.pop(), (names.index("RA"), names.index("DEC"))
+
+
+def _rotation(angle: float) -> Float64:
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def _matrix(cards: Mapping[str, object]) -> Float64:
+    """CD matrix, from CDi_j, or PCi_j or CROTA2 with CDELTi."""
+    pairs_of_axes = [(i, j) for i in (1, 2) for j in (1, 2)]
+    if any(f"CD{i}_{j}" in cards for i, j in pairs_of_axes):
+        return np.array([[_number(cards, f"CD{i}_{j}", 0.0) for j in (1, 2)] for i in (1, 2)])
+    steps = np.array([_number(cards, f"CDELT{axis}", 1.0) for axis in (1, 2)])
+    if "CROTA2" in cards and not any(f"PC{i}_{j}" in cards for i, j in pairs_of_axes):
+        turn = np.radians(_number(cards, "CROTA2", 0.0))
+        return np.asarray(_rotation(-turn) * steps)
+    turned = np.array([[_number(cards, f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
+    return np.asarray(turned * steps[:, None])
+
+
+def _terms(cards: Mapping[str, object], code: str, order: tuple[int, int]) -> Float64 | None:
+    """TPV coefficients, own axis first; also those that SCAMP once wrote under the name of TAN."""
+    longitude, latitude = (order[0] + 1, order[1] + 1)
+    # PVi_0 to PVi_4 of the longitude alone are parameters of the sphere (Calabretta & Greisen 2002, section 2.5).
+    given = any(key.startswith(f"PV{latitude}_") for key in cards)
+    given |= any(f"PV{longitude}_{k}" in cards for k in range(0 if code.startswith("TPV") else 5, PV_TERMS))
+    if not given:
+        return None
+    if order != (0, 1):
+        raise ValueError("a PV polynomial with declination before right ascension: programs disagree on its meaning")
+    return np.array([[_number(cards, f"PV{axis}_{k}", float(k == 1)) for k in range(PV_TERMS)] for axis in (1, 2)])
+
+
+def _polynomial(cards: Mapping[str, object], name: str, size: int) -> Float64:
+    return np.array([[_number(cards, f"{name}_{p}_{q}", 0.0) for q in range(size)] for p in range(size)])
+
+
+def read_cards(cards: Mapping[str, object]) -> TangentWcs:
+    """Parameters from the cards of a FITS header.
+
+    Understood are equatorial TAN, TPV and TAN-SIP in either order of axes, scale and rotation as CDi_j, PCi_j or
+    CROTA2 with CDELTi, TAN with the PV polynomial that SCAMP once wrote, and LONPOLE other than 180 where there is no
+    PV polynomial. The inverse SIP polynomial (AP, BP) is not needed. Celestial frames other than ICRS are not
+    transformed: positions come in the frame of the header.
+
+    Parameters
+    ----------
+    cards : mapping
+        Keyword to value.
+
+    Returns
+    -------
+    TangentWcs
+
+    Raises
+    ------
+    ValueError
+        For another projection, other units, or values that make no sense.
+    """
+    code, order = _axes(cards)
+    crval = [_number(cards, f"CRVAL{axis + 1}", 0.0) for axis in order]
+    cd = _matrix(cards)[list(order)]
+    pv = _terms(cards, code, order)
+    # The default of the standard: at the pole itself the native longitude of the pole is 0.
+    pole = _number(cards, "LONPOLE", 0.0 if crval[1] >= 90.0 else 180.0)
+    turn = np.radians(pole - 180.0)
+    if abs(np.sin(0.5 * turn)) > 1e-12:
+        if pv is not None:
+            raise ValueError(f"LONPOLE is {pole}: with a PV polynomial only 180 is understood")
+        cd = _rotation(turn) @ cd
+    sip: list[Float64 | None] = [None, None]
+    if code.endswith("-SIP") and ("A_ORDER" in cards or "B_ORDER" in cards):
+        size = 1 + int(max(_number(cards, "A_ORDER", 0), _number(cards, "B_ORDER", 0)))
+        sip = [_polynomial(cards, "A", size), _polynomial(cards, "B", size)]
+    crpix = [_number(cards, f"CRPIX{axis}", 0.0) - 1.0 for axis in (1, 2)]
+    return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip[0], sip_b=sip[1])

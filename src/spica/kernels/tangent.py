@@ -1,0 +1,75 @@
+"""Tangent planes and great circles on the sphere (Calabretta & Greisen 2002, A&A 395, 1077)."""
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.kernels.compiled import Float64, compiled
+
+
+@compiled
+def deproject_one(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
+    """Sky position [degree] of a point of the tangent plane [degree]."""
+    x = np.radians(xi)
+    y = np.radians(eta)
+    sine = np.sin(np.radians(dec0))
+    cosine = np.cos(np.radians(dec0))
+    depth = cosine - y * sine
+    ra = (ra0 + np.degrees(np.arctan2(x, depth))) % 360.0
+    return ra, np.degrees(np.arctan2(sine + y * cosine, np.sqrt(x * x + depth * depth)))
+
+
+@compiled
+def project_one(ra: float, dec: float, ra0: float, dec0: float) -> tuple[float, float]:
+    """Point of the tangent plane [degree] of a sky position [degree]; NaN beyond 90 degrees."""
+    turn = np.radians(ra - ra0)
+    high = np.radians(dec)
+    sine = np.sin(np.radians(dec0))
+    cosine = np.cos(np.radians(dec0))
+    depth = sine * np.sin(high) + cosine * np.cos(high) * np.cos(turn)
+    if not depth > 0.0:
+        return np.nan, np.nan
+    half = np.sin(0.5 * turn)
+    # sin(dec - dec0) + … keeps the digits that sin cos - cos sin would lose near the tangent point.
+    up = np.sin(np.radians(dec - dec0)) + 2.0 * sine * np.cos(high) * half * half
+    return np.degrees(np.cos(high) * np.sin(turn) / depth), np.degrees(up / depth)
+
+
+@compiled
+def _project_all(ra: Float64, dec: Float64, ra0: float, dec0: float, xi: Float64, eta: Float64) -> None:
+    for k in range(ra.size):
+        xi[k], eta[k] = project_one(ra[k], dec[k], ra0, dec0)
+
+
+@compiled
+def _deproject_all(xi: Float64, eta: Float64, ra0: float, dec0: float, ra: Float64, dec: Float64) -> None:
+    for k in range(xi.size):
+        ra[k], dec[k] = deproject_one(xi[k], eta[k], ra0, dec0)
+
+
+def pairs(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[tuple[int, ...], Float64, Float64, Float64, Float64]:
+    """Common shape of two coordinates, both as flat float64, and two empty arrays for the result."""
+    one, two = np.broadcast_arrays(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
+    return one.shape, one.ravel(), two.ravel(), np.empty(one.size), np.empty(one.size)
+
+
+def tangent_project(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
+    """Gnomonic coordinates ξ, η [degree] about (ra0, dec0) of positions [degree]; NaN beyond 90 degrees."""
+    shape, ras, decs, xi, eta = pairs(ra, dec)
+    _project_all(ras, decs, ra0, dec0, xi, eta)
+    return xi.reshape(shape), eta.reshape(shape)
+
+
+def tangent_deproject(xi: npt.ArrayLike, eta: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
+    """Positions [degree] of gnomonic coordinates ξ, η [degree] about (ra0, dec0)."""
+    shape, xis, etas, ra, dec = pairs(xi, eta)
+    _deproject_all(xis, etas, ra0, dec0, ra, dec)
+    return ra.reshape(shape), dec.reshape(shape)
+
+
+def great_circle(ra1: npt.ArrayLike, dec1: npt.ArrayLike, ra2: npt.ArrayLike, dec2: npt.ArrayLike) -> Float64:
+    """Angle [degree] between positions [degree]: Vincenty's form, exact near 0 and near 180 degrees."""
+    turn = np.radians(np.asarray(ra2, dtype=np.float64) - np.asarray(ra1, dtype=np.float64))
+    one, two = np.radians(np.asarray(dec1, dtype=np.float64)), np.radians(np.asarray(dec2, dtype=np.float64))
+    across = np.hypot(np.cos(two) * np.sin(turn), np.cos(one) * np.sin(two) - np.sin(one) * np.cos(two) * np.cos(turn))
+    along = np.sin(one) * np.sin(two) + np.cos(one) * np.cos(two) * np.cos(turn)
+    return np.asarray(np.degrees(np.arctan2(across, along)))

@@ -1,0 +1,88 @@
+"""Compile every kernel, or load it from the cache, by calling each front door once with tiny arguments.
+
+A kernel is compiled for one set of dtypes: the front doors convert what they are given. So one call of each door, as
+here, makes all that a production will need.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from spica.kernels.aperture import circular_photometry, light_radius
+from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
+from spica.kernels.combine import combine
+from spica.kernels.detect import gaussian_kernel, label, matched_filter
+from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes, overscan_rows
+from spica.kernels.kron import kron_photometry
+from spica.kernels.measure import measure_segments
+from spica.kernels.robust import accumulate_into, new_stream, robust_statistics
+from spica.kernels.tangent import tangent_deproject, tangent_project
+from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
+from spica.kernels.windowed import core_fwhm, windowed_centroid
+
+_IMAGE = np.ones((8, 8), dtype=np.float32)
+_MASK = np.zeros((8, 8), dtype=np.int32)
+_PLACE = np.full(1, 4.0)
+_WCS = tangent_wcs([0.0, 0.0], [0.0, 0.0], np.eye(2))
+
+
+def _detrend() -> None:
+    box = Box(0, 8, 0, 8)
+    readout = Readout(box, box, flip_x=False, flip_y=False, gain=1.0, read_noise=1.0, saturation=1e5)
+    for dtype in (np.uint16, np.float32):
+        detrend_amplifier(_IMAGE.astype(dtype), readout, empty_planes((8, 8), 0))
+
+
+def _background() -> None:
+    level, _ = mesh_statistics(_IMAGE, _MASK, box=4)
+    expand_grid(filter_grid(level), (8, 8), 4)
+
+
+def _segments() -> None:
+    segments = label(_IMAGE, 0.5)
+    measure_segments(_IMAGE, _IMAGE, segments.start, segments.pixels, _MASK)
+
+
+KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
+    ("overscan", lambda: overscan_rows(_IMAGE)),
+    ("detrend", _detrend),
+    ("combine", lambda: combine(np.ones((3, 8, 8), dtype=np.float32))),
+    ("background", _background),
+    ("matched filter", lambda: matched_filter(_IMAGE, _IMAGE, gaussian_kernel(1.0), _MASK)),
+    ("segments", _segments),
+    ("apertures", lambda: circular_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("light radius", lambda: light_radius(_IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("windowed centroid", lambda: windowed_centroid(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("core width", lambda: core_fwhm(_IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("kron", lambda: kron_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("robust statistics", lambda: robust_statistics(_IMAGE, _MASK)),
+    ("stream", lambda: accumulate_into(new_stream((8, 8)), _IMAGE, _MASK)),
+    ("pixel to sky", lambda: pixel_to_sky(_WCS, _PLACE, _PLACE)),
+    ("pixel to plane", lambda: pixel_to_plane(_WCS, _PLACE, _PLACE)),
+    ("sky to pixel", lambda: sky_to_pixel(_WCS, _PLACE, _PLACE)),
+    ("tangent projection", lambda: tangent_project(_PLACE, _PLACE, 0.0, 0.0)),
+    ("tangent deprojection", lambda: tangent_deproject(_PLACE, _PLACE, 0.0, 0.0)),
+)
+"""Name and call of every compiled front door; a new kernel adds its own line."""
+
+
+def compile_all(progress: Callable[[int, int, str], None] | None = None) -> float:
+    """Compile every kernel that the cache does not hold, and load the others.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called before each kernel with its number from 1, the number of all, and its name.
+
+    Returns
+    -------
+    float [second]
+        Wall time: up to some tens of seconds the first time, below one second afterwards.
+    """
+    began = time.perf_counter()
+    for number, (name, call) in enumerate(KERNELS, start=1):
+        if progress is not None:
+            progress(number, len(KERNELS), name)
+        call()
+    return time.perf_counter() - began
