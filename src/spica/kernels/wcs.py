@@ -5,7 +5,6 @@ deprojection (Calabretta & Greisen 2002, A&A 395, 1077; Shupe et al. 2005, ASPC 
 NOAO).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -282,99 +281,3 @@ def pixel_to_plane(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple
 def pixel_scale(wcs: TangentWcs) -> float:
     """Side [arcsec] of the square whose area is that of a pixel, at the reference pixel and without distortion."""
     return float(3600.0 * np.sqrt(abs(np.linalg.det(wcs.cd))))
-
-
-def _number(cards: Mapping[str, object], key: str, otherwise: float) -> float:
-    """Value of a card as a float, or the standard's default."""
-    value = cards.get(key, otherwise)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{key} is {value!r}, not a number")  # noqa: TRY004 - it is the header that is wrong
-    return float(value)
-
-
-def _axes(cards: Mapping[str, object]) -> tuple[str, tuple[int, int]]:
-    """Projection of the cards, and the places of right ascension and declination among the axes."""
-    types = [str(cards.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2)]
-    names = [ctype[:4].rstrip("-") for ctype in types]
-    codes = {ctype[5:] for ctype in types}
-    units = {str(cards.get(f"CUNIT{axis}", "deg")).strip().lower() for axis in (1, 2)}
-    if sorted(names) != ["DEC", "RA"] or len(codes) != 1 or not codes <= {"TAN", "TPV", "TAN-SIP", "TPV-SIP"}:
-        raise ValueError(f"axes {types} are not equatorial and gnomonic (TAN, TPV or TAN-SIP)")
-    if units != {"deg"}:
-        raise ValueError(f"axes in {sorted(units)}, not in deg")
-    return codes.pop(), (names.index("RA"), names.index("DEC"))
-
-
-def _rotation(angle: float) -> Float64:
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def _matrix(cards: Mapping[str, object]) -> Float64:
-    """CD matrix, from CDi_j, or PCi_j or CROTA2 with CDELTi."""
-    pairs_of_axes = [(i, j) for i in (1, 2) for j in (1, 2)]
-    if any(f"CD{i}_{j}" in cards for i, j in pairs_of_axes):
-        return np.array([[_number(cards, f"CD{i}_{j}", 0.0) for j in (1, 2)] for i in (1, 2)])
-    steps = np.array([_number(cards, f"CDELT{axis}", 1.0) for axis in (1, 2)])
-    if "CROTA2" in cards and not any(f"PC{i}_{j}" in cards for i, j in pairs_of_axes):
-        turn = np.radians(_number(cards, "CROTA2", 0.0))
-        return np.asarray(_rotation(-turn) * steps)
-    turned = np.array([[_number(cards, f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
-    return np.asarray(turned * steps[:, None])
-
-
-def _terms(cards: Mapping[str, object], code: str, order: tuple[int, int]) -> Float64 | None:
-    """TPV coefficients, own axis first; also those that SCAMP once wrote under the name of TAN."""
-    longitude, latitude = (order[0] + 1, order[1] + 1)
-    # PVi_0 to PVi_4 of the longitude alone are parameters of the sphere (Calabretta & Greisen 2002, section 2.5).
-    given = any(key.startswith(f"PV{latitude}_") for key in cards)
-    given |= any(f"PV{longitude}_{k}" in cards for k in range(0 if code.startswith("TPV") else 5, PV_TERMS))
-    if not given:
-        return None
-    if order != (0, 1):
-        raise ValueError("a PV polynomial with declination before right ascension: programs disagree on its meaning")
-    return np.array([[_number(cards, f"PV{axis}_{k}", float(k == 1)) for k in range(PV_TERMS)] for axis in (1, 2)])
-
-
-def _polynomial(cards: Mapping[str, object], name: str, size: int) -> Float64:
-    return np.array([[_number(cards, f"{name}_{p}_{q}", 0.0) for q in range(size)] for p in range(size)])
-
-
-def read_cards(cards: Mapping[str, object]) -> TangentWcs:
-    """Parameters from the cards of a FITS header.
-
-    Understood are equatorial TAN, TPV and TAN-SIP in either order of axes, scale and rotation as CDi_j, PCi_j or
-    CROTA2 with CDELTi, TAN with the PV polynomial that SCAMP once wrote, and LONPOLE other than 180 where there is no
-    PV polynomial. The inverse SIP polynomial (AP, BP) is not needed. Celestial frames other than ICRS are not
-    transformed: positions come in the frame of the header.
-
-    Parameters
-    ----------
-    cards : mapping
-        Keyword to value.
-
-    Returns
-    -------
-    TangentWcs
-
-    Raises
-    ------
-    ValueError
-        For another projection, other units, or values that make no sense.
-    """
-    code, order = _axes(cards)
-    crval = [_number(cards, f"CRVAL{axis + 1}", 0.0) for axis in order]
-    cd = _matrix(cards)[list(order)]
-    pv = _terms(cards, code, order)
-    # The default of the standard: at the pole itself the native longitude of the pole is 0.
-    pole = _number(cards, "LONPOLE", 0.0 if crval[1] >= 90.0 else 180.0)
-    turn = np.radians(pole - 180.0)
-    if abs(np.sin(0.5 * turn)) > 1e-12:
-        if pv is not None:
-            raise ValueError(f"LONPOLE is {pole}: with a PV polynomial only 180 is understood")
-        cd = _rotation(turn) @ cd
-    sip: list[Float64 | None] = [None, None]
-    if code.endswith("-SIP") and ("A_ORDER" in cards or "B_ORDER" in cards):
-        size = 1 + int(max(_number(cards, "A_ORDER", 0), _number(cards, "B_ORDER", 0)))
-        sip = [_polynomial(cards, "A", size), _polynomial(cards, "B", size)]
-    crpix = [_number(cards, f"CRPIX{axis}", 0.0) - 1.0 for axis in (1, 2)]
-    return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip[0], sip_b=sip[1])

@@ -3,43 +3,103 @@
 References: Calabretta & Greisen 2002 (A&A 395, 1077); the TPV convention and the SIP convention of the FITS registry.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np
 
 from spica.kernels.compiled import Float64
-from spica.kernels.wcs import TangentWcs, tangent_wcs
+from spica.kernels.wcs import PV_TERMS, TangentWcs, tangent_wcs
 
 Card = str | int | float | bool | None
 
 
-def from_cards(cards: Mapping[str, Card]) -> TangentWcs:
+def _number(cards: Mapping[str, object], name: str, default: float | None = None) -> float:
+    value = cards.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"header card {name} is {value!r}, not a number")  # noqa: TRY004 - one error for any bad header
+    return float(value)
+
+
+def _square(cards: Mapping[str, object], name: str, otherwise: Float64) -> Float64:
+    """The four cards name_i_j, with what stands for a missing one."""
+    return np.array([[_number(cards, f"{name}{i}_{j}", otherwise[i - 1, j - 1]) for j in (1, 2)] for i in (1, 2)])
+
+
+def _axes(cards: Mapping[str, object]) -> tuple[str, list[int]]:
+    """Projection of the cards, and the places of right ascension and declination among the axes."""
+    types = [str(cards.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2)]
+    names = [ctype[:4].rstrip("-") for ctype in types]
+    codes = {ctype[5:8] for ctype in types}
+    if sorted(names) != ["DEC", "RA"] or len(codes) != 1 or not codes <= {"TAN", "TPV"}:
+        raise ValueError(f"axes {types} are not right ascension and declination in TAN or TPV")
+    units = sorted({str(cards.get(f"CUNIT{axis}", "deg")).strip().lower() for axis in (1, 2)})
+    if units != ["deg"]:
+        raise ValueError(f"axes are in {units}, not in deg")
+    return codes.pop(), [names.index("RA"), names.index("DEC")]
+
+
+def _rotation(angle: float) -> Float64:
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def _matrix(cards: Mapping[str, object]) -> Float64:
+    """CD matrix, from CDi_j, or PCi_j or CROTA2 with CDELTi."""
+    if any(f"CD{i}_{j}" in cards for i in (1, 2) for j in (1, 2)):
+        return _square(cards, "CD", np.zeros((2, 2)))
+    steps = np.array([_number(cards, "CDELT1"), _number(cards, "CDELT2")])
+    if "CROTA2" in cards and not any(f"PC{i}_{j}" in cards for i in (1, 2) for j in (1, 2)):
+        return np.asarray(_rotation(-np.radians(_number(cards, "CROTA2"))) * steps)
+    return np.asarray(_square(cards, "PC", np.eye(2)) * steps[:, None])
+
+
+def _pv(cards: Mapping[str, object], projection: str, order: list[int]) -> Float64 | None:
+    """TPV coefficients; None for a plain TAN (whose PVi_0 to PVi_4 speak of the native pole alone)."""
+    given = [k for axis in (1, 2) for k in range(PV_TERMS) if f"PV{axis}_{k}" in cards]
+    if not given or (projection == "TAN" and max(given) <= 4):
+        return None
+    if order != [0, 1]:
+        raise ValueError("a PV polynomial with declination before right ascension: programs disagree on its meaning")
+    return np.array([[_number(cards, f"PV{axis}_{k}", float(k == 1)) for k in range(PV_TERMS)] for axis in (1, 2)])
+
+
+def _sip(cards: Mapping[str, object]) -> tuple[Float64 | None, Float64 | None]:
+    """Both polynomials, square and of one size; None where there is none."""
+    size = 1 + int(max(_number(cards, "A_ORDER", 0), _number(cards, "B_ORDER", 0)))
+    if size < 2:
+        return None, None
+    a, b = (
+        np.array([[_number(cards, f"{name}_{p}_{q}", 0.0) for q in range(size)] for p in range(size)]) for name in "AB"
+    )
+    return a, b
+
+
+def from_cards(cards: Mapping[str, object]) -> TangentWcs:
     """Parameters from header cards.
 
     ``TAN`` with PV terms beyond the standard's is read as TPV, as SCAMP writes it; SIP polynomials are taken whether or
-    not the suffix says so, as most readers do. CD, PC with CDELT, and CROTA2 with CDELT are understood.
+    not the suffix says so, as most readers do, and their inverses are not needed. CD, PC with CDELT, and CROTA2 with
+    CDELT are understood, and so are exchanged axes and LONPOLE other than 180 where there is no PV polynomial. Frames
+    other than ICRS are not transformed: positions come in the frame of the header.
 
     Raises
     ------
     ValueError
-        For another projection, axes in the order declination, right ascension, or missing cards.
+        For another projection, other units, missing cards, or values that make no sense.
     """
-    types = [str(cards.get(f"CTYPE{axis}", "")) for axis in (1, 2)]
-    projection = types[0][5:8]
-    if not (types[0].startswith("RA--") and types[1].startswith("DEC-") and projection in {"TAN", "TPV"}):
-        msg = f"axes {types} are not right ascension and declination in TAN or TPV"
-        raise ValueError(msg)
-    pv = _pv(cards, projection)
-    return tangent_wcs(
-        [_number(cards, "CRVAL1"), _number(cards, "CRVAL2")],
-        [_number(cards, "CRPIX1") - 1, _number(cards, "CRPIX2") - 1],
-        _matrix(cards),
-        pv=pv,
-        sip_a=_sip(cards, "A"),
-        sip_b=_sip(cards, "B"),
-    )
+    projection, order = _axes(cards)
+    crval = [_number(cards, f"CRVAL{axis + 1}") for axis in order]
+    cd = _matrix(cards)[order]
+    pv = _pv(cards, projection, order)
+    # The default of the standard: at the pole itself the native longitude of the pole is 0.
+    pole = _number(cards, "LONPOLE", 0.0 if crval[1] >= 90.0 else 180.0)
+    turn = np.radians(pole - 180.0)
+    if abs(np.sin(0.5 * turn)) > 1e-12:
+        if pv is not None:
+            raise ValueError(f"LONPOLE is {pole}: with a PV polynomial only 180 is understood")
+        cd = _rotation(turn) @ cd
+    crpix = [_number(cards, f"CRPIX{axis}") - 1.0 for axis in (1, 2)]
+    sip_a, sip_b = _sip(cards)
+    return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip_a, sip_b=sip_b)
 
 
 def to_cards(wcs: TangentWcs) -> dict[str, Card]:
@@ -65,47 +125,3 @@ def to_cards(wcs: TangentWcs) -> dict[str, Card]:
             cards[f"{name}_ORDER"] = table.shape[0] - 1
             cards |= {f"{name}_{p}_{q}": float(table[p, q]) for p, q in np.argwhere(table)}
     return cards
-
-
-def _number(cards: Mapping[str, Card], name: str, default: float | None = None) -> float:
-    value = cards.get(name, default)
-    if not isinstance(value, int | float):
-        msg = f"header card {name} is {value!r}, not a number"
-        raise ValueError(msg)  # noqa: TRY004 - one error for every unusable header
-    return float(value)
-
-
-def _matrix(cards: Mapping[str, Card]) -> Float64:
-    if any(f"CD{row}_{column}" in cards for row in (1, 2) for column in (1, 2)):
-        return np.array([[_number(cards, f"CD{row}_{column}", 0.0) for column in (1, 2)] for row in (1, 2)])
-    scale = np.diag([_number(cards, "CDELT1"), _number(cards, "CDELT2")])
-    if "CROTA2" in cards:
-        turn = np.radians(_number(cards, "CROTA2"))
-        sine, cosine = np.sin(turn), np.cos(turn)
-        return np.asarray(np.array([[cosine, -sine], [sine, cosine]]) @ scale)
-    unit = np.eye(2)
-    rotation = [[_number(cards, f"PC{i + 1}_{j + 1}", float(unit[i, j])) for j in (0, 1)] for i in (0, 1)]
-    return np.asarray(scale @ np.array(rotation))
-
-
-def _pv(cards: Mapping[str, Card], projection: str) -> Float64 | None:
-    """TPV coefficients of both axes; None for a plain TAN (whose PV2_1… speak of the native pole alone)."""
-    given = {(axis, k): f"PV{axis + 1}_{k}" for axis in (0, 1) for k in range(40) if f"PV{axis + 1}_{k}" in cards}
-    if not given or (projection == "TAN" and not any(k > 4 for _, k in given)):
-        return None
-    table = np.zeros((2, 40))
-    table[:, 1] = 1.0
-    for (axis, k), name in given.items():
-        table[axis, k] = _number(cards, name)
-    return table
-
-
-def _sip(cards: Mapping[str, Card], axis: str) -> Float64 | None:
-    order = cards.get(f"{axis}_ORDER")
-    if not isinstance(order, int) or order < 1:
-        return None
-    table = np.zeros((order + 1, order + 1))
-    for p in range(order + 1):
-        for q in range(order + 1 - p):
-            table[p, q] = _number(cards, f"{axis}_{p}_{q}", 0.0)
-    return table
