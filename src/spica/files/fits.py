@@ -74,6 +74,11 @@ def open_bytes(path: Path) -> memoryview:
     DataFault
         ``file.missing``, ``file.unreadable``, ``file.empty``, ``file.truncated`` or ``file.corrupt`` (inside the gzip).
     """
+    return unpack(map_bytes(path), path)
+
+
+def map_bytes(path: Path) -> memoryview:
+    """A file's bytes as they lie on the disk, mapped into memory; ``file.missing``, ``file.unreadable``, ``file.empty``."""
     try:
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -83,7 +88,7 @@ def open_bytes(path: Path) -> memoryview:
         raise DataFault("file.unreadable", f"{path} cannot be read: {error.strerror}", path=str(path)) from error
     except ValueError as error:
         raise DataFault("file.empty", f"{path} has no bytes", path=str(path)) from error
-    return unpack(memoryview(mapped), path)
+    return memoryview(mapped)
 
 
 def unpack(raw: memoryview, path: Path) -> memoryview:
