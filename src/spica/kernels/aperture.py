@@ -262,8 +262,8 @@ def light_radius(
         Radii to 1e-4 pixel; NaN where the flux is not positive or `reach` does not hold the fraction of it.
     """
     xs, ys = as_coordinates(x), as_coordinates(y)
-    wanted = np.ascontiguousarray(np.broadcast_to(fraction * as_coordinates(flux), xs.shape))
-    limits = np.ascontiguousarray(np.broadcast_to(as_coordinates(reach), xs.shape))
+    wanted = np.full(xs.shape, fraction * as_coordinates(flux))
+    limits = np.full(xs.shape, as_coordinates(reach))
     out = np.empty(xs.size)
     _light_radii(*planes_of(image, None, mask), bad_bits, xs, ys, wanted, limits, out)
     return out

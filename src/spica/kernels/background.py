@@ -163,7 +163,7 @@ def filter_grid(grid: Numbers, size: int = 3) -> Float64:
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"the window of the median filter is {size} cells wide, not odd")
-    values = np.ascontiguousarray(grid, dtype=np.float64)
+    values = np.array(grid, dtype=np.float64)
     if not np.isfinite(values).any():
         raise ValueError(f"none of the {values.size} cells of the mesh has enough good pixels")
     filled = np.empty_like(values)
@@ -265,5 +265,5 @@ def expand_grid(grid: Numbers, shape: tuple[int, int], box: int | tuple[int, int
     if grid.shape != (-(-shape[0] // by), -(-shape[1] // bx)):
         raise ValueError(f"a grid of {grid.shape} cells of {(by, bx)} pixels does not cover an image of {shape}")
     out = np.empty(shape, dtype=np.float32)
-    _expand(np.ascontiguousarray(grid, dtype=np.float64), by, bx, out)
+    _expand(np.array(grid, dtype=np.float64), by, bx, out)
     return out

@@ -40,16 +40,36 @@ def compiled(function: F) -> F:
     return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
-def as_pixels(values: Numbers) -> Float32:
-    """Return values as C-ordered float32 in native byte order; no copy where they are so already."""
-    return np.ascontiguousarray(values, dtype=np.float32)
+class _Same:
+    """Another view of an array's memory, not marked read-only; holds the array."""
+
+    def __init__(self, array: Numbers) -> None:
+        self.array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
 
 
-def as_bits(values: Numbers) -> Int32:
-    """Return mask bits as C-ordered int32 in native byte order; no copy where they are so already."""
-    return np.ascontiguousarray(values, dtype=np.int32)
+def as_plain(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Numbers:
+    """Return values as a kernel takes them: C-ordered, aligned, native, of one dtype; no copy where they are so.
+
+    numba compiles a kernel anew for arrays that are marked read-only (of a file, of Arrow, of a frozen record). No
+    kernel writes into its inputs, so they are shown the same memory without the mark.
+    """
+    array = np.require(values, np.dtype(dtype), ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
+    return array if array.flags.writeable else np.asarray(_Same(array))
+
+
+def as_pixels(values: npt.ArrayLike) -> Float32:
+    """Return values as a kernel takes pixels: float32."""
+    return as_plain(values, np.float32)
+
+
+def as_bits(values: npt.ArrayLike) -> Int32:
+    """Return values as a kernel takes mask bits: int32."""
+    return as_plain(values, np.int32)
 
 
 def as_coordinates(values: npt.ArrayLike) -> Float64:
-    """Return coordinates as a C-ordered one-dimensional float64 array."""
-    return np.ascontiguousarray(np.atleast_1d(values), dtype=np.float64)
+    """Return values as a kernel takes coordinates: float64, at least one-dimensional."""
+    return as_plain(np.atleast_1d(values), np.float64)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, Numbers, as_pixels, compiled
+from spica.kernels.compiled import Float32, Int32, Numbers, as_pixels, as_plain, compiled
 from spica.kernels.robust import MAD_TO_SIGMA, keep_between, mean_and_deviation, median_in_place
 
 
@@ -219,7 +219,7 @@ def _plane_or_row(plane: Numbers | None, nx: int, value: float, dtype: type) -> 
     """A plane in the dtype of the kernel, or one row of `value` that stands for every row."""
     if plane is None:
         return np.full((1, nx), value, dtype=dtype)
-    return np.ascontiguousarray(plane, dtype=dtype)
+    return as_plain(plane, dtype)
 
 
 def detrend_amplifier(
@@ -259,14 +259,14 @@ def detrend_amplifier(
     """
     masters = masters or Masters()
     _check(raw, readout, masters, out)
-    native = raw if raw.dtype == np.uint16 else np.asarray(raw, dtype=np.float32)
+    native = as_plain(raw, np.uint16 if raw.dtype == np.uint16 else np.float32)
     rows = readout.data.shape[0]
-    level = np.ascontiguousarray(np.broadcast_to(np.asarray(levels, dtype=np.float32), (rows,)))
+    level = np.full(rows, levels, dtype=np.float32)
     place = readout.place
     numbers = [0.0, readout.gain, readout.read_noise**2, readout.saturation, dark_seconds]
     nx = out.science.shape[1]
     _detrend(
-        np.ascontiguousarray(native),
+        native,
         level,
         np.array([readout.data.y0, readout.data.x0, *place], dtype=np.int32),
         np.array([readout.flip_x, readout.flip_y], dtype=np.int32),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled
 
 _PIXEL = 1.0 / 12.0
 """Variance of a uniform distribution over one pixel."""
@@ -168,7 +168,8 @@ def measure_segments(
     whole = np.empty((number, _INTEGERS), dtype=np.int64)
     bits = np.empty(0, dtype=np.int32) if mask is None else as_bits(mask).ravel()
     nx = image.shape[1]
-    _measure(as_pixels(image).ravel(), as_pixels(variance).ravel(), bits, nx, start, pixels, table, whole)
+    lists = as_plain(start, np.int64), as_plain(pixels, np.int64)
+    _measure(as_pixels(image).ravel(), as_pixels(variance).ravel(), bits, nx, *lists, table, whole)
     t = np.ascontiguousarray(table.T)
     w = np.ascontiguousarray(whole.T)
     return Isophotal(

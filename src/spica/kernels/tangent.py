@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float64, compiled
+from spica.kernels.compiled import Float64, as_plain, compiled
 
 
 @compiled
@@ -49,7 +49,8 @@ def _deproject_all(xi: Float64, eta: Float64, ra0: float, dec0: float, ra: Float
 def pairs(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[tuple[int, ...], Float64, Float64, Float64, Float64]:
     """Common shape of two coordinates, both as flat float64, and two empty arrays for the result."""
     one, two = np.broadcast_arrays(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
-    return one.shape, one.ravel(), two.ravel(), np.empty(one.size), np.empty(one.size)
+    flat = [as_plain(value.reshape(-1), np.float64) for value in (one, two)]
+    return one.shape, flat[0], flat[1], np.empty(one.size), np.empty(one.size)
 
 
 def tangent_project(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:

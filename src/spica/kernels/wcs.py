@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float64, Int64, compiled
+from spica.kernels.compiled import Float64, Int64, as_plain, compiled
 from spica.kernels.tangent import deproject_one, pairs, project_one
 
 PV_TERMS = 40
@@ -249,7 +249,8 @@ def _sky_to_pixels(ra: Float64, dec: Float64, w: _Arrays, x: Float64, y: Float64
 
 
 def _arrays(wcs: TangentWcs) -> _Arrays:
-    return _Arrays(wcs.crval, wcs.crpix, wcs.cd, wcs.pv, wcs.sip_a, wcs.sip_b)
+    parts = (wcs.crval, wcs.crpix, wcs.cd, wcs.pv, wcs.sip_a, wcs.sip_b)
+    return _Arrays(*(as_plain(part, np.float64) for part in parts))
 
 
 def pixel_to_sky(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Float64, Float64]:

@@ -132,7 +132,7 @@ def windowed_centroid(
         NaN, and not converged, where the light in the window is not positive or the centre runs away.
     """
     start = np.stack([as_coordinates(x), as_coordinates(y)])
-    sigma = np.ascontiguousarray(np.broadcast_to(as_coordinates(fwhm) * FWHM_TO_SIGMA, start.shape[1:]))
+    sigma = np.full(start.shape[1:], as_coordinates(fwhm) * FWHM_TO_SIGMA)
     out = np.empty((6, sigma.size))
     _windowed(*planes_of(image, variance, mask), bad_bits, start, sigma, out)
     return Windowed(out[0], out[1], out[2], out[3], out[4], out[5] > 0.0)
@@ -214,7 +214,7 @@ def core_fwhm(
         NaN where the light does not fall outwards.
     """
     start = np.stack([as_coordinates(x), as_coordinates(y)])
-    limits = np.ascontiguousarray(np.broadcast_to(as_coordinates(reach), start.shape[1:]))
+    limits = np.full(start.shape[1:], as_coordinates(reach))
     out = np.empty(limits.size)
     pixels, _, bits = planes_of(image, None, mask)
     _core_widths(pixels, bits, bad_bits, start, limits, least, out)
