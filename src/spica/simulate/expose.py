@@ -1,0 +1,187 @@
+"""One detector in one shot: from the sky to raw numbers, with the truth about every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from spica.core.camera import AmplifierSpec, Camera, DetectorSpec
+from spica.core.mask import Mask
+from spica.core.records import FrameType
+from spica.kernels.compiled import Float32, Int32
+from spica.kernels.draw_marks import bleed, runs
+from spica.kernels.draw_scene import expose_into
+from spica.kernels.noise import UInt16, add_crosstalk_into, digitise_into, read_blind_into, read_data_into
+from spica.simulate.calibration import EVEN, Amplifier, Cell, focal_axes, row_drift
+from spica.simulate.marks import cosmics_into, trails_into
+from spica.simulate.optics import Misplacement, Plate, plate
+from spica.simulate.random import pixel_stream, stream
+from spica.simulate.scene import Placed, light, locate
+from spica.simulate.schedule import Shot
+from spica.simulate.settings import SimulationSettings
+from spica.simulate.sky import Sky
+
+HIGHEST = 65535.0
+"""Largest number of a 16-bit converter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One detector of one shot.
+
+    Attributes
+    ----------
+    hdus : raw arrays, one per HDU of the detector, ``(ny_raw, nx_raw)`` uint16 [ADU].
+    plate : true sky solution of science exposures.
+    placed : true places and light of the sources.
+    runs : ``(n, 4)`` int32 runs of true mask bits: row, first column, column after the last, bits (assembled pixels).
+    levels : bias level of each amplifier in this shot [ADU].
+    cosmics, trails : how many hit the detector.
+    """
+
+    hdus: tuple[UInt16, ...]
+    plate: Plate | None
+    placed: Placed | None
+    runs: Int32
+    levels: tuple[float, ...]
+    cosmics: int = 0
+    trails: int = 0
+
+
+class Optics(NamedTuple):
+    """What light passes on its way to one detector in one band: response, fringes and their strength."""
+
+    response: Float32 = EVEN
+    fringes: Float32 = EVEN
+    fringe_strength: float = 0.0
+
+
+def expose(
+    settings: SimulationSettings, camera: Camera, truth: Cell, optics: Optics, sky: Sky, shot: Shot
+) -> Drawn:
+    """Draw one detector of one shot; the same arguments give the same numbers."""
+    spec, conditions = truth.spec, shot.conditions
+    mask = np.zeros((spec.ny, spec.nx), dtype=np.int32)
+    axes = focal_axes(camera, spec)
+    image, solution, placed, trails = np.zeros((spec.ny, spec.nx), dtype=np.float32), None, None, 0
+    if shot.frame_type is FrameType.OBJECT:
+        solution = true_plate(settings, camera, spec, shot)
+        placed = locate(sky, shot, solution, (spec.ny, spec.nx))
+        image = light(settings, camera, shot, spec, (sky, placed, solution), axes)
+        trails = trails_into(image, mask, settings, camera, shot, spec, axes)
+    # A flat's `sky` is its level in the exposure, a science exposure's a rate.
+    level = conditions.sky * (shot.exposure_time if shot.frame_type is FrameType.OBJECT else 1.0)
+    strength = optics.fringe_strength if shot.frame_type is FrameType.OBJECT else 0.0
+    expose_into(
+        image,
+        _plane(level, conditions.gradient, axes),
+        optics.response,
+        optics.fringes if strength else EVEN,
+        level * strength,
+        truth.dark,
+        shot.exposure_time,
+    )
+    cosmics = cosmics_into(image, mask, settings, camera, shot, spec)
+    if settings.effects.saturation:
+        for amplifier in truth.amplifiers:
+            x0, x1, y0, y1 = amplifier.spec.detector
+            section = (slice(y0, y1), slice(x0, x1))
+            bleed(image[section], amplifier.chain.full_well, mask[section], int(Mask.SATURATED), int(Mask.BLEED))
+    hdus, levels = read_out(settings, camera, truth, image, shot)
+    return Drawn(hdus, solution, placed, runs(mask), levels, cosmics, trails)
+
+
+def true_plate(settings: SimulationSettings, camera: Camera, spec: DetectorSpec, shot: Shot) -> Plate:
+    """The true sky solution: where the telescope looked, with the detector's own misplacement."""
+    misplaced, stretch = Misplacement(), 1.0
+    if settings.effects.rotation:
+        rng = stream(settings.seed, camera.name, "misplaced", spec.id)
+        dx, dy, turn = rng.normal(size=3)
+        misplaced = Misplacement(1.5 * float(dx), 1.5 * float(dy), 0.01 * float(turn))
+    if settings.effects.distortion:
+        stretch = 1.0 + 0.02 * float(stream(settings.seed, camera.name, "distortion").normal())
+    flat = camera if settings.effects.distortion else camera.model_copy(update={"distortion": type(camera.distortion)()})
+    return plate(flat, spec, shot.conditions.true_pointing, misplaced, stretch)
+
+
+def _plane(level: float, gradient: tuple[float, float], axes: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """A sky that is `level` at the field's centre as a plane over the detector: value at (0, 0), slopes per pixel."""
+    origin, dx, dy = axes
+    start = 1.0 + gradient[0] * origin[0] + gradient[1] * origin[1]
+    return (
+        level * start,
+        level * (gradient[0] * dx[0] + gradient[1] * dx[1]),
+        level * (gradient[0] * dy[0] + gradient[1] * dy[1]),
+    )
+
+
+def read_out(
+    settings: SimulationSettings, camera: Camera, truth: Cell, electrons: Float32, shot: Shot
+) -> tuple[tuple[UInt16, ...], tuple[float, ...]]:
+    """Read a detector's wells: one raw array per HDU, and the bias level of each amplifier in this shot [ADU]."""
+    state = pixel_stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id)
+    raws = [np.zeros(shape, dtype=np.float32) for shape in hdu_shapes(truth.spec)]
+    levels = []
+    night = float(stream(settings.seed, camera.name, "bias", shot.night).normal())
+    for number, amplifier in enumerate(truth.amplifiers):
+        rng = stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id, number)
+        level, rows = amplifier.pedestal.level, np.zeros(raws[amplifier.spec.hdu].shape[0])
+        if settings.effects.bias:
+            level += 2.0 * night + float(rng.normal())
+            rows = row_drift(rng, rows.size, 0.8)
+        levels.append(level)
+        raw, chain, amp = raws[amplifier.spec.hdu], amplifier.chain, amplifier.spec
+        noise = chain.read_noise / chain.gain
+        for section in (amp.prescan, amp.overscan):
+            if section is not None:
+                x0, x1, y0, y1 = section
+                read_blind_into(raw[y0:y1, x0:x1], level, rows[y0:y1], noise, state)
+        x0, x1, y0, y1 = amp.detector
+        pedestal = amplifier.pedestal._replace(level=level, rows=rows[amp.data[2] : amp.data[3]])
+        read_data_into(_section(raw, amp), electrons[y0:y1, x0:x1], amp.flip_x, amp.flip_y, chain, pedestal, state)
+    if settings.effects.crosstalk:
+        _crosstalk_into(raws, truth.amplifiers, truth.spec, levels)
+    return tuple(_digitised(raw) for raw in raws), tuple(levels)
+
+
+def hdu_shapes(spec: DetectorSpec) -> list[tuple[int, int]]:
+    """(ny, nx) of each raw HDU of a detector: what its amplifiers' sections reach."""
+    count = 1 + max(amp.hdu for amp in spec.amplifiers)
+    shapes = [(0, 0)] * count
+    for amp in spec.amplifiers:
+        sections = [s for s in (amp.data, amp.overscan, amp.prescan) if s is not None]
+        ny, nx = shapes[amp.hdu]
+        shapes[amp.hdu] = max([ny, *(s[3] for s in sections)]), max([nx, *(s[1] for s in sections)])
+    return shapes
+
+
+def _crosstalk_into(
+    raws: list[Float32], amplifiers: tuple[Amplifier, ...], spec: DetectorSpec, levels: list[float]
+) -> None:
+    """Add to each amplifier a fraction of the others' signal.
+
+    Pixels that meet are those at the same place of the data sections in raw order: amplifiers are read together.
+    """
+    if not spec.crosstalk:
+        return
+    clean = [_section(raws[amplifier.spec.hdu], amplifier.spec).copy() for amplifier in amplifiers]
+    for victim, fractions in zip(amplifiers, spec.crosstalk, strict=True):
+        to = _section(raws[victim.spec.hdu], victim.spec)
+        for of, level, fraction in zip(clean, levels, fractions, strict=True):
+            if fraction:
+                ny, nx = min(to.shape[0], of.shape[0]), min(to.shape[1], of.shape[1])
+                add_crosstalk_into(to[:ny, :nx], of[:ny, :nx], level, fraction)
+
+
+def _section(raw: Float32, amp: AmplifierSpec) -> Float32:
+    x0, x1, y0, y1 = amp.data
+    return raw[y0:y1, x0:x1]
+
+
+def _digitised(raw: Float32) -> UInt16:
+    out = np.empty(raw.shape, dtype=np.uint16)
+    digitise_into(out, raw, HIGHEST)
+    return out

@@ -1,0 +1,191 @@
+"""The sky: stars, galaxies, variables, transients and moving objects with known properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.camera import Camera
+from spica.simulate import schedule as plan
+from spica.simulate.optics import field_radius, from_tangent
+from spica.simulate.random import stream
+from spica.simulate.settings import SimulationSettings
+
+Float64 = npt.NDArray[np.float64]
+
+EPOCH = 57388.5
+"""MJD of the positions: J2016.0."""
+YEAR = 365.25
+KINDS = ("star", "galaxy", "transient", "mover")
+INDICES = (1.0, 4.0)
+"""Sérsic indices that galaxies have; 0 stands for a point."""
+_R_WAVELENGTH = 620.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sky:
+    """Sources, one value per row.
+
+    Attributes
+    ----------
+    id : 1 upwards.
+    kind : index into `KINDS`.
+    ra, dec : ICRS degrees at `EPOCH` (movers: at the middle of the first night).
+    pm_ra, pm_dec : μ_α cos δ and μ_δ [mas/yr].
+    mags : band to AB magnitude (mean of variables, peak of transients).
+    sersic : index, 0 for points. size : half-light radius [arcsec]. g1, g2 : shear, along north and north-east,
+        positive g1 for east-west elongation.
+    amplitude, period, phase : of variables, a sine in magnitudes [mag, day, turns]; for transients `period` is the time
+        scale of the decline [day] and `start` the MJD of the peak.
+    rate_ra, rate_dec : of movers [arcsec/hour] on the sky.
+    """
+
+    id: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int8]
+    ra: Float64
+    dec: Float64
+    pm_ra: Float64
+    pm_dec: Float64
+    mags: dict[str, Float64]
+    sersic: Float64
+    size: Float64
+    g1: Float64
+    g2: Float64
+    amplitude: Float64
+    period: Float64
+    phase: Float64
+    start: Float64
+    rate_ra: Float64
+    rate_dec: Float64
+
+    def __len__(self) -> int:
+        return self.id.size
+
+    def select(self, rows: npt.NDArray[np.generic]) -> Sky:
+        """The rows (boolean or index array) as a sky of their own."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        chosen = {name: value[rows] for name, value in values.items() if name != "mags"}
+        return Sky(**chosen, mags={band: mag[rows] for band, mag in self.mags.items()})
+
+
+def sky(settings: SimulationSettings, camera: Camera) -> Sky:
+    """All sources that any shot of the order can see.
+
+    Magnitudes follow a power law of counts, stars and galaxies have colours of one parameter each (a slope against
+    1/λ), sizes of galaxies fall with magnitude.
+    """
+    columns = _columns(settings, camera)
+    total = columns["ra"].size
+    rng = stream(settings.seed, "sky")
+    u = {name: rng.random(total) for name in ("mag", "star", "colour", "index", "angle", "shape", "variable", "phase")}
+    z = {name: rng.normal(size=total) for name in ("colour", "size", "pm_ra", "pm_dec", "period")}
+    kind = columns.pop("kind").astype(np.int8)
+    kind[(kind == 0) & (u["star"] >= settings.star_fraction)] = KINDS.index("galaxy")
+    mag = _magnitudes(settings, u["mag"])
+    is_galaxy, is_star = kind == KINDS.index("galaxy"), kind == KINDS.index("star")
+    late = u["index"] < 0.7
+    slope = np.where(is_galaxy, 0.5 + 0.35 * z["colour"] + np.where(late, 0.0, 0.6), _star_slopes(u["colour"], z["colour"]))
+    shear = np.where(is_galaxy, np.where(late, 0.5, 0.25) * np.sqrt(u["shape"]), 0.0)
+    variable = is_star & (u["variable"] < settings.variable_fraction) & settings.effects.variables
+    moving = is_star.astype(float) * 12.0 * 10 ** (-0.1 * (mag - 16.0))
+    transient = kind == KINDS.index("transient")
+    amplitude = np.where(variable, 0.1 + 0.5 * u["shape"], 0.0)
+    return Sky(
+        id=np.arange(1, total + 1),
+        kind=kind,
+        ra=columns["ra"],
+        dec=columns["dec"],
+        pm_ra=moving * z["pm_ra"],
+        pm_dec=moving * z["pm_dec"],
+        mags=_colours(settings, camera, mag, slope),
+        sersic=np.where(is_galaxy, np.where(late, INDICES[0], INDICES[1]), 0.0),
+        size=np.where(is_galaxy, 0.6 * 10 ** (-0.09 * (mag - 21.0)) * np.exp(0.35 * z["size"]), 0.0),
+        g1=shear * np.cos(2 * np.pi * u["angle"]),
+        g2=shear * np.sin(2 * np.pi * u["angle"]),
+        amplitude=amplitude,
+        period=np.where(variable, 0.1 * 10 ** (1.2 * u["colour"]), np.where(transient, 15.0 + 10.0 * u["colour"], 0.0)),
+        phase=np.where(variable, u["phase"], 0.0),
+        start=columns["start"],
+        rate_ra=columns["rate_ra"],
+        rate_dec=columns["rate_dec"],
+    )
+
+
+def _columns(settings: SimulationSettings, camera: Camera) -> dict[str, Float64]:
+    """Places of the sources of all fields: the static ones, then transients and movers."""
+    reach = field_radius(camera) * (1.0 + 2.0 * settings.dither) * 1.03 + 0.005
+    side = 2.0 * reach
+    pixels = (side * 3600.0 / camera.pixel_scale) ** 2
+    blocks: list[dict[str, Float64]] = []
+    for number, (ra0, dec0) in enumerate(plan.fields(settings, camera)):
+        rng = stream(settings.seed, "field", number)
+        static = round(settings.density * pixels / 1e6)
+        extra = settings.transients_per_field * settings.effects.transients
+        movers = settings.movers_per_field * settings.effects.movers
+        n = static + extra + movers
+        spread = np.where(np.arange(n) < static, 1.0, 0.45)
+        ra, dec = from_tangent(ra0, dec0, *(reach * spread * rng.uniform(-1.0, 1.0, size=(2, n))))
+        kind = np.zeros(n)
+        kind[static : static + extra] = KINDS.index("transient")
+        kind[static + extra :] = KINDS.index("mover")
+        first = plan.midnight(camera, settings.nights[0])
+        start = np.where(kind == KINDS.index("transient"), first - 2.0 + 6.0 * rng.random(n), 0.0)
+        moves = kind == KINDS.index("mover")
+        rate, angle = 10.0 + 30.0 * rng.random(n), 2.0 * np.pi * rng.random(n)
+        start = np.where(moves, first, start)
+        blocks.append({
+            "ra": ra, "dec": dec, "kind": kind, "start": start,
+            "rate_ra": np.where(moves, rate * np.cos(angle), 0.0), "rate_dec": np.where(moves, rate * np.sin(angle), 0.0),
+        })  # fmt: skip
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _magnitudes(settings: SimulationSettings, u: Float64) -> Float64:
+    """Magnitudes between the limits whose counts grow as 10^(slope m)."""
+    bright, faint, slope = settings.mag_bright, settings.mag_faint, settings.slope
+    if slope == 0.0:
+        return bright + (faint - bright) * u
+    low, high = 10.0 ** (slope * bright), 10.0 ** (slope * faint)
+    return np.asarray(np.log10(low + u * (high - low)) / slope)
+
+
+def _star_slopes(u: Float64, z: Float64) -> Float64:
+    """Two humps of stellar colours: halo turn-off stars and red dwarfs."""
+    return np.where(u < 0.4, 0.35 + 0.1 * z, 1.5 + 0.35 * z)
+
+
+def _colours(settings: SimulationSettings, camera: Camera, mag: Float64, slope: Float64) -> dict[str, Float64]:
+    observed = plan.bands(settings, camera)
+    first = camera.band(observed[0]).wavelength or _R_WAVELENGTH
+    result = {}
+    for band in observed:
+        wavelength = camera.band(band).wavelength or _R_WAVELENGTH
+        result[band] = mag + slope * _R_WAVELENGTH * 1.5 * (1.0 / wavelength - 1.0 / first)
+    return result
+
+
+def place(sky: Sky, mjd: float) -> tuple[Float64, Float64]:
+    """ICRS positions at a time (MJD TAI), degrees: proper motion and the movers' own motion."""
+    years = (mjd - EPOCH) / YEAR
+    hours = (mjd - sky.start) * 24.0
+    east = sky.pm_ra * years / 3.6e6 + sky.rate_ra * hours / 3600.0
+    north = sky.pm_dec * years / 3.6e6 + sky.rate_dec * hours / 3600.0
+    return sky.ra + east / np.cos(np.radians(sky.dec)), sky.dec + north
+
+
+def magnitude(sky: Sky, band: str, mjd: float) -> Float64:
+    """AB magnitudes in a band at a time (MJD TAI); transients before their rise are infinitely faint.
+
+    Transients rise linearly in flux over three days and decline exponentially.
+    """
+    wave = sky.amplitude * np.sin(2.0 * np.pi * (np.where(sky.period > 0, mjd / np.where(sky.period > 0, sky.period, 1.0), 0.0) + sky.phase))
+    mag = sky.mags[band] + wave
+    transient = sky.kind == KINDS.index("transient")
+    if np.any(transient):
+        age = mjd - sky.start[transient]
+        light = np.where(age < 0.0, np.maximum(1.0 + age / 3.0, 0.0), np.exp(-np.maximum(age, 0.0) / sky.period[transient]))
+        with np.errstate(divide="ignore"):
+            mag[transient] = sky.mags[band][transient] - 2.5 * np.log10(light)
+    return mag
