@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - a callback is called as typer calls it
+def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"spica {__version__}")
         raise typer.Exit

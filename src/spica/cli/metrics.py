@@ -43,25 +43,33 @@ def import_metrics(
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
-@app.command("list", epilog=examples("spica metrics list", "spica metrics list --where \"seeing < 1.2 and band='r'\""))
+@app.command(
+    "list",
+    epilog=examples(
+        "spica metrics list",
+        "spica metrics list --where \"seeing < 3 and band='r'\" --columns night,seeing --sort -seeing",
+    ),
+)
 def list_metrics(
     where: WhereOption = "",
+    columns: Annotated[str, typer.Option("--columns", help="Columns and metrics to show, comma-separated.")] = "",
+    sort: Annotated[str, typer.Option("--sort", help="Column or metric; -name for descending.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 50,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The names of all metrics; with --where the units that meet it, with the metrics that it names."""
+    """The names of all metrics; with --where or --columns the detectors that meet it, with their values."""
     from spica.services import metrics
 
-    if where:
-        found = metrics.search(survey, where=where, limit=limit)
+    if where or columns:
+        found = metrics.search(survey, where, tuple(filter(None, columns.split(","))), sort, limit)
         if as_json:
             print_json(found)
             return
-        show_table("", found.columns, found.rows, "no unit meets this")
+        show_table("", found.columns, found.rows, "no detector meets this")
         return
     names = metrics.names(survey)
     if as_json:
         print_json({"metrics": names})
         return
-    show_table("", ("metric", "unit", "values"), [(n.name, n.units, n.count) for n in names], "no metrics yet")
+    show_table("", ("metric", "of"), [(n.name, ", ".join(n.grains)) for n in names], "no metrics yet")

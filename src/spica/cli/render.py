@@ -27,17 +27,19 @@ def plain(value: Any) -> Any:
     """JSON-able form of a record: dataclasses to objects, paths and dates to text, NaN and infinity to null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return plain(value.value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, (PurePath, date, datetime)):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, (PurePath, date, datetime)) else value
 
 
 def print_json(value: Any) -> None:

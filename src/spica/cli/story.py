@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spica.cli.door import ExitCode
-from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples
+from spica.cli.options import JsonOption, SurveyOption, examples
 from spica.cli.render import duration, facts, print_json, say, show_table, size
 from spica.cli.watching import watching
 
 if TYPE_CHECKING:
     from spica.services.why import JobStory, Story
 
-STATUS = examples("spica status", "spica status --survey /data/survey --json")
+STATUS = examples(
+    "spica status", "spica status --survey /data/survey --json", "spica status --orders 5        the latest runs"
+)
 FAULTS = examples(
     "spica faults",
-    "spica faults --where \"code='file.truncated'\"",
+    "spica faults file.truncated",
+    "spica faults --pipeline reduce",
     "spica faults --codes      every code and its meaning",
 )
 WHY = examples(
@@ -29,8 +33,15 @@ CHECK = examples("spica check", "spica check --deep      also read every byte an
 SHOWN = 30
 
 
-def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
+def status(
+    orders: Annotated[int, typer.Option("--orders", min=0, help="Show this many of the latest runs instead.")] = 0,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """How the survey stands: what came in, what was made, what is wrong."""
+    if orders:
+        _show_orders(survey, orders, as_json=as_json)
+        return
     from spica.services import status as service
 
     found = service.status(survey)
@@ -52,12 +63,6 @@ def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     show_table("Exposures", ("camera", "frames", "exposures"), rows, "no exposures yet: spica ingest PATH…")
     work = [(w.pipeline, w.done, w.refused, w.failed) for w in found.work]
     show_table("Units", ("pipeline", "done", "refused", "failed"), work, "nothing has run yet: spica run night")
-    orders = [
-        (p.id, p.pipeline, p.selection, p.opened, p.closed or "running", p.done, p.refused, p.failed)
-        for p in found.productions
-    ]
-    heads = ("", "pipeline", "where", "began (UTC)", "ended", "done", "refused", "failed")
-    show_table("Latest productions", heads, orders)
     if found.faults:
         show_table("Open faults", ("code", "count", "next"), [(f.code, f.count, f.advice) for f in found.faults])
         say("more: spica faults; the story of one unit: spica why UNIT")
@@ -65,8 +70,24 @@ def status(survey: SurveyOption = None, as_json: JsonOption = False) -> None:
         say(f"{found.quarantined} files in quarantine: spica faults", "yellow")
 
 
+def _show_orders(survey: Path | None, count: int, *, as_json: bool) -> None:
+    from spica.services import productions as service
+
+    found = service.productions(survey, count)
+    if as_json:
+        print_json({"productions": found})
+        return
+    rows = [
+        (p.id, p.name, p.pipeline, p.selection, p.opened, p.closed or "not closed", p.done, p.refused, p.failed, p.cpu)
+        for p in found
+    ]
+    heads = ("", "name", "pipeline", "where", "began (UTC)", "ended", "done", "refused", "failed", "CPU s")
+    show_table("Runs, the latest first", heads, rows, "nothing has run yet: spica run night")
+
+
 def faults(
-    where: WhereOption = "",
+    code: Annotated[str, typer.Argument(help="Only faults of this code.")] = "",
+    pipeline: Annotated[str | None, typer.Option("--pipeline", help="Only of this pipeline; or ingest.")] = None,
     codes: Annotated[bool, typer.Option("--codes", help="List every fault code with its meaning and advice.")] = False,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
@@ -81,7 +102,7 @@ def faults(
             return
         show_table("", ("code", "kind", "meaning", "next"), [(c.code, c.kind, c.meaning, c.advice) for c in declared])
         return
-    found = service.faults(survey, where=where)
+    found = service.faults(survey, code, pipeline)
     if as_json:
         print_json({"faults": found})
         return
@@ -91,7 +112,7 @@ def faults(
         say(f"{fault.code} {fault.subject}", "red")
         facts({"what": fault.message, **fault.evidence, "next": fault.advice}, indent="  ")
     if len(found) > SHOWN:
-        say(f"… and {len(found) - SHOWN} more (--where narrows, --json has all)")
+        say(f"… and {len(found) - SHOWN} more (a code narrows, --json has all)")
 
 
 def why(

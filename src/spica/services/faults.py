@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from spica.core.catalogue import CODES
-from spica.core.faults import FaultRecord
+from spica.core.faults import FaultRecord, SetupFault
 from spica.core.records import Scalar
-from spica.services.status import utc
 from spica.services.surveys import opened
+from spica.services.times import utc
+
+INGEST = "ingest"
+"""Stands for the pipeline of faults that no pipeline made."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,30 @@ def line(subject: str, where: str, fault: FaultRecord, recorded: float) -> Fault
     )
 
 
-def faults(folder: Path | None, where: str = "") -> tuple[FaultLine, ...]:
-    """The open faults that a selection picks (names: code, kind, pipeline, outcome, unit …), then the quarantine.
+def faults(folder: Path | None, code: str = "", pipeline: str | None = None) -> tuple[FaultLine, ...]:
+    """Open faults, the newest first, then the quarantine.
+
+    Parameters
+    ----------
+    code : only this code.
+    pipeline : only of this pipeline ('ingest' for those of ingest, quarantine included).
 
     Raises
     ------
     SetupFault
-        ``survey.*``, ``registry.*``, ``where.invalid``.
+        ``survey.*``, ``registry.*``, ``order.invalid`` for a code that nobody declared.
     """
+    if code and code not in CODES:
+        near = difflib.get_close_matches(code, CODES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SetupFault("order.invalid", f"there is no fault code {code!r}{hint}", advice="see 'spica faults --codes'")
     with opened(folder) as house:
-        rows = house.registry.faults(where)
-        quarantined = house.registry.quarantined() if not where else ()
-    found = [line(str(row.unit), row.pipeline or "ingest", row.fault, row.recorded) for row in rows]
-    found += [line(row.path, "quarantine", row.fault, row.recorded) for row in quarantined]
+        rows = house.registry.faults(None, code, "" if pipeline == INGEST else pipeline)
+        quarantined = house.registry.quarantined() if pipeline in {None, INGEST} else []
+    found = [line(str(row.unit), row.pipeline or INGEST, row.fault, row.recorded) for row in rows]
+    found += [
+        line(row.path, "quarantine", row.fault, row.recorded)
+        for row in quarantined
+        if not code or row.fault.code == code
+    ]
     return tuple(found)

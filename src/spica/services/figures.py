@@ -41,8 +41,13 @@ def corners(detector: DetectorSpec, pixel_size: float) -> list[tuple[float, floa
     half_x, half_y = (size * pixel_size / 2000.0 for size in (detector.nx, detector.ny))
     turn = math.radians(detector.rotation)
     placed = []
-    for x, y in ((-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y)):
-        x = -x if detector.flip else x
+    sign = -1.0 if detector.flip else 1.0
+    for x, y in (
+        (-sign * half_x, -half_y),
+        (sign * half_x, -half_y),
+        (sign * half_x, half_y),
+        (-sign * half_x, half_y),
+    ):
         placed.append(
             (
                 detector.x_mm + x * math.cos(turn) - y * math.sin(turn),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spica.core import where as selection
 from spica.core.faults import SetupFault
 from spica.core.records import Grain, Metric, Unit
 from spica.services import logs
@@ -41,12 +42,10 @@ class Loaded:
 
 @dataclass(frozen=True)
 class NameLine:
-    """A metric's name and unit, and how many values of it there are."""
+    """A metric's name, and the grains at which it is recorded."""
 
     name: str
-    grain: str
-    units: str
-    count: int
+    grains: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,7 @@ def load(path: Path, folder: Path | None, source: str = "") -> Loaded:
             notes += words
         house.registry.add_metrics(metrics)
         for unit, word, text in notes:
-            if word == "grade":
-                house.registry.grade(unit, text, "", origin)
-            else:
-                house.registry.comment(unit, text, origin)
+            house.registry.grade(unit, text if word == "grade" else "", text if word == "comment" else "", origin)
     found = tuple(sorted({metric.name for metric in metrics}))
     return Loaded(path, len(units), len(metrics), len(notes), found, tuple(rejected))
 
@@ -155,20 +151,19 @@ def _values(row: Mapping[str, Any], heads: Mapping[str, tuple[str, str]], unit: 
 def names(folder: Path | None) -> tuple[NameLine, ...]:
     """All metrics by name."""
     with opened(folder) as house:
-        return tuple(NameLine(*row) for row in house.registry.metric_names())
+        return tuple(NameLine(name, grains) for name, grains in house.registry.metric_names().items())
 
 
-def search(folder: Path | None, where: str, limit: int) -> Found:
-    """Exposures and detectors that meet a selection, with the metrics that it names.
+def search(folder: Path | None, where: str, columns: tuple[str, ...], sort: str, limit: int) -> Found:
+    """Detectors that meet a selection, with the columns and metrics asked for (those that it names by default).
 
     Raises
     ------
     SetupFault
         ``where.invalid``; ``survey.*``, ``registry.*``.
     """
-    from spica.core import where as selection
-
-    columns = tuple(dict.fromkeys(selection.names(selection.parse(where))))
+    wanted = columns or tuple(dict.fromkeys(selection.names(selection.parse(where))))
     with opened(folder) as house:
-        rows = house.registry.search(where, columns, limit=limit)
-    return Found(("unit", *columns), tuple(tuple(row) for row in rows))
+        rows = house.registry.search(where, wanted, sort, limit)
+    heads = tuple(rows[0]) if rows else ("exposure", "detector", *wanted)
+    return Found(heads, tuple(tuple(row.values()) for row in rows))

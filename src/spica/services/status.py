@@ -1,17 +1,14 @@
-"""How a survey stands. Light: it opens the settings and the registry, nothing else."""
+"""How a survey stands. Light: it reads the settings and counts in the registry, and loads no database library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from spica.core.catalogue import CODES
-from spica.registry.rows import Counts, Production
-from spica.services.surveys import opened
-
-LATEST = 5
-"""Productions that are shown."""
+from spica.registry import glance
+from spica.registry.counts import Counts
+from spica.services.surveys import locate
 
 
 @dataclass(frozen=True)
@@ -28,21 +25,6 @@ class WorkLine:
     """How many units of one pipeline ended how."""
 
     pipeline: str
-    done: int
-    refused: int
-    failed: int
-
-
-@dataclass(frozen=True)
-class ProductionLine:
-    """One order: running while `closed` is empty. Times are UTC."""
-
-    id: int
-    name: str
-    pipeline: str
-    selection: str
-    opened: str
-    closed: str
     done: int
     refused: int
     failed: int
@@ -74,7 +56,6 @@ class Status:
     quarantined: int
     exposures: tuple[ExposureLine, ...]
     work: tuple[WorkLine, ...]
-    productions: tuple[ProductionLine, ...]
     faults: tuple[FaultLine, ...]
 
 
@@ -86,10 +67,8 @@ def status(folder: Path | None) -> Status:
     SetupFault
         ``survey.*``, ``registry.*``.
     """
-    with opened(folder) as house:
-        counts = house.registry.counts()
-        productions = house.registry.productions(limit=LATEST)
-    survey = house.survey
+    survey = locate(folder)
+    counts = glance.counts(survey.registry_url)
     return Status(
         name=survey.settings.name,
         folder=survey.root,
@@ -104,7 +83,6 @@ def status(folder: Path | None) -> Status:
         quarantined=counts.quarantined,
         exposures=_exposures(counts),
         work=_work(counts),
-        productions=tuple(_production(production) for production in productions),
         faults=_faults(counts),
     )
 
@@ -127,22 +105,3 @@ def _work(counts: Counts) -> tuple[WorkLine, ...]:
 def _faults(counts: Counts) -> tuple[FaultLine, ...]:
     ordered = sorted(counts.faults.items(), key=lambda item: (-item[1], item[0]))
     return tuple(FaultLine(code, count, CODES[code].advice if code in CODES else "") for code, count in ordered)
-
-
-def _production(production: Production) -> ProductionLine:
-    return ProductionLine(
-        production.id,
-        production.name,
-        production.pipeline,
-        production.selection,
-        utc(production.opened),
-        utc(production.closed) if production.closed else "",
-        production.outcomes.get("done", 0),
-        production.outcomes.get("refused", 0),
-        production.outcomes.get("failed", 0),
-    )
-
-
-def utc(seconds: float) -> str:
-    """Unix seconds as ``2026-11-20 03:04:05``, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -33,8 +33,8 @@ class Upgraded:
     """A registry that was brought to this version's tables."""
 
     registry: str
-    before: str
-    after: str
+    before: int
+    after: int
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Version:
     """The version of a registry's tables, and the one that this spica works with."""
 
     registry: str
-    version: str
-    needed: str
+    version: int
+    needed: int
 
 
 def backup(path: Path, folder: Path | None) -> Backup:

@@ -1,0 +1,116 @@
+"""Comparing registry and disk both ways: what is recorded must be there, and what is there must be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spica.core.faults import Fault
+from spica.files import atomic
+from spica.files.survey import Survey
+from spica.services.progress import Step, Watcher, unwatched
+from spica.services.surveys import opened
+
+OURS = ("raw", "products", "scratch")
+"""Folders that hold nothing but what the registry knows."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which registry and disk disagree."""
+
+    path: str
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many files and products were compared, and what differs."""
+
+    files: int
+    products: int
+    deep: bool
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """A file that should be on disk."""
+
+    path: Path
+    size: int
+    checksum: str
+    lost: str
+
+
+RAW_LOST = "restore it from another copy, or ingest it again from where it came"
+PRODUCT_LOST = "the run that made it makes it again"
+
+
+def check(folder: Path | None, *, deep: bool = False, watcher: Watcher = unwatched) -> Checked:
+    """Compare registry and disk.
+
+    Parameters
+    ----------
+    deep : also read every byte and compare checksums.
+
+    Raises
+    ------
+    SetupFault
+        ``survey.*``, ``registry.*``.
+    """
+    with opened(folder) as house:
+        survey = house.survey
+        files = [
+            _Expected(survey.path_of(record), record.size, record.checksum, RAW_LOST)
+            for record in house.registry.files().values()
+            if not survey.areas.get(record.area, "://").count("://")
+        ]
+        products = [
+            _Expected(survey.root / record.path, record.size, record.checksum, PRODUCT_LOST)
+            for record in house.registry.all_products()
+            if record.path
+        ]
+    expected = [*files, *products]
+    differences: list[Difference] = []
+    for number, each in enumerate(expected, start=1):
+        differences.extend(_compare(each, deep=deep))
+        watcher(Step("check", number, len(expected), each.path.name))
+    differences.extend(_unrecorded(survey, {each.path for each in expected}))
+    return Checked(len(files), len(products), deep, tuple(differences))
+
+
+def _compare(expected: _Expected, *, deep: bool) -> Iterator[Difference]:
+    from spica.files import checksums
+
+    path = expected.path
+    if not path.is_file():
+        yield Difference(str(path), "recorded, but not on disk", expected.lost)
+        return
+    size = path.stat().st_size
+    if size != expected.size:
+        yield Difference(str(path), f"has {size} bytes, {expected.size} are recorded", expected.lost)
+        return
+    if not deep:
+        return
+    try:
+        found = checksums.of_file(path)
+    except Fault as fault:
+        yield Difference(str(path), f"{fault.code}: {fault.message}", fault.advice)
+        return
+    if found != expected.checksum:
+        yield Difference(str(path), "its bytes are not those recorded", expected.lost)
+
+
+def _unrecorded(survey: Survey, known: set[Path]) -> Iterator[Difference]:
+    """Files in the survey's own folders that the registry does not know."""
+    for name in OURS:
+        for path in sorted(survey.folder(name).rglob("*")):
+            if path.is_file() and path not in known:
+                if path.name.endswith(atomic.PART):
+                    yield Difference(str(path), "half-written", "left by a process that was killed: it may be deleted")
+                    continue
+                advice = f"ingest it: spica ingest {path}" if name == "raw" else "nobody needs it: it may be deleted"
+                yield Difference(str(path), "on disk, but not recorded", advice)

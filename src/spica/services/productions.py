@@ -1,0 +1,45 @@
+"""The orders that were given to a survey, and what came of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from spica.services.surveys import opened
+from spica.services.times import utc
+
+
+@dataclass(frozen=True)
+class ProductionLine:
+    """One order: running (or cut off) while `closed` is empty. Times are UTC, seconds are sums over its jobs."""
+
+    id: int
+    name: str
+    pipeline: str
+    selection: str
+    opened: str
+    closed: str
+    done: int
+    refused: int
+    failed: int
+    wall: float
+    cpu: float
+
+
+def productions(folder: Path | None, limit: int) -> tuple[ProductionLine, ...]:
+    """The latest orders, the newest first.
+
+    Raises
+    ------
+    SetupFault
+        ``survey.*``, ``registry.*``.
+    """
+    with opened(folder) as house:
+        found = []
+        for each in house.registry.productions(limit):
+            cost = house.registry.costs(each.id)
+            ended = [each.outcomes.get(name, 0) for name in ("done", "refused", "failed")]
+            closed = utc(each.closed) if each.closed else ""
+            head = (each.id, each.name, each.pipeline, each.selection, utc(each.opened), closed)
+            found.append(ProductionLine(*head, *ended, cost["wall"], cost["cpu"]))
+    return tuple(found)
