@@ -18,7 +18,7 @@ Headers = Sequence[Mapping[str, Scalar]]
 
 
 def examine(
-    candidate: Candidate,
+    candidate: Candidate | Path,
     cameras: Sequence[Camera],
     camera: Camera | None = None,
     fallback: Camera | None = None,
@@ -29,7 +29,7 @@ def examine(
 
     Parameters
     ----------
-    candidate : the file.
+    candidate : the file (or its path).
     cameras : tables to recognise it among.
     camera : the camera that the order names; a header of another one is refused.
     fallback : taken where no table recognises the header.
@@ -45,6 +45,8 @@ def examine(
     DataFault
         ``file.*`` where the file is at fault, ``header.*`` where its headers are. Only this file is refused.
     """
+    if isinstance(candidate, Path):
+        candidate = Candidate(candidate, str(candidate.absolute()))
     if candidate.fault is not None:
         raise candidate.fault
     found = inspect_file(candidate.path, sums=sums)
