@@ -1,0 +1,42 @@
+"""Run jobs in this very process: for notebooks, tests and debuggers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from spica.engine.executors.base import Ended
+from spica.engine.spec import JobSpec
+from spica.engine.worker import work
+
+_AHEAD = 32
+
+
+class InProcess:
+    """One job after the other, here."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[JobSpec] = deque()
+
+    @property
+    def room(self) -> int:
+        """How many further specs it takes now."""
+        return max(0, _AHEAD - len(self._waiting))
+
+    def submit(self, specs: Sequence[JobSpec]) -> None:
+        """Take specs."""
+        self._waiting.extend(specs)
+
+    def completed(self, timeout: float) -> list[Ended]:  # noqa: ARG002 - it works as long as it takes
+        """Work on the next one."""
+        return [work(self._waiting.popleft())] if self._waiting else []
+
+    def withdraw(self) -> list[str]:
+        """Give back what waits."""
+        keys = [spec.key for spec in self._waiting]
+        self._waiting.clear()
+        return keys
+
+    def close(self, *, now: bool = False) -> None:  # noqa: ARG002 - nothing runs beside us
+        """Forget what waits."""
+        self._waiting.clear()

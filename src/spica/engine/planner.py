@@ -1,0 +1,178 @@
+"""Make a plan: go through the chains, find the units and what satisfies their needs, compute keys, look what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from spica.core.camera import Camera
+from spica.core.faults import FaultRecord, SetupFault
+from spica.core.keys import digest
+from spica.core.records import ExposureState
+from spica.core.where import parse
+from spica.engine import standing
+from spica.engine.masters import Candidate, Masters
+from spica.engine.plan import Order, Plan, PlannedJob, Refusal
+from spica.engine.recipes import RecipeBook
+from spica.engine.resolvers.base import Ground, Link
+from spica.engine.resolvers.table import RESOLVERS
+from spica.engine.selection import both, for_frames
+from spica.engine.spec import Recipe
+from spica.engine.targets import Target, in_key_order, targets
+from spica.files.survey import Survey
+from spica.instruments import tables
+from spica.instruments.sections import section
+from spica.pipelines.graph import Chain, chains
+from spica.pipelines.model import Pipeline
+from spica.registry.rows import DetectorRow
+from spica.registry.store import Registry
+
+_STATE_OF_SOURCE = {"raw": ExposureState.RAW, "delivered": ExposureState.REDUCED}
+
+
+def make_plan(
+    registry: Registry,
+    survey: Survey,
+    pipeline: Pipeline,
+    where: str = "",
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    retry: bool = False,
+    given_up: Mapping[str, FaultRecord] | None = None,
+) -> Plan:
+    """Plan an order.
+
+    Parameters
+    ----------
+    registry : what is there.
+    survey : folder and settings.
+    pipeline : checked pipeline.
+    where : selection of exposures and detectors; bias and dark frames are not selected by band.
+    overrides : ``step.setting`` or ``task.setting`` to value.
+    retry : plan also what failed on the same data before.
+    given_up : job keys that failed in this production, and how: they are not tried again.
+
+    Raises
+    ------
+    SetupFault
+        ``where.invalid``, ``settings.*``, ``camera.*``; ``order.nothing`` where nothing is selected.
+    """
+    order = Order(pipeline, where, dict(overrides or {}), retry)
+    return _Planner(registry, survey, order, dict(given_up or {})).plan()
+
+
+class _Planner:
+    """The state of planning."""
+
+    def __init__(self, registry: Registry, survey: Survey, order: Order, given_up: Mapping[str, FaultRecord]) -> None:
+        self._registry = registry
+        self._survey = survey
+        self._order = order
+        self._given_up = given_up
+        folders = (survey.folder("cameras"),)
+
+        @cache
+        def camera(name: str) -> Camera:
+            return tables.load(name, folders)
+
+        @cache
+        def part(name: str, detector: int, which: str, band: str) -> str:
+            return digest(section(camera(name), detector, which, band))
+
+        self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
+        self._ground = Ground(part, Masters(registry.masters()))
+        self._plan = Plan(order)
+        self._chains = chains(order.pipeline)
+        self._rows: list[list[DetectorRow]] = []
+
+    def plan(self) -> Plan:
+        """Plan all chains, then settle what runs."""
+        parse(self._order.where)
+        for chain in self._chains:
+            rows = self._select(chain)
+            self._rows.append(rows)
+            first = len(self._plan.jobs)
+            place = self._places(chain, targets(chain.grain, rows, chain.steps[0].block))
+            self._ground.places.append(place)
+            standing.judge(self._plan, self._registry, self._survey, first, self._given_up)
+            self._follow(first)
+        if not self._plan.jobs and not self._plan.refusals:
+            chosen = f"where {self._order.where}" if self._order.where else "in this survey"
+            raise SetupFault(
+                "order.nothing", f"pipeline {self._order.pipeline.name!r} finds nothing to work on {chosen}"
+            )
+        standing.settle(self._plan)
+        return self._plan
+
+    def _select(self, chain: Chain) -> list[DetectorRow]:
+        """The rows that a chain's units come from, in key order."""
+        upstream = [binding.chain for binding in chain.outside if binding.chain is not None]
+        inherited = self._rows[upstream[0]] if upstream else None
+        if inherited is not None:
+            maker = self._chains[upstream[0]]
+            if (maker.frames, maker.where) == (chain.frames, chain.where):
+                return inherited
+        selection = both(for_frames(self._order.where, chain.frames), chain.where)
+        rows = in_key_order(self._registry.detector_rows(where=selection, frame_types=chain.frames))
+        states = {_STATE_OF_SOURCE[each.need.source] for each in chain.outside if each.need.source in _STATE_OF_SOURCE}
+        if states:
+            rows = [row for row in rows if {row.state} == states]
+        if inherited is not None:
+            known = {(row.exposure, row.detector) for row in inherited}
+            rows = [row for row in rows if (row.exposure, row.detector) in known]
+        return rows
+
+    def _places(self, chain: Chain, units: Sequence[Target]) -> dict[tuple[str, ...], int]:
+        place: dict[tuple[str, ...], int] = {}
+        resolve = _resolving(chain, self._ground)
+        for target in units:
+            recipe = self._recipes.recipe(chain, target.head.camera)
+            found = resolve(target)
+            if isinstance(found, FaultRecord):
+                place[target.unit.values] = self._refuse(recipe, target, found)
+                continue
+            place[target.unit.values] = len(self._plan.jobs)
+            key = digest([recipe.digest, str(target.unit), [[link.key for link in links] for links in found]])
+            self._plan.jobs.append(PlannedJob(recipe, target, key, found))
+            self._ground.keys.append(key)
+        return place
+
+    def _refuse(self, recipe: Recipe, target: Target, fault: FaultRecord) -> int:
+        key = digest([recipe.digest, str(target.unit), "refused"])
+        self._plan.refusals.append(Refusal(recipe, target.unit, key, fault))
+        self._ground.refusals.append(fault)
+        return -len(self._plan.refusals)
+
+    def _follow(self, first: int) -> None:
+        """Tell later chains what this one's jobs will make, and which will not be done."""
+        for number in range(first, len(self._plan.jobs)):
+            job = self._plan.jobs[number]
+            fault = standing.broken(job, self._given_up)
+            if fault is not None:
+                self._ground.broken[number] = fault
+                continue
+            for output in job.recipe.chain.outputs:
+                if output.give.master:
+                    self._ground.masters.add(_candidate(job, output.product, number))
+
+
+def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]:
+    """A function that resolves all needs of a unit of this chain; the first fault refuses it."""
+    steps = {step.label: step for step in chain.steps}
+    parts = [(RESOLVERS[binding.need.source], steps[binding.step], binding) for binding in chain.outside]
+
+    def resolve(target: Target) -> tuple[tuple[Link, ...], ...] | FaultRecord:
+        links: list[tuple[Link, ...]] = []
+        for resolver, step, binding in parts:
+            found = resolver.resolve(ground, step, binding, target)
+            if isinstance(found, FaultRecord):
+                return found
+            links.append(found)
+        return tuple(links)
+
+    return resolve
+
+
+def _candidate(job: PlannedJob, product: str, number: int) -> Candidate:
+    return Candidate(f"{job.key}/{product}", product, **job.master_facts(), maker=number)

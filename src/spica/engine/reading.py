@@ -1,0 +1,97 @@
+"""In a worker: from the sources of a job's needs to the values that tasks take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.faults import InternalFault
+from spica.core.images import Image
+from spica.core.streams import Rows
+from spica.core.task import Form, Member
+from spica.engine.meter import Meter
+from spica.engine.spec import Delivered, Gathered, Given, Raw, Source, Stored
+
+
+class ImageRows:
+    """An image in memory, read as rows by a task that streams."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self.shape = image.shape
+        self.dtype: np.dtype[np.generic] = image.pixels.dtype
+        self.header = image.header
+
+    def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
+        """Rows y0 to y1 (half open) of a plane; KeyError where the image lacks it."""
+        planes = {"science": self._image.pixels, "variance": self._image.variance, "mask": self._image.mask}
+        found = planes[plane]
+        if found is None:
+            raise KeyError(plane)
+        return found[y0:y1]
+
+
+class Reader:
+    """Reads sources, each once for a job; counts bytes in the meter."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._held: dict[int, tuple[Source, Any]] = {}
+
+    def value(self, source: Source) -> Any:
+        """The value of a source; None for one that is absent."""
+        if isinstance(source, Stored) and source.stream:
+            return self._read(source)  # rows hold an open file each and are not shared
+        held = self._held.get(id(source))
+        if held is None:
+            held = self._held[id(source)] = (source, self._read(source))
+        return held[1]
+
+    def forget(self, source: Source) -> None:
+        """Let go of a value that no later step needs."""
+        self._held.pop(id(source), None)
+
+    def _read(self, source: Source) -> Any:
+        match source:
+            case None:
+                return None
+            case Given(value=value):
+                return value
+            case Gathered(members=members):
+                return tuple(Member(unit, self.value(member)) for unit, member in members)
+            case Stored():
+                return self._stored(source)
+            case Raw() | Delivered():
+                return self._pixels(source)
+
+    def _count(self, path: Path) -> Path:
+        self._meter.bytes_read += path.stat().st_size if path.exists() else 0
+        return path
+
+    def _pixels(self, source: Raw | Delivered) -> Any:
+        from spica.files.images import read_delivered, read_raw
+
+        paths = {checksum: self._count(Path(path)) for checksum, path in source.paths.items()}
+        if isinstance(source, Raw):
+            return read_raw(source.detector, paths, source.exposure)
+        return read_delivered(source.detector, paths)
+
+    def _stored(self, source: Stored) -> Any:
+        path = self._count(Path(source.path))
+        if source.form is Form.IMAGE:
+            from spica.files.images import open_rows, read_image
+
+            return open_rows(path) if source.stream else read_image(path)
+        if source.form is Form.CATALOGUE:
+            from spica.files.catalogues import read_catalogue
+
+            return read_catalogue(path, source.columns, source.where)
+        raise InternalFault("internal.bad-return", f"a {source.form} cannot be read back from {path}", path=str(path))
+
+
+def as_rows(value: Any) -> Rows:
+    """Rows of an image that is in memory."""
+    return ImageRows(value) if isinstance(value, Image) else value

@@ -1,0 +1,1 @@
+"""How needs are satisfied: one resolver for each source, when the plan is made and again when the job is sent out."""

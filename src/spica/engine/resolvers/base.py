@@ -1,0 +1,75 @@
+"""What resolvers share: the ground that planning stands on, and the stock that a job is sent out with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from spica.core.faults import FaultRecord
+from spica.core.jobs import ProductRecord
+from spica.core.records import Detector, Exposure, FileRecord
+from spica.engine.masters import Masters
+from spica.engine.spec import Source
+from spica.engine.targets import Target
+from spica.pipelines.graph import Binding
+from spica.pipelines.model import Step
+
+
+class Link(NamedTuple):
+    """One input of a planned job: its key, the unit it is of, how it was found, and the job of this plan that makes it."""
+
+    key: str
+    unit: str = ""
+    how: str = ""
+    maker: int = -1
+
+
+@dataclass
+class Ground:
+    """What planning knows while it goes through the chains.
+
+    Attributes
+    ----------
+    section : digest of a camera's section, by camera, detector, section and band.
+    masters : candidates so far.
+    places : per chain, values of a unit to the number of its job, or -1 - n for refusal n.
+    keys : key of each job.
+    broken : jobs that will not be done, and why.
+    refusals : fault of each refusal, parallel to the plan's.
+    """
+
+    section: Callable[[str, int, str, str], str]
+    masters: Masters
+    places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    broken: dict[int, FaultRecord] = field(default_factory=dict)
+    refusals: list[FaultRecord] = field(default_factory=list)
+
+
+@dataclass
+class Stock:
+    """What jobs are sent out with: records fetched in bulk for the jobs at hand."""
+
+    root: Path
+    section: Callable[[str, int, str, str], Mapping[str, Any]]
+    path_of: Callable[[FileRecord | str], Path]
+    detectors: Mapping[tuple[str, int], Detector] = field(default_factory=dict)
+    exposures: Mapping[str, Exposure] = field(default_factory=dict)
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    products: Mapping[str, ProductRecord] = field(default_factory=dict)
+
+
+Found = tuple[Link, ...] | FaultRecord
+"""Links, none for an optional need that nothing satisfies, or the fault that refuses the unit."""
+
+
+class Resolver(Protocol):
+    """One source: a module with these two functions."""
+
+    def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:
+        """Find what satisfies a need of a unit."""
+
+    def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:
+        """What the worker needs in order to read it."""

@@ -1,0 +1,21 @@
+"""The resolvers by source. A new source (reference catalogue, neighbour, dust map …) is one more module and one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spica.engine.resolvers import plain
+from spica.engine.resolvers.base import Resolver
+from spica.engine.resolvers.master import Master
+from spica.engine.resolvers.product import Product
+
+RESOLVERS: Mapping[str, Resolver] = {
+    "product": Product(),
+    "master": Master(),
+    "raw": plain.RawPixels(),
+    "delivered": plain.DeliveredImage(),
+    "exposure": plain.ExposureRecord(),
+    "detector": plain.DetectorRecord(),
+    "camera": plain.CameraSection(),
+    "unit": plain.UnitItself(),
+}

@@ -1,0 +1,216 @@
+"""Carry out a plan: a production from its opening to its close."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spica.core.faults import FaultRecord
+from spica.engine.executors.base import Executor
+from spica.engine.interrupt import stopping
+from spica.engine.meter import host
+from spica.engine.plan import Plan, Standing
+from spica.engine.planner import make_plan
+from spica.engine.wave import Hold, Tally, Wave
+from spica.files import atomic
+from spica.files.survey import Survey
+from spica.registry.store import Registry
+
+_TELL_SECONDS = 0.2
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a production is: units done, failed and refused, of how many; at work; per second; seconds to go."""
+
+    done: int
+    failed: int
+    refused: int
+    total: int
+    running: int
+    rate: float
+    eta: float | None
+    stopping: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a production.
+
+    Attributes
+    ----------
+    production : its number in the registry.
+    plan : the plan as it was in the end.
+    done, failed, refused : units worked on here that came to this end.
+    already : units that were done before.
+    failed_before : units that failed before on the same data, and were not tried again.
+    elsewhere : units that another coordinator did meanwhile.
+    left : units that were not reached.
+    interrupted : somebody asked to stop.
+    stopped : the fault that stopped it (no disk space …).
+    seconds : wall time.
+    """
+
+    production: int
+    plan: Plan
+    done: int
+    failed: int
+    refused: int
+    already: int
+    failed_before: int
+    elsewhere: int
+    left: int
+    interrupted: bool
+    stopped: FaultRecord | None
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Every unit of the order is done."""
+        return not (self.failed or self.refused or self.failed_before or self.left)
+
+
+def execute(
+    plan: Plan,
+    executor: Executor,
+    registry: Registry,
+    survey: Survey,
+    *,
+    name: str = "",
+    attempts: int | None = None,
+    lease_seconds: float = 120.0,
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Carry out a plan; closes neither the executor (unless it is stopped at once) nor the registry.
+
+    Where a unit fails that others need, the rest is planned anew without it: a fan-in with a quorum goes on with the
+    other members, everything else that needs it is refused.
+
+    Parameters
+    ----------
+    plan : what to do.
+    executor : who does it.
+    registry, survey : memory and folder.
+    name : of the production, for people.
+    attempts : at a unit whose worker dies or hangs; the survey's setting by default.
+    lease_seconds : how long others respect our leases after we have died.
+    progress : told a few times a second.
+
+    Raises
+    ------
+    SetupFault
+        The registry cannot be used.
+    """
+    owner = f"{host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    order = plan.order
+    production = registry.open_production(
+        name or order.pipeline.name, order.pipeline.name, order.where, dict(order.overrides), owner
+    )
+    hold = Hold(production, owner, lease_seconds, attempts or survey.settings.engine.attempts)
+    tally, begun = Tally(), time.monotonic()
+    already = plan.counts()[Standing.DONE]
+    try:
+        with stopping() as wish:
+            while True:
+                _sweep(plan, survey)
+                _record_refusals(plan, registry, hold)
+                teller = _Teller(plan, tally, begun, progress)
+                wave = Wave(*(plan, registry, survey, executor), hold=hold, tally=tally, wish=wish, watch=teller.tell)
+                wave.run()
+                if tally.interrupted or tally.stopped or not wave.cut:
+                    break
+                plan = make_plan(
+                    *(registry, survey, order.pipeline, order.where, order.overrides),
+                    retry=order.retry,
+                    given_up=tally.given_up,
+                )
+        if not (tally.interrupted or tally.stopped):
+            wave.purge()
+        teller.tell(0, now=True)
+    finally:
+        result = _result(production, plan, tally, already, time.monotonic() - begun)
+        _close(registry, hold, result)
+    return result
+
+
+def _sweep(plan: Plan, survey: Survey) -> None:
+    """Delete what killed processes have left half-written."""
+    if plan.counts()[Standing.RUN]:
+        for folder in ("products", "scratch"):
+            atomic.sweep(survey.folder(folder))
+
+
+def _record_refusals(plan: Plan, registry: Registry, hold: Hold) -> None:
+    fresh = [each.report() for each in plan.refusals if each.key not in plan.present]
+    for first in range(0, len(fresh), _CHUNK):
+        registry.record_many(fresh[first : first + _CHUNK], hold.production, hold.owner)
+
+
+def _result(production: int, plan: Plan, tally: Tally, already: int, seconds: float) -> Result:
+    counts = plan.counts()
+    ended = tally.done + tally.failed + tally.elsewhere
+    total = len(plan.jobs)
+    before = sum(job.key not in tally.given_up for _, job in plan.standing(Standing.FAILED))
+    left = max(0, total - already - before - ended)
+    return Result(
+        production=production,
+        plan=plan,
+        done=tally.done,
+        failed=tally.failed,
+        refused=counts["refused"],
+        already=already,
+        failed_before=before,
+        elsewhere=tally.elsewhere,
+        left=left,
+        interrupted=tally.interrupted,
+        stopped=tally.stopped,
+        seconds=seconds,
+    )
+
+
+def _close(registry: Registry, hold: Hold, result: Result) -> None:
+    outcomes = {
+        name: getattr(result, name)
+        for name in ("done", "failed", "refused", "already", "failed_before", "elsewhere", "left")
+    }
+    registry.release(hold.owner)
+    registry.close_production(hold.production, outcomes | {"interrupted": int(result.interrupted)})
+
+
+class _Teller:
+    """Tells how far a production is, not too often."""
+
+    def __init__(self, plan: Plan, tally: Tally, begun: float, progress: Callable[[Progress], None] | None) -> None:
+        self._counts = plan.counts()
+        self._tally = tally
+        self._begun = begun
+        self._progress = progress
+        self._told = 0.0
+        self._ended = tally.done + tally.failed + tally.elsewhere
+
+    def tell(self, running: int, *, now: bool = False) -> None:
+        """Tell, unless it was told a moment ago."""
+        clock = time.monotonic()
+        if self._progress is None or not (now or clock - self._told >= _TELL_SECONDS):
+            return
+        self._told = clock
+        tally, counts = self._tally, self._counts
+        ended = tally.done + tally.failed + tally.elsewhere
+        rate = ended / max(clock - self._begun, 1e-9)
+        left = counts[Standing.RUN] - (ended - self._ended)
+        self._progress(
+            Progress(
+                done=tally.done + tally.elsewhere,
+                failed=tally.failed,
+                refused=counts["refused"],
+                total=ended + left,
+                running=running,
+                rate=rate,
+                eta=left / rate if rate else None,
+                stopping=tally.stopped is not None,
+            )
+        )

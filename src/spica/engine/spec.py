@@ -1,0 +1,120 @@
+"""What travels to a worker: a job with all that it reads and where its products go. Plain records, pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spica.core.faults import FaultRecord
+from spica.core.jobs import InputRecord, StepRecord
+from spica.core.records import Detector, Exposure, Unit
+from spica.core.task import Form
+from spica.pipelines.graph import Chain
+from spica.pipelines.model import Rescue
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A chain with its settings resolved (for one camera): shared by all its jobs.
+
+    `settings` and `sources` are parallel to the chain's steps; `digest` covers all that decides the bytes made, apart
+    from unit and inputs; `stages` names what goes into it, to tell later what changed.
+    """
+
+    pipeline: str
+    chain: Chain
+    settings: tuple[Mapping[str, Any], ...]
+    sources: tuple[Mapping[str, str], ...]
+    rescues: tuple[Rescue, ...]
+    digest: str
+
+    def step_records(self, settings: tuple[Mapping[str, Any], ...] | None = None) -> tuple[StepRecord, ...]:
+        """The steps for the registry, with the settings that were used in the end."""
+        used = self.settings if settings is None else settings
+        return tuple(
+            StepRecord(step.label, step.task.name, step.task.version, given, where)
+            for step, given, where in zip(self.chain.steps, used, self.sources, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Raw pixels of a detector; paths by file checksum."""
+
+    detector: Detector
+    exposure: Exposure
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An image reduced elsewhere; paths by file checksum."""
+
+    detector: Detector
+    exposure: Exposure
+    paths: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A product on disk."""
+
+    path: str
+    form: Form
+    stream: bool = False
+    columns: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A record or a small value that travels with the job."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A fan-in: unit and source of each member, in key order."""
+
+    members: tuple[tuple[str, Source], ...]
+
+
+Source = Raw | Delivered | Stored | Given | Gathered | None
+"""Where the value of a need comes from; None for an optional need that nothing satisfies."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One job, ready to be worked on.
+
+    Attributes
+    ----------
+    key, unit : of the job.
+    recipe : chain and settings.
+    inputs : provenance, as recorded.
+    sources : parallel to ``recipe.chain.outside``.
+    root : survey folder.
+    paths : product to its path relative to `root`.
+    facts : of masters made: camera, detector, band, validity …; recorded with the product.
+    attempt : 1 for the first.
+    """
+
+    key: str
+    unit: Unit
+    recipe: Recipe
+    inputs: tuple[InputRecord, ...]
+    sources: tuple[Source, ...]
+    root: str
+    paths: Mapping[str, str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An attempt that ended without a report: the worker died, hung or grew too large."""
+
+    key: str
+    fault: FaultRecord

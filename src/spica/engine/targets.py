@@ -1,0 +1,69 @@
+"""From rows of detectors to the units of a chain: one each, one an exposure, one a calibration block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from spica.core.records import Grain, Unit
+from spica.registry.rows import DetectorRow
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A unit to work on, with the rows that it stands for, in key order (exposure's time, name, detector).
+
+    `block` is the night, or the calibration block; it names the folder of the products.
+    """
+
+    unit: Unit
+    rows: tuple[DetectorRow, ...]
+    block: str
+
+    @property
+    def head(self) -> DetectorRow:
+        """The first row: facts that all rows share (camera, band, binning, read-out mode; at detector grain all)."""
+        return self.rows[0]
+
+    @property
+    def mjd(self) -> float:
+        """Mean time of the rows, MJD TAI."""
+        return self.rows[0].mjd if len(self.rows) == 1 else sum(row.mjd for row in self.rows) / len(self.rows)
+
+
+def in_key_order(rows: Iterable[DetectorRow]) -> list[DetectorRow]:
+    """Rows sorted by time, exposure and detector: the same order on every database."""
+    return sorted(rows, key=lambda row: (row.mjd, row.exposure, row.detector))
+
+
+def targets(grain: Grain, rows: Sequence[DetectorRow], nights: int = 1) -> list[Target]:
+    """The units that rows (in key order) make at a grain; calibration blocks span `nights` nights."""
+    if grain is Grain.DETECTOR:
+        return [Target(Unit(grain, (row.exposure, str(row.detector))), (row,), row.night) for row in rows]
+    groups: dict[tuple[str, ...], list[DetectorRow]] = {}
+    if grain is Grain.EXPOSURE:
+        for row in rows:
+            groups.setdefault((row.exposure,), []).append(row)
+        return [Target(Unit(grain, values), tuple(group), group[0].night) for values, group in groups.items()]
+    for row in rows:
+        values = (row.camera, str(row.detector), row.band, block_of(row, nights))
+        groups.setdefault(values, []).append(row)
+    return [
+        Target(Unit(grain, values), tuple(groups[values]), values[-1]) for values in sorted(groups, key=_block_order)
+    ]
+
+
+def _block_order(values: tuple[str, ...]) -> tuple[str, str, str, int]:
+    camera, detector, band, block = values
+    return block, camera, band, int(detector)
+
+
+def block_of(row: DetectorRow, nights: int) -> str:
+    """Calibration block of a frame: its night, or the span of nights that holds it; binning and mode where not plain.
+
+    Frames of another binning or read-out mode are no part of the same master: ``2026-11-20~2x2~fast``.
+    """
+    block = row.night if nights == 1 else f"{int(row.mjd) // nights * nights}+{nights}"
+    if row.binning != (1, 1):
+        block += f"~{row.binning[0]}x{row.binning[1]}"
+    return f"{block}~{row.readout_mode.replace('/', '-')}" if row.readout_mode else block

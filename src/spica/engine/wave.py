@@ -1,0 +1,265 @@
+"""One walk through a plan: lease, send out, take in, record. The coordinator's loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from spica.core.catalogue import CODES
+from spica.core.faults import Fault, FaultRecord, Outcome, ResourceFault
+from spica.core.jobs import JobReport
+from spica.engine.dispatch import Dispatch
+from spica.engine.executors.base import Executor
+from spica.engine.interrupt import Wish
+from spica.engine.plan import Plan, Standing
+from spica.engine.scratch import Scratch
+from spica.engine.spec import JobSpec, Lost
+from spica.engine.walk import Walk
+from spica.files.survey import Survey
+from spica.registry.rows import JobState
+from spica.registry.store import Registry
+
+STOPPING = frozenset({"disk.full", "disk.read-only", "storage.unreachable", "registry.busy"})
+"""Faults that every further unit would meet too."""
+_AGAIN = frozenset({"worker.killed", "worker.timeout"})
+_BATCH = 256
+_FLUSH_REPORTS = 256
+_FLUSH_SECONDS = 1.0
+_ELSEWHERE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Hold:
+    """In whose name a production works, and how long a lease holds."""
+
+    production: int
+    owner: str
+    seconds: float = 120.0
+    attempts: int = 2
+
+
+@dataclass
+class Tally:
+    """What has come of a production so far."""
+
+    done: int = 0
+    failed: int = 0
+    elsewhere: int = 0
+    """Done by another coordinator meanwhile."""
+    given_up: dict[str, FaultRecord] = field(default_factory=dict)
+    """Job keys that failed, and how."""
+    stopped: FaultRecord | None = None
+    interrupted: bool = False
+
+
+class Wave:
+    """Walks through the jobs of a plan that are to run.
+
+    Parameters
+    ----------
+    plan, registry, survey, executor : what, with whose memory, where, by whom.
+    hold : in whose name.
+    tally : counted into.
+    wish : whether somebody wishes to stop.
+    watch : called after every round, with the jobs at work.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        survey: Survey,
+        executor: Executor,
+        *,
+        hold: Hold,
+        tally: Tally,
+        wish: Wish,
+        watch: Callable[[int], None],
+    ) -> None:
+        self._plan = plan
+        self._registry = registry
+        self._executor = executor
+        self._hold = hold
+        self._tally = tally
+        self._wish = wish
+        self._watch = watch
+        self._dispatch = Dispatch(plan, registry, survey)
+        self._scratch = Scratch(plan, registry, survey)
+        self._walk = Walk({number: sorted(job.makers()) for number, job in plan.standing(Standing.RUN)})
+        self._numbers = {job.key: number for number, job in plan.standing(Standing.RUN)}
+        self._at_work: dict[str, JobSpec] = {}
+        self._elsewhere: set[str] = set()
+        self._unrecorded: list[JobReport] = []
+        self._flushed = self._renewed = self._asked = time.monotonic()
+        self.cut = False
+        """A job failed on which others depend: the rest is to be planned anew."""
+
+    def run(self) -> None:
+        """Walk to the end, or until something stops it; what has ended is recorded in any case."""
+        try:
+            while self._walk.left:
+                if self._halted:
+                    self._give_back(self._executor.withdraw())
+                    if not self._at_work:
+                        break
+                else:
+                    self._send_out()
+                self._take_in()
+                self._tend()
+        except KeyboardInterrupt:
+            self._executor.close(now=True)
+            self._wish.asked = True
+        except ResourceFault as fault:
+            self._executor.close(now=True)
+            self._tally.stopped = fault.record()
+        finally:
+            self._tally.interrupted |= self._wish.asked and bool(self._walk.left)
+            self._close()
+
+    def purge(self) -> None:
+        """Delete the scratch that is left."""
+        self._scratch.purge()
+
+    @property
+    def _halted(self) -> bool:
+        return self._wish.asked or self._tally.stopped is not None
+
+    def _close(self) -> None:
+        try:
+            self._flush()
+        except Fault as fault:
+            # The registry refuses (its disk is full, say): what is not recorded is made again, nothing is lost.
+            self._tally.stopped = self._tally.stopped or fault.record()
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def _send_out(self) -> None:
+        while self._walk.ready and (room := self._executor.room) > 0:
+            numbers = self._walk.take(min(room, _BATCH))
+            keys = [self._plan.jobs[number].key for number in numbers]
+            mine = self._registry.lease(keys, self._hold.owner, self._hold.seconds)
+            self._elsewhere.update(key for key in keys if key not in mine)
+            self._begin([key for key in keys if key in mine], waited=False)
+
+    def _begin(self, keys: list[str], *, waited: bool) -> None:
+        """Begin jobs whose leases we have, unless another coordinator has just ended them."""
+        if not keys:
+            return
+        states = self._registry.states(keys)
+        begun = []
+        for key in keys:
+            state = states.get(key)
+            if state is not None and (waited or state.outcome is Outcome.DONE) and self._adopt(key, state):
+                continue
+            begun.append(self._numbers[key])
+        specs: list[JobSpec] = []
+        for number, spec in self._dispatch.specs(begun).items():
+            if isinstance(spec, FaultRecord):
+                self._failed(number, self._report(number, spec))
+            else:
+                specs.append(spec)
+                self._at_work[spec.key] = spec
+        self._executor.submit(specs)
+
+    def _adopt(self, key: str, state: JobState) -> bool:
+        """Take over what another coordinator has recorded since the plan was made; False if there is nothing to take."""
+        number = self._numbers[key]
+        planned = self._plan.jobs[number]
+        if state.outcome is Outcome.FAILED:
+            what = f"{planned.unit} failed in another production"
+            self._tally.given_up[key] = FaultRecord(state.fault, CODES[state.fault].kind, what)
+            self._cut(number)
+            return True
+        wanted = {output.product for output in planned.recipe.chain.outputs if output.filed}
+        fresh = planned.reason == "never made" or planned.reason.startswith(("failed", "refused"))
+        if state.outcome is not Outcome.DONE or not (fresh and wanted <= {record.name for record in state.products}):
+            return False
+        self._dispatch.made(state.products)
+        self._tally.elsewhere += 1
+        self._walk.finish(number)
+        return True
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        for ended in self._executor.completed(timeout=0.2):
+            if isinstance(ended, Lost):
+                self._lost(ended)
+                continue
+            number = self._numbers[ended.key]
+            del self._at_work[ended.key]
+            if ended.outcome is Outcome.DONE:
+                self._tally.done += 1
+                self._dispatch.made(ended.products)
+                self._walk.finish(number)
+                self._unrecorded.append(ended)
+            else:
+                self._failed(number, ended)
+        if not self._at_work and self._elsewhere:
+            time.sleep(0.05)
+
+    def _lost(self, lost: Lost) -> None:
+        spec = self._at_work.pop(lost.key)
+        if lost.fault.code in _AGAIN and spec.attempt < self._hold.attempts and not self._halted:
+            again = replace(spec, attempt=spec.attempt + 1)
+            self._at_work[again.key] = again
+            self._executor.submit([again])
+            return
+        number = self._numbers[lost.key]
+        self._failed(number, replace(self._report(number, lost.fault), attempt=spec.attempt))
+
+    def _failed(self, number: int, report: JobReport) -> None:
+        fault = report.fault
+        if fault is None:
+            raise ValueError(report.key)
+        self._tally.failed += 1
+        self._tally.given_up[report.key] = fault
+        self._unrecorded.append(report)
+        if fault.code in STOPPING:
+            self._tally.stopped = fault
+        self._cut(number)
+
+    def _cut(self, number: int) -> None:
+        if self._walk.fail(number):
+            self.cut = True
+
+    def _report(self, number: int, fault: FaultRecord) -> JobReport:
+        job = self._plan.jobs[number]
+        return JobReport(
+            key=job.key,
+            unit=job.unit,
+            pipeline=job.recipe.pipeline,
+            steps=job.recipe.step_records(),
+            inputs=job.input_records(),
+            outcome=Outcome.FAILED,
+            fault=fault,
+        )
+
+    # -- beside -------------------------------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        """What is due from time to time: record, renew leases, look what others have ended, tell how far we are."""
+        now = time.monotonic()
+        if len(self._unrecorded) >= _FLUSH_REPORTS or now - self._flushed > _FLUSH_SECONDS:
+            self._flush()
+        if now - self._renewed > self._hold.seconds / 3:
+            self._registry.renew(self._hold.owner, self._hold.seconds)
+            self._renewed = now
+        if self._elsewhere and not self._halted and now - self._asked > _ELSEWHERE_SECONDS:
+            self._asked = now
+            free = self._registry.lease(self._elsewhere, self._hold.owner, self._hold.seconds)
+            self._elsewhere -= free
+            self._begin(sorted(free, key=self._numbers.__getitem__), waited=True)
+        self._watch(len(self._at_work))
+
+    def _flush(self) -> None:
+        """Record what has ended; scratch may go only after that."""
+        reports, self._unrecorded = self._unrecorded, []
+        self._flushed = time.monotonic()
+        self._registry.record_many(reports, self._hold.production, self._hold.owner)
+        self._scratch.recorded(reports)
+
+    def _give_back(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._at_work.pop(key, None)

@@ -1,0 +1,189 @@
+"""The work itself: one job from its inputs to its products and report. Runs in worker processes; knows no registry."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
+from spica.core.jobs import JobReport, ProductRecord
+from spica.core.records import Metric
+from spica.core.streams import Banded
+from spica.core.task import Form, Measured
+from spica.engine.meter import Meter
+from spica.engine.reading import Reader, as_rows
+from spica.engine.returned import checked
+from spica.engine.spec import JobSpec, Source, Stored
+from spica.engine.writing import Writer
+from spica.pipelines.graph import Binding, Output
+from spica.pipelines.model import Step
+
+_VERSIONS = ("spica", "numpy", "numba", "astropy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class _Made:
+    products: tuple[ProductRecord, ...]
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True)
+class _Failed:
+    fault: FaultRecord
+    trace: str
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what decides the bytes, as installed here."""
+    found = {}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def work(spec: JobSpec) -> JobReport:
+    """Work on one job; climbs the rescue ladder where a rung fits the fault. Always returns a report."""
+    meter = Meter()
+    settings = list(spec.recipe.settings)
+    rungs: list[str] = []
+    left = list(spec.recipe.rescues)
+    ended = _attempt(spec, settings, meter)
+    while isinstance(ended, _Failed):
+        rung = next((rung for rung in left if rung.after == ended.fault.code), None)
+        if rung is None:
+            break
+        left.remove(rung)
+        rungs.append(str(rung))
+        place = [step.label for step in spec.recipe.chain.steps].index(rung.step)
+        settings[place] = {**settings[place], **rung.settings}
+        ended = _attempt(spec, settings, meter)
+    failed = ended if isinstance(ended, _Failed) else None
+    made = ended if isinstance(ended, _Made) else _Made((), ())
+    return JobReport(
+        key=spec.key,
+        unit=spec.unit,
+        pipeline=spec.recipe.pipeline,
+        steps=spec.recipe.step_records(tuple(settings)),
+        inputs=spec.inputs,
+        outcome=Outcome.FAILED if failed else Outcome.DONE,
+        products=made.products,
+        metrics=made.metrics,
+        fault=failed.fault if failed else None,
+        cost=meter.cost(),
+        attempt=spec.attempt,
+        rungs=tuple(rungs),
+        traceback=failed.trace if failed else "",
+        versions=versions(),
+    )
+
+
+def _attempt(spec: JobSpec, settings: list[Mapping[str, Any]], meter: Meter) -> _Made | _Failed:
+    """Run the chain once. Here stands the one broad except of spica: whatever a task raises becomes a named fault."""
+    writer = Writer(spec, meter)
+    run = _Run(spec, settings, Reader(meter), writer)
+    try:
+        return run.chain()
+    except Exception as error:  # noqa: BLE001 - the engine's one broad except
+        trace = "".join(traceback.format_exception(error))
+        fault = _named(error, run.label)
+        writer.withdraw()
+        return _Failed(fault, trace)
+
+
+def _named(error: Exception, label: str) -> FaultRecord:
+    from spica.files.atomic import disk_fault
+
+    if isinstance(error, Fault):
+        return error.record()
+    if isinstance(error, MemoryError):
+        return ResourceFault("worker.memory", f"step {label!r} ran out of memory: {error}", step=label).record()
+    if isinstance(error, FileNotFoundError):
+        return DataFault("file.missing", f"step {label!r}: {error}", path=str(error.filename)).record()
+    if isinstance(error, OSError):
+        from pathlib import Path
+
+        known = disk_fault(error, Path(str(error.filename or ".")))
+        if known is not None:
+            return known.record()
+    kind = type(error).__name__
+    return InternalFault("internal.error", f"step {label!r} raised {kind}: {error}", step=label, error=kind).record()
+
+
+class _Run:
+    """One pass through a chain, with the products that later steps need in memory."""
+
+    def __init__(self, spec: JobSpec, settings: list[Mapping[str, Any]], reader: Reader, writer: Writer) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._reader = reader
+        self._writer = writer
+        self._memory: dict[str, Any] = {}
+        self._metrics: list[Metric] = []
+        chain = spec.recipe.chain
+        self._sources: dict[int, Source] = {
+            id(binding): source for binding, source in zip(chain.outside, spec.sources, strict=True)
+        }
+        self.label = chain.label
+
+    def chain(self) -> _Made:
+        """Run all steps, keep what is to be kept."""
+        chain = self._spec.recipe.chain
+        for step, plain in zip(chain.steps, self._settings, strict=True):
+            self.label = step.label
+            needs = {binding.need.name: self._need(binding) for binding in chain.bindings if binding.step == step.label}
+            needs |= dict.fromkeys(step.without)
+            given = step.task.run(step.task.settings.model_validate(plain), **needs)
+            del needs
+            self._take(step, checked(step, given))
+            self._let_go(step)
+        return _Made(tuple(self._writer.records), tuple(self._metrics))
+
+    def _need(self, binding: Binding) -> Any:
+        if id(binding) in self._sources:
+            return self._reader.value(self._sources[id(binding)])
+        value = self._memory[binding.product]
+        if isinstance(value, Stored):  # it was streamed to disk a moment ago
+            value = self._reader.value(Stored(value.path, value.form, stream=binding.need.stream))
+        elif binding.need.stream:
+            value = as_rows(value)
+        return value
+
+    def _take(self, step: Step, given: Mapping[str, Any]) -> None:
+        for output in self._spec.recipe.chain.outputs:
+            if output.step == step.label:
+                self._take_one(step, output, given[output.give.name])
+
+    def _take_one(self, step: Step, output: Output, value: Any) -> None:
+        if output.give.form is Form.METRICS:
+            self._metrics.extend(self._metric(step, name, measured) for name, measured in value.items())
+            return
+        if output.written:
+            self._writer.write(output, value)
+        if isinstance(value, Banded):
+            value = Stored(str(self._writer.path(output)), output.give.form)
+        self._memory[output.product] = value
+
+    def _metric(self, step: Step, name: str, measured: Measured) -> Metric:
+        return Metric(self._spec.unit, name, float(measured.value), measured.units, step.label)
+
+    def _let_go(self, step: Step) -> None:
+        """Forget what no later step of the chain needs."""
+        chain = self._spec.recipe.chain
+        labels = [each.label for each in chain.steps]
+        later = set(labels[labels.index(step.label) + 1 :])
+        wanted = [binding for binding in chain.bindings if binding.step in later]
+        products = {binding.product for binding in wanted}
+        for product in [product for product in self._memory if product not in products]:
+            del self._memory[product]
+        ahead = {id(self._sources[id(binding)]) for binding in wanted if id(binding) in self._sources}
+        for source in self._sources.values():
+            if id(source) not in ahead:
+                self._reader.forget(source)

@@ -1,0 +1,100 @@
+"""In a worker: from a task's products to bytes on disk and their records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spica.core.jobs import ProductRecord
+from spica.core.records import Scalar
+from spica.core.streams import Banded
+from spica.core.task import Form
+from spica.engine.meter import Meter
+from spica.engine.spec import JobSpec
+from spica.pipelines.graph import Output
+
+SUFFIXES: Mapping[Form, str] = {Form.IMAGE: ".fits", Form.CATALOGUE: ".parquet", Form.PICTURE: ".png"}
+"""Forms that lie on disk, and how their files' names end."""
+
+
+class Writer:
+    """Writes the products of one job; takes all of them back where the job fails."""
+
+    def __init__(self, spec: JobSpec, meter: Meter) -> None:
+        self._spec = spec
+        self._meter = meter
+        self._written: list[Path] = []
+        self.records: list[ProductRecord] = []
+
+    def path(self, output: Output) -> Path:
+        """Where a product lies."""
+        return Path(self._spec.root) / self._spec.paths[output.product]
+
+    def write(self, output: Output, value: Any) -> None:
+        """Write a product (or take note of a value) and record it."""
+        give = output.give
+        if give.form is Form.VALUE:
+            self._record(output, value=dict(value))
+            return
+        path = self.path(output)
+        self._written.append(path)
+        self._put(output, path, value)
+        from spica.files.checksums import of_file
+
+        size = path.stat().st_size
+        self._meter.bytes_written += size
+        self._record(output, path=self._spec.paths[output.product], checksum=of_file(path), size=size)
+
+    def withdraw(self) -> None:
+        """The job failed: nothing half-made stays."""
+        for path in self._written:
+            path.unlink(missing_ok=True)
+        self._written.clear()
+        self.records.clear()
+
+    def _put(self, output: Output, path: Path, value: Any) -> None:
+        identity = {"SPICAKEY": self._spec.key, "SPICAUNI": str(self._spec.unit), "SPICAPRO": output.product}
+        lossless = output.scratch
+        if isinstance(value, Banded):
+            _stream(path, value, identity, lossless=lossless)
+        elif output.give.form is Form.IMAGE:
+            from spica.files.images import write_image
+
+            write_image(path, value, identity, lossless=lossless)
+        elif output.give.form is Form.CATALOGUE:
+            from spica.files.catalogues import write_catalogue
+
+            write_catalogue(path, value, identity)
+        else:
+            from spica.files.pictures import write_png
+
+            write_png(path, value)
+
+    def _record(self, output: Output, **given: Any) -> None:
+        spec = self._spec
+        self.records.append(
+            ProductRecord(
+                key=f"{spec.key}/{output.product}",
+                name=output.product,
+                form=output.give.form,
+                unit=spec.unit,
+                job=spec.key,
+                scratch=output.scratch,
+                master=output.give.master,
+                facts=dict(spec.facts) if output.give.master else {},
+                **given,
+            )
+        )
+
+
+def _stream(path: Path, image: Banded, identity: Mapping[str, Scalar], *, lossless: bool) -> None:
+    from spica.files.images import ImageSink
+
+    sink = ImageSink(path, image.shape, identity, lossless, image.header)
+    try:
+        for band in image.bands:
+            sink.write(band)
+        sink.close()
+    finally:
+        sink.abandon()
