@@ -1,0 +1,66 @@
+"""The questions behind `Counts`, in plain SQL that both databases understand; no driver is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_EXPOSURES = (
+    "SELECT camera, frame_type, count(*) FROM exposures GROUP BY camera, frame_type ORDER BY camera, frame_type"
+)
+_JOBS = "SELECT pipeline, outcome, count(*) FROM jobs GROUP BY pipeline, outcome ORDER BY pipeline, outcome"
+_FAULTS = "SELECT code, count(*) FROM faults WHERE cleared IS NULL GROUP BY code ORDER BY code"
+_SINGLE = (
+    "SELECT (SELECT count(DISTINCT night) FROM exposures), (SELECT count(*) FROM detectors), "
+    "(SELECT count(*) FROM files), (SELECT coalesce(sum(size), 0) FROM files), "
+    "(SELECT count(*) FROM quarantine WHERE released IS NULL), (SELECT count(*) FROM leases)"
+)
+_PRODUCTS = "SELECT count(*), coalesce(sum(size), 0) FROM products WHERE NOT forgotten"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The registry at a glance; every mapping leaves out what is not there.
+
+    `exposures` by ``camera``, then ``frame type``; `detectors` in all; `files` and their `bytes`; `jobs` by pipeline,
+    then outcome; `faults` open ones by code; `quarantined` files; `products` and their bytes.
+    """
+
+    exposures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    nights: int = 0
+    detectors: int = 0
+    files: int = 0
+    bytes: int = 0
+    jobs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    products: int = 0
+    product_bytes: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+    running: int = 0
+
+
+def gather(ask: Callable[[str], Sequence[Sequence[Any]]]) -> Counts:
+    """Fold the answers to the five questions into one record."""
+    ((nights, detectors, files, size, quarantined, running),) = ask(_SINGLE)
+    ((products, product_size),) = ask(_PRODUCTS)
+    return Counts(
+        exposures=_nested(ask(_EXPOSURES)),
+        nights=nights,
+        detectors=detectors,
+        files=files,
+        bytes=int(size),
+        jobs=_nested(ask(_JOBS)),
+        products=products,
+        product_bytes=int(product_size),
+        faults={str(code): number for code, number in ask(_FAULTS)},
+        quarantined=quarantined,
+        running=running,
+    )
+
+
+def _nested(rows: Sequence[Sequence[Any]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for outer, inner, number in rows:
+        found.setdefault(outer, {})[inner] = number
+    return found

@@ -1,0 +1,250 @@
+"""The one door to the database: connections, transactions, clock, and database errors turned into named faults."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy import exc as errors
+from sqlalchemy.sql.dml import Insert
+
+from spica.core.faults import Fault, InternalFault, ResourceFault, SetupFault
+from spica.registry.text import Words, storable
+
+BUSY_SECONDS = 30.0
+"""How long SQLite waits for another writer."""
+
+_WRITING = "spica_writing"
+_INTAKE_LOCK = 0x73706963
+"""PostgreSQL advisory lock that intake holds: check and insert must not interleave."""
+
+
+class Door:
+    """An engine with two ways in: `read` (one consistent snapshot) and `write` (one transaction).
+
+    Parameters
+    ----------
+    url : SQLAlchemy address, ``sqlite:///path`` or ``postgresql+psycopg://…``.
+    busy : seconds that SQLite waits for another writer before ``registry.busy``.
+    """
+
+    def __init__(self, url: str, *, busy: float = BUSY_SECONDS) -> None:
+        self.url = url
+        self.engine = _engine(url, busy)
+        self.sqlite = self.engine.dialect.name == "sqlite"
+        self._reading = self.engine if self.sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        self._writing = self.engine.execution_options(**{_WRITING: True})
+        self.kept: dict[object, Insert] = {}
+        """Statements that are built once, by name."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one consistent state throughout."""
+        with translated(self.url), self._reading.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection in one transaction: everything within is recorded, or nothing.
+
+        SQLite takes the write lock at once (BEGIN IMMEDIATE), so that what is read inside still holds when it is
+        written. PostgreSQL runs at READ COMMITTED: each deed that races is one statement with its condition inside.
+        """
+        with translated(self.url), self._writing.begin() as connection:
+            yield connection
+
+    def now(self, connection: Connection) -> float:
+        """Unix seconds (UTC) by the clock that all users of this registry share: the server's, or this machine's."""
+        if self.sqlite:
+            return time.time()
+        return float(connection.execute(_SERVER_CLOCK).scalar_one())
+
+    def lock_intake(self, connection: Connection) -> None:
+        """Let one intake at a time check and insert (SQLite's write lock does so by itself)."""
+        if not self.sqlite:
+            connection.execute(select(func.pg_advisory_xact_lock(_INTAKE_LOCK)))
+
+    def among(self, column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
+        """``column IN values`` with all values in a single parameter, so that there may be any number of them."""
+        given = [storable(value) if isinstance(value, str) else value for value in values]
+        if self.sqlite:
+            listed = func.json_each(json.dumps(given)).table_valued("value")
+            return column.in_(select(listed.c.value))
+        kind = "text[]" if isinstance(column.type, Words) else "bigint[]"
+        return column == func.any(text(f"CAST(:among AS {kind})").bindparams(bindparam("among", given, unique=True)))
+
+    def insert(self, table: Table) -> Insert:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+        if self.sqlite:
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, leaving alone those that are there already."""
+        if not rows:
+            return
+        statement = self.kept.get((table.name, "new"))
+        if statement is None:
+            statement = self.insert(table)
+            statement = self.kept[table.name, "new"] = statement.on_conflict_do_nothing()  # type: ignore[attr-defined]
+        connection.execute(statement, list(rows))
+
+    def upsert(
+        self,
+        connection: Connection,
+        table: Table,
+        rows: Sequence[Mapping[str, Any]],
+        update: Sequence[str],
+        keys: Sequence[str] = (),
+    ) -> None:
+        """Insert rows; where the primary key (or the unique `keys`) is there already, set the columns `update`."""
+        if not rows:
+            return
+        statement = self.kept.get((table.name, tuple(update)))
+        if statement is None:
+            new: Any = self.insert(table)
+            unique = [table.c[name] for name in keys] or list(table.primary_key)
+            values = {name: new.excluded[name] for name in update}
+            statement = new.on_conflict_do_update(index_elements=unique, set_=values)
+            self.kept[table.name, tuple(update)] = statement
+        connection.execute(statement, list(rows))
+
+    def numbers(
+        self, connection: Connection, table: Table, key: Column[str], rows: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, int]:
+        """The `id` of each row by its unique text `key`, inserting the rows that are new."""
+        if not rows:
+            return {}
+        found = select(key, table.c.id).where(self.among(key, rows))
+        numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(found)}
+        missing = [row for name, row in rows.items() if name not in numbers]
+        if missing:
+            self.insert_new(connection, table, missing)
+            fresh = select(key, table.c.id).where(self.among(key, [row[key.name] for row in missing]))
+            numbers.update({row[0]: row[1] for row in connection.execute(fresh)})
+        return numbers
+
+
+_SERVER_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
+
+
+def _engine(url: str, busy: float) -> Engine:
+    try:
+        parsed = make_url(url)
+        name = parsed.get_backend_name()
+        if name == "sqlite":
+            engine = create_engine(parsed, connect_args={"timeout": busy})
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        if name == "postgresql":
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except (errors.ArgumentError, ModuleNotFoundError) as error:
+        missing = "pip install 'spica[postgres]'" if isinstance(error, ModuleNotFoundError) else ""
+        raise SetupFault(
+            "registry.missing", f"registry {shown(url)}: {error}", advice=missing, url=shown(url)
+        ) from error
+    raise SetupFault("registry.missing", f"registry {shown(url)}: only sqlite and postgresql serve", url=shown(url))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """Settings that SQLite wants on each connection."""
+    # We begin transactions ourselves (`_begin_sqlite`): the driver's own guessing would begin too late.
+    connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "case_sensitive_like=ON", "cache_size=-65536"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(_WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def shown(url: str) -> str:
+    """The address without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except errors.ArgumentError:
+        return url
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite address; None for other databases and for one in memory."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(parsed.database).removeprefix("file:"))
+
+
+# Words of the drivers' messages, in lower case, and the fault that each means.
+_MEANINGS: tuple[tuple[tuple[str, ...], type[Fault], str, str], ...] = (
+    (
+        ("database is locked", "database table is locked", "lock timeout", "deadlock"),
+        ResourceFault,
+        "registry.busy",
+        "did not answer in time",
+    ),
+    (("readonly database", "read-only transaction"), ResourceFault, "disk.read-only", "cannot be written"),
+    (("disk is full", "no space left", "disk i/o error"), ResourceFault, "disk.full", "has no space left"),
+    (
+        ("malformed", "not a database", "no such table", "no such column", "undefinedtable", "undefinedcolumn"),
+        SetupFault,
+        "registry.corrupt",
+        "is damaged",
+    ),
+    (
+        (
+            "unable to open",
+            "connection failed",
+            "connection refused",
+            "could not connect",
+            "server closed",
+            "terminating connection",
+        ),
+        SetupFault,
+        "registry.missing",
+        "cannot be opened",
+    ),
+)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn what the database says into named faults."""
+    try:
+        yield
+    except errors.TimeoutError as error:
+        raise ResourceFault("registry.busy", f"registry {shown(url)} did not answer in time", url=shown(url)) from error
+    except errors.DBAPIError as error:
+        said = f"{type(error.orig).__name__}: {error.orig}"
+        for words, fault, code, meaning in _MEANINGS:
+            if any(word in said.lower() for word in words):
+                raise fault(code, f"registry {shown(url)} {meaning}: {said}", url=shown(url)) from error
+        raise InternalFault("internal.error", f"registry {shown(url)}: {said}", url=shown(url)) from error

@@ -1,0 +1,278 @@
+"""Jobs: their states, leases, and the recording of how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, delete, func, select, text, update
+
+from spica.core.faults import Outcome
+from spica.core.jobs import JobReport, ProductRecord
+from spica.core.records import Unit
+from spica.registry import forms, metrics, units
+from spica.registry.door import Door
+from spica.registry.rows import JobState
+from spica.registry.schema import calibrations, chains, environments, faults, inputs, jobs, leases, products
+from spica.registry.text import stamp, storable
+
+_DONE = Outcome.DONE.value
+
+
+def states(door: Door, keys: Iterable[str]) -> dict[str, JobState]:
+    """How far each key has got; keys that were never recorded are left out."""
+    wanted = list(keys)
+    found: dict[str, JobState] = {}
+    with door.read() as connection:
+        made = _products_by_job(door, connection, wanted)
+        query = select(jobs.c.key, jobs.c.outcome, jobs.c.attempts, jobs.c.fault).where(door.among(jobs.c.key, wanted))
+        outcomes = {each.value: each for each in Outcome}
+        for key, outcome, attempts, fault in connection.execute(query):
+            here, gone = made.get(key, ((), ()))
+            found[key] = JobState(
+                key, outcomes[outcome], attempts, tuple(here), tuple(gone), (fault or {}).get("code", "")
+            )
+    return found
+
+
+def _products_by_job(
+    door: Door, connection: Connection, keys: Sequence[str]
+) -> dict[str, tuple[list[ProductRecord], list[str]]]:
+    made: dict[str, tuple[list[ProductRecord], list[str]]] = {}
+    query = forms.products_query().where(door.among(products.c.job, keys)).order_by(products.c.key)
+    for row in connection.execute(query):
+        here, gone = made.setdefault(row.job, ([], []))
+        if row.forgotten:
+            gone.append(row.name)
+        else:
+            here.append(forms.product(row))
+    return made
+
+
+def lease(door: Door, keys: Iterable[str], owner: str, seconds: float) -> set[str]:
+    """Take those keys that nobody holds (or whose lease has run out, or that are ours); answer which were taken.
+
+    One statement decides each key, so that two coordinators never both get it. What was recorded since the plan was
+    made is not looked at: ask `states` again for the keys that were taken.
+    """
+    # In one order everywhere, or two coordinators could wait for each other.
+    wanted = sorted({storable(key) for key in keys})
+    with door.write() as connection:
+        now = door.now(connection)
+        taken = connection.execute(_LEASE[door.sqlite], _lease_values(door, wanted, owner, now, seconds))
+        return set(taken.scalars())
+
+
+def _lease_values(door: Door, keys: list[str], owner: str, now: float, seconds: float) -> dict[str, Any]:
+    import json
+
+    return {
+        "keys": json.dumps(keys) if door.sqlite else keys,
+        "owner": storable(owner),
+        "now": now,
+        "until": now + seconds,
+    }
+
+
+_LEASE = {
+    sqlite: text(
+        f"INSERT INTO leases (key, owner, expires) SELECT value, CAST(:owner AS TEXT), CAST(:until AS DOUBLE PRECISION) FROM {source} "  # noqa: S608 — both sources are below
+        "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires "
+        "WHERE leases.expires <= :now OR leases.owner = excluded.owner RETURNING key"
+    )
+    # "WHERE true": SQLite could not tell ON CONFLICT from a join's ON otherwise.
+    for sqlite, source in ((True, "json_each(:keys) WHERE true"), (False, "unnest(CAST(:keys AS text[])) AS t(value)"))
+}
+
+
+def renew(door: Door, owner: str, seconds: float) -> int:
+    """Prolong all leases of an owner; answers how many it still holds."""
+    with door.write() as connection:
+        until = door.now(connection) + seconds
+        return connection.execute(update(leases).where(leases.c.owner == owner).values(expires=until)).rowcount
+
+
+def release(door: Door, owner: str) -> int:
+    """Give back all leases of an owner; answers how many there were."""
+    with door.write() as connection:
+        return connection.execute(delete(leases).where(leases.c.owner == owner)).rowcount
+
+
+def record_many(door: Door, reports: Sequence[JobReport], production: int | None, owner: str) -> None:
+    """Record how jobs ended, in one transaction.
+
+    State moves only forward: a job that is done stays done and keeps its products, whatever a late report of another
+    attempt says (that attempt is counted, nothing else of it is taken).
+    """
+    if not reports:
+        return
+    with door.write() as connection:
+        now = door.now(connection)
+        numbers = units.numbers(door, connection, _units_of(reports))
+        old = _outcomes(door, connection, [report.key for report in reports])
+        _write_jobs(door, connection, reports, numbers, (production, owner, now))
+        # The last report of a key counts, unless an earlier one says done.
+        valid: dict[str, JobReport] = {}
+        for report in reports:
+            standing = valid[report.key].outcome if report.key in valid else old.get(report.key)
+            if standing != _DONE or report.outcome is Outcome.DONE:
+                valid[report.key] = report
+        _write_inputs(connection, valid.values(), old)
+        _write_products(door, connection, valid.values(), numbers, now)
+        metrics.write(door, connection, [each for report in valid.values() for each in report.metrics], numbers)
+        _write_faults(connection, list(valid.values()), numbers, now)
+        connection.execute(_RELEASE, [{"given": report.key, "mine": owner} for report in reports])
+
+
+_RELEASE = delete(leases).where(leases.c.key == bindparam("given"), leases.c.owner == bindparam("mine"))
+
+
+def _units_of(reports: Iterable[JobReport]) -> set[Unit]:
+    return {
+        unit
+        for report in reports
+        for unit in (report.unit, *(m.unit for m in report.metrics), *(p.unit for p in report.products))
+    }
+
+
+def _outcomes(door: Door, connection: Connection, keys: Sequence[str]) -> dict[str, str]:
+    query = select(jobs.c.key, jobs.c.outcome).where(door.among(jobs.c.key, keys))
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _write_jobs(
+    door: Door,
+    connection: Connection,
+    reports: Sequence[JobReport],
+    numbers: dict[Unit, int],
+    origin: tuple[int | None, str, float],
+) -> None:
+    production, owner, now = origin
+    chain_rows: dict[str, dict[str, Any]] = {}
+    environment_rows: dict[str, dict[str, Any]] = {}
+    stamped = []
+    for report in reports:
+        plain = [
+            {
+                "label": step.label,
+                "task": step.task,
+                "version": step.version,
+                "settings": dict(step.settings),
+                "sources": dict(step.sources),
+            }
+            for step in report.steps
+        ]
+        chain, environment = stamp(plain), stamp(dict(report.versions))
+        chain_rows[chain] = {"digest": chain, "steps": plain}
+        environment_rows[environment] = {"digest": environment, "versions": dict(report.versions)}
+        stamped.append((chain, environment))
+    chain_ids = door.numbers(connection, chains, chains.c.digest, chain_rows)
+    environment_ids = door.numbers(connection, environments, environments.c.digest, environment_rows)
+    rows = [
+        {
+            "key": report.key,
+            "unit": numbers[report.unit],
+            "pipeline": report.pipeline,
+            "chain": chain_ids[chain],
+            "environment": environment_ids[environment],
+            "production": production,
+            "outcome": report.outcome.value,
+            "attempts": report.attempt,
+            "rungs": list(report.rungs),
+            "fault": None if report.fault is None else forms.fault_columns(report.fault),
+            "traceback": report.traceback,
+            **asdict(report.cost),
+            "owner": owner,
+            "recorded": now,
+        }
+        for report, (chain, environment) in zip(reports, stamped, strict=True)
+    ]
+    connection.execute(_job_upsert(door), rows)
+
+
+def _job_upsert(door: Door) -> Any:
+    known = door.kept.get("jobs")
+    if known is None:
+        new: Any = door.insert(jobs)
+        forward = (jobs.c.outcome != _DONE) | (new.excluded.outcome == _DONE)
+        values: dict[str, Any] = {
+            column.name: case((forward, new.excluded[column.name]), else_=column)
+            for column in jobs.c
+            if column.name not in {"key", "unit", "attempts"}
+        }
+        greatest = func.max if door.sqlite else func.greatest
+        values["attempts"] = greatest(jobs.c.attempts + 1, new.excluded.attempts)
+        known = door.kept["jobs"] = new.on_conflict_do_update(index_elements=[jobs.c.key], set_=values)
+    return known
+
+
+def _write_inputs(connection: Connection, reports: Iterable[JobReport], old: dict[str, str]) -> None:
+    again = [{"given": report.key} for report in reports if report.key in old]
+    if again:
+        connection.execute(delete(inputs).where(inputs.c.job == bindparam("given")), again)
+    rows = [
+        {"job": report.key, "place": place, "need": each.need, "key": each.key, "unit": each.unit, "how": each.how}
+        for report in reports
+        for place, each in enumerate(report.inputs)
+    ]
+    if rows:
+        connection.execute(inputs.insert(), rows)
+
+
+def _write_products(
+    door: Door, connection: Connection, reports: Iterable[JobReport], numbers: dict[Unit, int], now: float
+) -> None:
+    made = [product for report in reports if report.outcome is Outcome.DONE for product in report.products]
+    if not made:
+        return
+    rows = [
+        {
+            "key": each.key,
+            "job": each.job,
+            "name": each.name,
+            "form": each.form.value,
+            "unit": numbers[each.unit],
+            "path": each.path,
+            "checksum": each.checksum,
+            "size": each.size,
+            "scratch": each.scratch,
+            "master": each.master,
+            "facts": dict(each.facts),
+            "value": dict(each.value),
+            "forgotten": False,
+            "recorded": now,
+        }
+        for each in made
+    ]
+    door.upsert(connection, products, rows, tuple(name for name in rows[0] if name not in {"key", "job", "recorded"}))
+    valid = [forms.calibration_columns(each) for each in made if each.master]
+    if valid:
+        door.upsert(connection, calibrations, valid, tuple(name for name in valid[0] if name != "product"))
+
+
+def _write_faults(connection: Connection, reports: Sequence[JobReport], numbers: dict[Unit, int], now: float) -> None:
+    """New faults; those that the unit had before in this pipeline are settled by whatever came of it now."""
+    settled = [{"whose": numbers[r.unit], "which": r.pipeline, "at": now} for r in reports]
+    connection.execute(_SETTLE, settled)
+    rows = [
+        {
+            **forms.fault_columns(report.fault),
+            "unit": numbers[report.unit],
+            "pipeline": report.pipeline,
+            "job": report.key,
+            "outcome": report.outcome.value,
+            "recorded": now,
+        }
+        for report in reports
+        if report.fault is not None
+    ]
+    if rows:
+        connection.execute(faults.insert(), rows)
+
+
+_SETTLE = (
+    update(faults)
+    .where(faults.c.unit == bindparam("whose"), faults.c.pipeline == bindparam("which"), faults.c.cleared.is_(None))
+    .values(cleared=bindparam("at"))
+)

@@ -1,0 +1,132 @@
+"""Metrics: written by the thousand, found by name and range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, select
+
+from spica.core.records import Grain, Metric, Unit
+from spica.registry import units, where
+from spica.registry.door import Door
+from spica.registry.schema import detectors, exposures, metric_names, metric_tags, metrics
+from spica.registry.schema import units as unit_table
+
+
+def add(door: Door, given: Sequence[Metric]) -> None:
+    """Record metrics, in one transaction; a unit's earlier value of the same name is replaced."""
+    with door.write() as connection:
+        write(door, connection, given, units.numbers(door, connection, {each.unit for each in given}))
+
+
+def write(door: Door, connection: Connection, given: Sequence[Metric], numbers: Mapping[Unit, int]) -> None:
+    """Write metrics of numbered units; NaN is kept as NULL, which no comparison finds."""
+    if not given:
+        return
+    names = _names(door, connection, {(each.name, each.unit.grain.value) for each in given})
+    tags = _tags(door, connection, {(each.units, each.source) for each in given})
+    # One row per unit and name: the last one given, as an upsert must not meet the same row twice.
+    rows = {
+        (each.unit, each.name): {
+            "unit": numbers[each.unit],
+            "name": names[each.name, each.unit.grain.value],
+            "value": None if math.isnan(each.value) else float(each.value),
+            "tag": tags[each.units, each.source],
+        }
+        for each in given
+    }
+    door.upsert(connection, metrics, list(rows.values()), ("value", "tag"))
+
+
+def _names(door: Door, connection: Connection, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    query = select(metric_names).where(door.among(metric_names.c.name, sorted({name for name, _ in wanted})))
+    known = {(row.name, row.grain): row.id for row in connection.execute(query)}
+    missing = wanted - known.keys()
+    if missing:
+        door.insert_new(connection, metric_names, [{"name": name, "grain": grain} for name, grain in sorted(missing)])
+        known = {(row.name, row.grain): row.id for row in connection.execute(query)}
+    return known
+
+
+def _tags(door: Door, connection: Connection, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    query = select(metric_tags).where(door.among(metric_tags.c.source, sorted({source for _, source in wanted})))
+    known = {(row.units, row.source): row.id for row in connection.execute(query)}
+    missing = wanted - known.keys()
+    if missing:
+        door.insert_new(
+            connection, metric_tags, [{"units": unit, "source": source} for unit, source in sorted(missing)]
+        )
+        known = {(row.units, row.source): row.id for row in connection.execute(query)}
+    return known
+
+
+def of_unit(door: Door, unit: Unit) -> list[Metric]:
+    """All metrics of a unit, by name."""
+    query = (
+        select(metric_names.c.name, metrics.c.value, metric_tags.c.units, metric_tags.c.source)
+        .join_from(metrics, metric_names, metric_names.c.id == metrics.c.name)
+        .join(metric_tags, metric_tags.c.id == metrics.c.tag)
+        .join(unit_table, unit_table.c.id == metrics.c.unit)
+        .where(unit_table.c.name == str(unit))
+        .order_by(metric_names.c.name)
+    )
+    with door.read() as connection:
+        return [
+            Metric(unit, name, math.nan if value is None else value, unit_of, source)
+            for name, value, unit_of, source in connection.execute(query)
+        ]
+
+
+def known_names(door: Door) -> dict[str, tuple[str, ...]]:
+    """Every recorded metric's name with the grains at which it is known."""
+    found: dict[str, tuple[str, ...]] = {}
+    with door.read() as connection:
+        for name, grain in connection.execute(
+            select(metric_names.c.name, metric_names.c.grain).order_by(metric_names.c.name, metric_names.c.grain)
+        ):
+            found[name] = (*found.get(name, ()), grain)
+    return found
+
+
+def search(door: Door, selection: str, columns: Sequence[str], sort: str, limit: int | None) -> list[dict[str, Any]]:
+    """Detectors that a selection takes, with the columns and metrics asked for; see `Registry.search`."""
+    descending = sort.startswith("-")
+    by = sort.removeprefix("-")
+    with door.read() as connection:
+        known = {(row.name, row.grain): row.id for row in connection.execute(select(metric_names))}
+        source: Any = detectors.join(exposures, exposures.c.id == detectors.c.exposure)
+        shown: dict[str, Any] = {"exposure": exposures.c.name, "detector": detectors.c.detector}
+        for name in dict.fromkeys([*columns, *([by] if by else [])]):
+            if name in shown:
+                continue
+            source, shown[name] = _column(name, source, known)
+        query = select(*(column.label(f"c{place}") for place, column in enumerate(shown.values()))).select_from(source)
+        condition = where.of_detectors(connection, selection)
+        if condition is not None:
+            query = query.where(condition)
+        if by:
+            order = shown[by].desc() if descending else shown[by].asc()
+            query = query.order_by(shown[by].is_(None), order)
+        query = query.order_by(exposures.c.name, detectors.c.detector).limit(limit)
+        rows = connection.execute(query).all()
+    wanted = ["exposure", "detector", *(name for name in columns if name not in {"exposure", "detector"})]
+    places = [list(shown).index(name) for name in wanted]
+    return [{name: row[place] for name, place in zip(wanted, places, strict=True)} for row in rows]
+
+
+def _column(name: str, source: Any, known: Mapping[tuple[str, str], int]) -> tuple[Any, Any]:
+    """A table's column, or a metric joined as one."""
+    fixed = where.EXPOSURE_COLUMNS.get(name)
+    if fixed is None:
+        fixed = where.DETECTOR_COLUMNS.get(name)
+    if fixed is not None:
+        return source, fixed
+    for grain, unit in ((Grain.DETECTOR, detectors.c.unit), (Grain.EXPOSURE, exposures.c.unit)):
+        number = known.get((name, grain.value))
+        if number is not None:
+            table = metrics.alias()
+            joined = source.outerjoin(table, and_(table.c.unit == unit, table.c.name == number))
+            return joined, table.c.value
+    raise where.unknown(name, {*where.EXPOSURE_COLUMNS, *where.DETECTOR_COLUMNS, *(each for each, _ in known)})

@@ -1,0 +1,181 @@
+"""Records that the registry answers with, where `spica.core` has none: plain, frozen, never live rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from spica.core.faults import FaultRecord, Outcome
+from spica.core.jobs import ProductRecord
+from spica.core.records import ExposureState, FrameType, Unit
+
+
+class AddStatus(StrEnum):
+    """What became of an ingested record."""
+
+    NEW = "new"
+    KNOWN = "known"
+    """These very bytes are recorded already (a further copy is noted)."""
+    COMPLETED = "completed"
+    """Further detectors, amplifiers or planes of a known exposure."""
+    CHANGED = "changed"
+    """The path was delivered before with other bytes: the old record stands, a fault is recorded."""
+    RELOADED = "reloaded"
+    REFUSED = "refused"
+    """Not recorded: `Added.fault` says why (`add` raises it instead)."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Answer to one ingested record: `exposure` is the name of the exposure that now holds the file."""
+
+    status: AddStatus
+    exposure: str
+    detectors: tuple[int, ...] = ()
+    fault: FaultRecord | None = None
+
+
+class DetectorRow(NamedTuple):
+    """One detector of one exposure, compact: what planning needs to know.
+
+    `exposure_digest` names the facts of the exposure, `input_digest` those together with the bytes, HDUs, read-out,
+    planes and delivered sky solution of this detector.
+    """
+
+    exposure: str
+    exposure_id: int
+    detector: int
+    camera: str
+    frame_type: FrameType
+    state: ExposureState
+    night: str
+    mjd: float
+    exposure_time: float
+    band: str
+    filter: str
+    flat_kind: str
+    binning: tuple[int, int]
+    readout_mode: str
+    exposure_digest: str
+    input_digest: str
+    nx: int
+    ny: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """How far a job key has got. `products` are those whose bytes are still there, `forgotten` the names of others."""
+
+    key: str
+    outcome: Outcome
+    attempts: int
+    products: tuple[ProductRecord, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterRow:
+    """A calibration master and what it serves: validity is MJD TAI, from (inclusive) to (exclusive)."""
+
+    key: str
+    name: str
+    camera: str
+    detector: int
+    band: str
+    shape: tuple[int, int]
+    binning: tuple[int, int]
+    readout_mode: str
+    valid_from: float
+    valid_to: float
+    block: str
+    job: str
+    path: str
+    checksum: str
+    recorded: float
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A job as recorded: when (Unix seconds, UTC), by whom, in which production; and what it cost."""
+
+    key: str
+    unit: Unit
+    pipeline: str
+    labels: tuple[str, ...]
+    outcome: Outcome
+    attempts: int
+    production: int | None
+    owner: str
+    recorded: float
+    wall: float
+    cpu: float
+    peak_memory: int
+    bytes_read: int
+    bytes_written: int
+    host: str
+    fault: FaultRecord | None
+
+
+@dataclass(frozen=True)
+class Production:
+    """One order, from opening to close (Unix seconds, UTC)."""
+
+    id: int
+    name: str
+    pipeline: str
+    selection: str
+    settings: Mapping[str, Any]
+    owner: str
+    opened: float
+    closed: float | None
+    outcomes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class FaultRow:
+    """A fault of a unit: when it was recorded and when a later success cleared it (Unix seconds, UTC)."""
+
+    unit: Unit
+    pipeline: str
+    job: str
+    outcome: str
+    fault: FaultRecord
+    recorded: float
+    cleared: float | None
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """A delivered file that could not be taken, and why."""
+
+    path: str
+    checksum: str
+    fault: FaultRecord
+    recorded: float
+    released: float | None
+
+
+@dataclass(frozen=True)
+class Note:
+    """A grade (`kind` 'grade') or comment ('comment') on a unit."""
+
+    kind: str
+    unit: Unit
+    text: str
+    who: str
+    recorded: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+    kind: str
+    unit: str
+    message: str
+    details: Mapping[str, Any]
+    who: str
+    recorded: float

@@ -1,0 +1,73 @@
+"""Column types for words and for plain data, safe for whatever arrives from headers and tracebacks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+# PostgreSQL stores no NUL, and neither database stores lone surrogates (which Python makes of file names that are not
+# UTF-8). They are kept as private-use characters of plane 16 and come back as they were.
+_PLANE = 0x100000
+_THERE = {0: _PLANE, **{code: _PLANE + code for code in range(0xD800, 0xE000)}}
+_BACK = {there: here for here, there in _THERE.items()}
+
+
+def storable(text: str) -> str:
+    """The text as every database can hold it."""
+    if text.isascii() and "\0" not in text:
+        return str(text)
+    return text.translate(_THERE)
+
+
+def restored(text: str) -> str:
+    """The text as it was before `storable`."""
+    return text if text.isascii() else text.translate(_BACK)
+
+
+def packed(value: Any) -> str:
+    """Compact JSON, ASCII only, keys sorted; NaN and infinity are kept in Python's spelling."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def stamp(value: Any) -> str:
+    """40 hexadecimal digits that name plain data; unlike job keys these may hold NaN and infinity."""
+    return hashlib.blake2b(packed(value).encode(), digest_size=20).hexdigest()
+
+
+class Words(TypeDecorator[str]):
+    """Text of any kind."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 — SQLAlchemy's signature
+        """To the database."""
+        return None if value is None else storable(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 — SQLAlchemy's signature
+        """From the database."""
+        return None if value is None else restored(value)
+
+
+class Plain(TypeDecorator[Any]):
+    """Plain data (numbers, texts, lists, mappings) as JSON text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002 — SQLAlchemy's signature
+        """To the database."""
+        return packed(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 — SQLAlchemy's signature
+        """From the database."""
+        return None if value is None else json.loads(value)
+
+
+# SQLite hands out numbers by itself only for a plain INTEGER key, which there has 64 bits anyway.
+Number = BigInteger().with_variant(Integer(), "sqlite")

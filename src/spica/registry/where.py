@@ -1,0 +1,192 @@
+"""Selections (`spica.core.where`) as SQL conditions.
+
+A test is true or false, never unknown, so that the same text selects the same rows here and in
+`spica.core.select`: a value that is absent behaves as NaN does (no comparison holds, but ``!=`` does).
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    and_,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from spica.core.faults import SetupFault
+from spica.core.records import Grain
+from spica.core.where import Both, Comparison, Either, Expression, Not, names, parse
+from spica.registry.schema import detectors, exposures, grades, metric_names, metrics
+from spica.registry.text import Words
+
+_HIDDEN = {"unit", "defaulted", "extra", "digest", "recorded"}
+EXPOSURE_COLUMNS: dict[str, ColumnElement[Any]] = {
+    "exposure": exposures.c.name,
+    **{column.name: column for column in exposures.c if column.name not in _HIDDEN},
+}
+DETECTOR_COLUMNS: dict[str, ColumnElement[Any]] = {name: detectors.c[name] for name in ("detector", "nx", "ny", "file")}
+GRADE = "grade"
+_COMPARE = {
+    "=": lambda column, value: column == value,
+    "!=": lambda column, value: column != value,
+    "<": lambda column, value: column < value,
+    "<=": lambda column, value: column <= value,
+    ">": lambda column, value: column > value,
+    ">=": lambda column, value: column >= value,
+    "in": lambda column, value: column.in_(value),
+    "between": lambda column, value: column.between(*value),
+}
+
+
+def of_detectors(connection: Connection, selection: str) -> ColumnElement[bool] | None:
+    """Condition on ``detectors join exposures``; None for an empty selection."""
+    tree = parse(selection)
+    return None if tree is None else _Builder(connection, tree).build(tree)
+
+
+def of_exposures(connection: Connection, selection: str) -> ColumnElement[bool] | None:
+    """Condition on ``exposures``: an exposure is taken when the selection takes it or any of its detectors."""
+    tree = parse(selection)
+    if tree is None:
+        return None
+    builder = _Builder(connection, tree)
+    condition = builder.build(tree)
+    if not builder.fine:
+        return condition
+    taken = select(detectors.c.exposure).join_from(detectors, exposures, exposures.c.id == detectors.c.exposure)
+    return exposures.c.id.in_(taken.where(condition).correlate(None))
+
+
+def order_column(name: str) -> ColumnElement[Any]:
+    """The exposure column to sort by; SetupFault ``where.invalid`` for an unknown one."""
+    if name not in EXPOSURE_COLUMNS:
+        raise unknown(name, EXPOSURE_COLUMNS)
+    return EXPOSURE_COLUMNS[name]
+
+
+def unknown(name: str, known: Any) -> SetupFault:
+    """The fault for a name that is neither column nor metric."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return SetupFault(
+        "where.invalid",
+        f"nothing is called {name!r}: it is neither a column nor a recorded metric{hint}",
+        column=name,
+        nearest=near[0] if near else "",
+    )
+
+
+class _Builder:
+    """Builds the condition of one tree; `fine` when it tests something finer than an exposure."""
+
+    def __init__(self, connection: Connection, tree: Expression) -> None:
+        wanted = set(names(tree))
+        self.fine = bool(wanted & DETECTOR_COLUMNS.keys())
+        self.metrics: dict[str, dict[str, int]] = {}
+        left = wanted - EXPOSURE_COLUMNS.keys() - DETECTOR_COLUMNS.keys() - {GRADE}
+        if not left:
+            return
+        for number, name, grain in connection.execute(
+            select(metric_names.c.id, metric_names.c.name, metric_names.c.grain)
+        ):
+            if grain in {Grain.DETECTOR.value, Grain.EXPOSURE.value}:
+                self.metrics.setdefault(name, {})[grain] = number
+        for name in left:
+            if name not in self.metrics:
+                raise unknown(name, {*EXPOSURE_COLUMNS, *DETECTOR_COLUMNS, GRADE, *self.metrics})
+        self.fine = self.fine or any(Grain.DETECTOR.value in self.metrics[name] for name in left)
+
+    def build(self, tree: Expression) -> ColumnElement[bool]:
+        match tree:
+            case Not(inner=inner):
+                return not_(self.build(inner))
+            case Both(parts=parts):
+                return and_(true(), *(self.build(part) for part in parts))
+            case Either(parts=parts):
+                return or_(false(), *(self.build(part) for part in parts))
+            case Comparison(name=name):
+                column = EXPOSURE_COLUMNS.get(name)
+                if column is None:
+                    column = DETECTOR_COLUMNS.get(name)
+                if column is not None:
+                    return _on_column(tree, column)
+                return self._on_grade(tree) if name == GRADE else self._on_metric(tree)
+
+    def _on_metric(self, test: Comparison) -> ColumnElement[bool]:
+        """A metric of the detector itself or of its exposure."""
+        if test.operator == "null":
+            return not_(self._holding(test, metrics.c.value.is_not(None)))
+        if test.operator == "!=":
+            return not_(self._holding(test, compare(Comparison(test.name, "=", test.value), metrics.c.value)))
+        return self._holding(test, compare(test, metrics.c.value))
+
+    def _holding(self, test: Comparison, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        places = {Grain.DETECTOR.value: detectors.c.unit, Grain.EXPOSURE.value: exposures.c.unit}
+        return or_(
+            *(
+                places[grain].in_(select(metrics.c.unit).where(metrics.c.name == number, condition))
+                for grain, number in self.metrics[test.name].items()
+            )
+        )
+
+    def _on_grade(self, test: Comparison) -> ColumnElement[bool]:
+        """The exposure's last grade."""
+        last = select(func.max(grades.c.id)).group_by(grades.c.unit)
+        graded = select(grades.c.unit).where(grades.c.id.in_(last))
+        if test.operator == "null":
+            return exposures.c.unit.not_in(graded)
+        if test.operator == "!=":
+            return exposures.c.unit.not_in(
+                graded.where(compare(Comparison(test.name, "=", test.value), grades.c.grade))
+            )
+        return exposures.c.unit.in_(graded.where(compare(test, grades.c.grade)))
+
+
+def _on_column(test: Comparison, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    if test.operator == "null":
+        return column.is_(None)
+    condition = compare(test, column)
+    if not getattr(column, "nullable", False):
+        return condition
+    return or_(column.is_(None), condition) if test.operator == "!=" else and_(column.is_not(None), condition)
+
+
+def compare(test: Comparison, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """One comparison; a value of the wrong type is ``where.invalid`` (the databases disagree about those)."""
+    values = test.value if isinstance(test.value, tuple) else (test.value,)
+    wordy = isinstance(column.type, Words)
+    for value in values:
+        if value is None:
+            raise SetupFault("where.invalid", f"{test.name}: write '{test.name} is null'", column=test.name)
+        if isinstance(value, str) != wordy:
+            kind = "text: quote the value" if wordy else "a number"
+            raise SetupFault(
+                "where.invalid", f"{test.name} {test.operator} {value!r}: {test.name} is {kind}", column=test.name
+            )
+    if test.operator == "like":
+        if not wordy:
+            raise SetupFault("where.invalid", f"{test.name} is a number: 'like' compares texts", column=test.name)
+        # Any character may stand for 'escape'; doubled it means itself, so that only % and _ are special.
+        return column.like(str(test.value).replace("!", "!!"), escape="!")
+    given = tuple(_number(value) if isinstance(value, int | float) else value for value in values)
+    single = test.operator not in {"in", "between"}
+    condition: ColumnElement[bool] = _COMPARE[test.operator](column, given[0] if single else given)
+    return condition
+
+
+def _number(value: float) -> ColumnElement[Any]:
+    """A number with its own type: cast to that of an integer column, 1.5 would become 2."""
+    if value == int(value) and abs(value) < 1 << 63:
+        return literal(int(value), BigInteger())
+    return literal(float(value), Double())
