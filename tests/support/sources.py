@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.groups import ROOT
 
 # What .gitignore names: a checkout without git is searched the same way.
-_BUILT = {".git", ".venv", "build", "dist", "shared", "__pycache__"}
+_BUILT = {".git", ".hypothesis", ".venv", "build", "dist", "shared", "__pycache__"}
 
 
 def repository_files() -> list[Path]:
