@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SIMULATE = examples(
     "spica simulate sky",
-    "spica simulate sky --camera decam --set nights=1 --set bands=g,r --set size=256",
+    "spica simulate sky --camera decam --set nights=1 --set bands=g,r --set detector_size=256,256",
     "spica simulate sky --list                what can be set",
 )
 INGEST = examples(
@@ -73,8 +73,14 @@ def simulate(
         print_json(made)
         return
     say(f"{made.files} files ({size(made.bytes)}) of {made.exposures} exposures with {made.camera}", "bold green")
-    facts({"frames": made.folder, "truth": made.truth, "took": duration(made.seconds)}, indent="  ")
-    say(f"next: spica ingest {made.folder}")
+    rate = f"{duration(made.seconds)} ({made.pixels / 1e6 / made.seconds:.1f} Mpix/s)"
+    facts({"frames": made.raw, "truth": made.truth, "reference": made.reference, "took": rate}, indent="  ")
+    if made.installed:
+        say(f"this {made.camera} has other detectors than the shipped one: its table is in the survey's cameras/ now")
+    elif made.table:
+        say(f"this {made.camera} has other detectors than the shipped one: copy {made.table}")
+        say(f"  to cameras/{made.camera}.toml of the survey that ingests the frames")
+    say(f"next: spica ingest {made.raw}")
 
 
 def ingest(

@@ -165,10 +165,12 @@ def check(name: str, files: Sequence[Path], folder: Path | None) -> Checked:
 
 
 def _check_file(camera: Camera, path: Path) -> CheckedFile:
-    from spica.intake import examine
+    from spica.intake.examine import examine
+    from spica.intake.find import Candidate
 
+    absolute = path.expanduser().absolute()
     try:
-        record = examine.examine(path, [camera])
+        record = examine(Candidate(absolute, str(path)), [camera], camera)
     except Fault as fault:
         return CheckedFile(str(path), "", (f"{fault.code}: {fault.message}",))
     exposure = record.exposure

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from spica.core.settings import Settings, resolve
+from spica.files import atomic
 from spica.services.cameras import load
 from spica.services.orders import literal
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import locate_if_any
 from spica.simulate.settings import SimulationSettings
+
+TABLE = "camera.toml"
+"""What the simulator calls the table of the camera as drawn."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,22 @@ class Option:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Frames that were drawn; `truth` is the folder of the truth tables."""
+    """Frames that were drawn; `truth` is the folder of the truth tables, `table` the camera as drawn (where it differs
+    from the table that the survey knows; `installed` says that the survey got it).
+    """
 
     folder: Path
+    raw: Path
     truth: Path
+    reference: Path
     camera: str
     exposures: int
     files: int
     bytes: int
+    pixels: int
     seconds: float
+    table: Path | None
+    installed: bool
 
 
 def options() -> tuple[Option, ...]:
@@ -118,18 +129,28 @@ def simulate(
     ResourceFault
         ``disk.full``, ``disk.read-only``.
     """
-    from spica.simulate.nights import simulate as draw
+    from spica.simulate.survey import simulate as draw
 
     settings = settings_of(given)
-    table = load(camera, locate_if_any(folder))
+    survey = locate_if_any(folder)
+    table = load(camera, survey)
     began = time.monotonic()
-    done = draw(table, settings, target, lambda count, total, name: watcher(Step("simulate", count, total, name)))
+    done = draw(settings, table, target, lambda count, total, name: watcher(Step("simulate", count, total, name)))
+    differs = done.camera != table
+    if differs and survey is not None:
+        # The same camera with smaller or fewer detectors: the survey reads its frames by the table of what was drawn.
+        atomic.write_bytes(survey.folder("cameras") / f"{done.camera.name}.toml", (target / TABLE).read_bytes())
     return Simulated(
         folder=target,
-        truth=done.truth,
+        raw=target / "raw",
+        truth=target / "truth",
+        reference=done.reference,
         camera=camera,
         exposures=done.exposures,
-        files=len(done.files),
-        bytes=sum(path.stat().st_size for path in done.files),
+        files=len(done.raw),
+        bytes=sum(path.stat().st_size for path in done.raw),
+        pixels=done.pixels,
         seconds=time.monotonic() - began,
+        table=target / TABLE if differs else None,
+        installed=differs and survey is not None,
     )
