@@ -19,12 +19,14 @@ from astropy.io import fits as astropy_fits
 
 from spica.core.faults import DataFault
 from spica.core.records import Scalar
+from spica.files import cards
 from spica.files.fits import Hdu
 from spica.kernels import rice
 
 Array = npt.NDArray[Any]
 _WIDTH = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "E": 4, "D": 8, "P": 8, "Q": 16, "A": 1, "C": 8, "M": 16}
 _TILE_TYPES = {"RICE_1", "RICE_ONE"}
+_PRIMARY = cards.header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 0, "EXTEND": True})
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,17 @@ class Plane:
 
     def floats(self, y0: int, y1: int, fill: float = np.nan) -> npt.NDArray[np.float32]:
         """Rows as float32, `fill` where undefined."""
-        step, zero = self.scale
-        if self.bitpix > 0:
-            rows = np.ascontiguousarray(self._stored(y0, y1), np.int32)
-            out = np.empty(rows.shape, np.float32)
-            blank = self.blank
-            rice.scale(rows, step, -zero, rice.BLANK - 1 if blank is None else blank, fill, out)
+        tiles = self._tiles(y0, y1) if self._has_rice_rows and self._height == 1 and self.bitpix > 8 else None
+        if tiles is not None:
+            out = np.empty((y1 - y0, self.shape[1]), np.float32)
+            blank = rice.BLANK - 1 if self.blank is None else self.blank
+            coding = (*tiles, *_rice_parameters(self.hdu.header, self.bitpix))
+            self._must_decode(rice.decode_floats(self._heap, *coding, *self.scale, blank, fill, out))
             return out
-        return np.asarray(self.read(y0, y1), np.float32)
+        values = self.read(y0, y1).astype(np.float32, copy=False)
+        if self.blank is not None:
+            values[np.isnan(values)] = fill
+        return values
 
     def _stored(self, y0: int, y1: int) -> Array:
         """Rows as stored integers or floats in the machine's byte order, without scaling; layers lie end to end."""
@@ -116,40 +121,55 @@ class Plane:
         rows = self._rice(y0, y1)
         return self._by_astropy(y0, y1) if rows is None else rows
 
-    def _rice(self, y0: int, y1: int) -> Array | None:
-        """Rows of whole-row Rice tiles of integers; None where the HDU is coded otherwise."""
+    @property
+    def _height(self) -> int:
+        """Rows per tile."""
+        return int(str(self.hdu.header.get("ZTILE2") or 1))
+
+    @property
+    def _heap(self) -> Array:
+        """The HDU's data, table and heap, as bytes."""
+        return np.frombuffer(self.bytes, np.uint8, self.hdu.size, self.hdu.data)
+
+    @property
+    def _has_rice_rows(self) -> bool:
+        """Whether the HDU holds integers in Rice tiles of whole rows, which our own kernel reads."""
         header = self.hdu.header
-        _, nx = self.shape
-        height = int(str(header.get("ZTILE2") or 1))
-        total = self.shape[0] * self.layers
-        if (
-            str(header.get("ZCMPTYPE")).strip() not in _TILE_TYPES
-            or self.bitpix not in {8, 16, 32}
-            or int(str(header.get("ZTILE1") or nx)) != nx
-            or (self.layers > 1 and (self.shape[0] % height or int(str(header.get("ZTILE3") or 1)) != 1))
-        ):
-            return None
-        tiles = self._tiles(y0 // height, -(-y1 // height))
+        return (
+            self.hdu.compressed
+            and str(header.get("ZCMPTYPE")).strip() in _TILE_TYPES
+            and self.bitpix in {8, 16, 32}
+            and int(str(header.get("ZTILE1") or self.shape[1])) == self.shape[1]
+            and (self.layers == 1 or (self.shape[0] % self._height == 0 and int(str(header.get("ZTILE3") or 1)) == 1))
+        )
+
+    def _rice(self, y0: int, y1: int) -> Array | None:
+        """Rows of Rice tiles; None where the HDU is coded otherwise."""
+        height = self._height
+        tiles = self._tiles(y0 // height, -(-y1 // height)) if self._has_rice_rows else None
         if tiles is None:
             return None
         starts, stops = tiles
-        heap = np.frombuffer(self.bytes, np.uint8, self.hdu.size, self.hdu.data)
+        _, nx = self.shape
         first = y0 // height * height
-        whole = min(len(starts), (total - first) // height)
-        rows = np.empty((min(len(starts) * height, total - first), nx), np.int32)
-        self._decode(heap, starts[:whole], stops[:whole], rows[: whole * height].reshape(whole, height * nx))
+        there = self.shape[0] * self.layers - first
+        whole = min(len(starts), there // height)
+        rows = np.empty((min(len(starts) * height, there), nx), np.int32)
+        self._decode(starts[:whole], stops[:whole], rows[: whole * height].reshape(whole, height * nx))
         if whole < len(starts):
-            self._decode(heap, starts[whole:], stops[whole:], rows[whole * height :].reshape(1, -1))
+            self._decode(starts[whole:], stops[whole:], rows[whole * height :].reshape(1, -1))
         return rows[y0 - first : y1 - first]
 
-    def _decode(self, heap: Array, starts: Array, stops: Array, out: npt.NDArray[np.int32]) -> None:
+    def _decode(self, starts: Array, stops: Array, out: npt.NDArray[np.int32]) -> None:
         size, block = _rice_parameters(self.hdu.header, self.bitpix)
-        bad = rice.decode_integers(heap, starts, stops, size, block, out)
+        self._must_decode(rice.decode_integers(self._heap, starts, stops, size, block, out))
+        if self.bitpix == 8:
+            out &= 255
+
+    def _must_decode(self, bad: int) -> None:
         if bad >= 0:
             message = f"{self.path}: HDU {self.hdu.index} {self.hdu.name}: tile {bad} does not decode"
             raise DataFault("file.corrupt", message, path=str(self.path), hdu=self.hdu.index, tile=int(bad))
-        if self.bitpix == 8:
-            out &= 255
 
     def _tiles(self, first: int, last: int) -> tuple[Array, Array] | None:
         """First byte and byte after the last (within the data) of tiles; None where some lie in another column."""
@@ -178,14 +198,14 @@ class Plane:
         return starts, starts + fields[:, 0]
 
     def _by_astropy(self, y0: int, y1: int) -> Array:
+        """Rows of an HDU coded in any other way; astropy gets that HDU alone."""
+        alone = io.BytesIO(_PRIMARY + bytes(self.bytes[self.hdu.start : self.hdu.end]))
+        ny = self.shape[0]
         try:
-            with astropy_fits.open(
-                io.BytesIO(self.bytes), do_not_scale_image_data=True, memmap=False, lazy_load_hdus=True
-            ) as file:
-                section = file[self.hdu.index].section
-                ny = self.shape[0]
+            with astropy_fits.open(alone, do_not_scale_image_data=True, memmap=False) as file:
+                section = file[1].section
                 rows = section[y0:y1] if self.layers == 1 else section[y0 // ny, y0 % ny : y0 % ny + y1 - y0]
-        except (OSError, ValueError, IndexError, RuntimeError) as error:
+        except (OSError, ValueError, IndexError, RuntimeError, KeyError) as error:
             message = f"{self.path}: HDU {self.hdu.index} {self.hdu.name}: {error}"
             raise DataFault("file.corrupt", message, path=str(self.path), hdu=self.hdu.index) from error
         native = np.asarray(rows)

@@ -14,6 +14,8 @@ from spica.kernels.compiled import Float32, Int32, Int64, Numbers, compiled
 
 BLOCK = 32
 BLANK = -(2**31)
+_ZEROS = np.array([8 - int(value).bit_length() for value in range(256)], np.uint8)
+"""Leading zeros of a byte."""
 
 
 @compiled
@@ -44,12 +46,11 @@ def _put_block(out: Numbers, state: Numbers, mapped: Numbers, low: Any, zero: bo
         _put(out, state, low + 1, 5)
         for value in mapped:
             top = np.int64(value) >> low
-            while top > 24:
-                _put(out, state, 0, 24)
-                top -= 24
-            _put(out, state, 1, top + 1)
-            if low:
-                _put(out, state, np.int64(value), low)
+            while top + 1 + low > 32:
+                zeros = min(top, 24)
+                _put(out, state, 0, zeros)
+                top -= zeros
+            _put(out, state, (np.int64(1) << low) | (np.int64(value) & ((1 << low) - 1)), top + 1 + low)
 
 
 @compiled
@@ -126,40 +127,72 @@ def bound(rows: int, nx: int) -> int:
 
 
 @compiled
-def _take(data: Numbers, stop: Any, state: Numbers, bits: Any) -> Any:
-    """Read `bits` (≤ 32); state: [next byte, bits held, the bits held, 1 once the bytes have ended]."""
-    while state[1] < bits:
-        if state[0] >= stop:
-            state[3] = 1
-            return 0
-        state[2] = (state[2] << 8) | np.int64(data[state[0]])
-        state[0] += 1
-        state[1] += 8
-    state[1] -= bits
-    value = state[2] >> state[1]
-    state[2] &= (1 << state[1]) - 1
-    return value
+def _refill(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
+    """Top a left-aligned buffer up to more than 32 bits; past the end come zeros (`at` tells how many)."""
+    if at + 4 <= stop:
+        four = (
+            (np.uint64(data[at]) << np.uint64(24))
+            | (np.uint64(data[at + 1]) << np.uint64(16))
+            | (np.uint64(data[at + 2]) << np.uint64(8))
+            | np.uint64(data[at + 3])
+        )
+        return at + 4, word | (four << np.uint64(32 - held)), held + 32
+    while held <= 32:
+        if at < stop:
+            word |= np.uint64(data[at]) << np.uint64(56 - held)
+        at += 1
+        held += 8
+    return at, word, held
 
 
 @compiled
-def _zeros(data: Numbers, stop: Any, state: Numbers) -> Any:
-    """Read zeros up to a one; how many there were."""
+def _long_zeros(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
+    """Count zeros up to a one where there are 8 or more; the count is negative where the bytes end before."""
     count = 0
-    while state[2] == 0:
-        if state[0] >= stop:
-            state[3] = 1
-            return 0
-        count += state[1]
-        state[2] = np.int64(data[state[0]])
-        state[0] += 1
-        state[1] = 8
-    above = state[1] - 1
-    while (state[2] >> above) == 0:
-        above -= 1
-    count += state[1] - 1 - above
-    state[1] = above
-    state[2] &= (1 << above) - 1
-    return count
+    while word >> np.uint64(56) == np.uint64(0):
+        word <<= np.uint64(8)
+        held -= 8
+        count += 8
+        if held <= 32:
+            at, word, held = _refill(data, stop, at, word, held)
+            if at > stop + 8:
+                return at, word, held, -1
+    short = np.int64(_ZEROS[word >> np.uint64(56)])
+    return at, word << np.uint64(short), held - short, count + short
+
+
+@compiled
+def _decode_block(
+    data: Numbers, stop: Any, buffer: Any, low: Any, most: Any, shift: Any, last: Any, values: Int32
+) -> Any:
+    """Decode one block of differences with `low` bits below their unary part (`most`: stored whole)."""
+    at, word, held = buffer
+    width = 64 - shift if low == most else low
+    for i in range(values.size):
+        if held <= 32:
+            at, word, held = _refill(data, stop, at, word, held)
+        top = np.int64(0)
+        if low < most:
+            top = np.int64(_ZEROS[word >> np.uint64(56)])
+            if top == 8:
+                at, word, held, top = _long_zeros(data, stop, at, word, held)
+                if top < 0:
+                    return at, word, held, last
+            else:
+                word <<= np.uint64(top)
+                held -= top
+            word <<= np.uint64(1)
+            held -= 1
+            if held < width:
+                at, word, held = _refill(data, stop, at, word, held)
+        mapped = top << width
+        if width:
+            mapped |= np.int64(word >> np.uint64(64 - width))
+            word <<= np.uint64(width)
+            held -= width
+        last = ((last + ((mapped >> 1) ^ -(mapped & 1))) << shift) >> shift
+        values[i] = last
+    return at, word, held, last
 
 
 @compiled
@@ -167,25 +200,29 @@ def _decode_row(data: Numbers, start: Any, stop: Any, size: int, block: int, val
     """Decode one row of `size`-byte integers; False where the bytes end too early or are no code."""
     field = 5 if size == 4 else (4 if size == 2 else 3)
     most = 25 if size == 4 else (14 if size == 2 else 6)
-    width = 8 * size
-    shift = 64 - width
-    state = np.zeros(4, np.int64)
-    state[0] = start
-    last = (np.int64(_take(data, stop, state, width)) << shift) >> shift
+    shift = 64 - 8 * size
+    at, word, held = _refill(data, stop, start, np.uint64(0), 0)
+    last = (np.int64(word >> np.uint64(shift)) << shift) >> shift
+    word <<= np.uint64(8 * size)
+    held -= 8 * size
     for begin in range(0, values.size, block):
-        low = _take(data, stop, state, field) - 1
-        if low > most or state[3]:
+        end = min(begin + block, values.size)
+        if held <= 32:
+            at, word, held = _refill(data, stop, at, word, held)
+        low = np.int64(word >> np.uint64(64 - field)) - 1
+        word <<= np.uint64(field)
+        held -= field
+        if low > most:
             return False
-        for i in range(begin, min(begin + block, values.size)):
-            if low >= 0:
-                if low == most:
-                    mapped = np.int64(_take(data, stop, state, width))
-                else:
-                    mapped = np.int64(_zeros(data, stop, state)) << low
-                    mapped |= _take(data, stop, state, low)
-                last = ((last + ((mapped >> 1) ^ -(mapped & 1))) << shift) >> shift
-            values[i] = last
-    return state[3] == 0
+        if low < 0:
+            values[begin:end] = last
+        else:
+            at, word, held, last = _decode_block(
+                data, stop, (at, word, held), low, most, shift, last, values[begin:end]
+            )
+        if 8 * (at - stop) > held:
+            return False
+    return True
 
 
 @compiled
@@ -206,18 +243,45 @@ def decode_integers(data: Numbers, starts: Int64, stops: Int64, size: int, block
         -1, or the number of the first tile that does not decode.
     """
     for y in range(rows.shape[0]):
-        if stops[y] > data.size or not _decode_row(data, starts[y], stops[y], size, block, rows[y]):
+        if starts[y] < 0 or stops[y] > data.size or not _decode_row(data, starts[y], stops[y], size, block, rows[y]):
             return y
     return -1
 
 
 @compiled
-def scale(rows: Int32, step: float, offset: float, blank: int, fill: float, out: Float32) -> None:
-    """``out = rows × step - offset``, with `fill` where a value is `blank`."""
-    for y in range(rows.shape[0]):
-        for x in range(rows.shape[1]):
-            value = rows[y, x]
-            out[y, x] = np.float32(fill) if value == blank else np.float32(value * step - offset)
+def decode_floats(
+    data: Numbers,
+    starts: Int64,
+    stops: Int64,
+    size: int,
+    block: int,
+    step: float,
+    zero: float,
+    blank: int,
+    fill: float,
+    out: Float32,
+) -> int:
+    """Decode rows and scale them in one go.
+
+    Parameters
+    ----------
+    data, starts, stops, size, block : as for `decode_integers`.
+    step, zero, blank, fill : ``value × step + zero``; `fill` where the value is `blank`.
+    out : ``(n, nx)`` float32, written.
+
+    Returns
+    -------
+    int
+        -1, or the number of the first row that does not decode.
+    """
+    whole = np.empty(out.shape[1], np.int32)
+    for y in range(out.shape[0]):
+        if starts[y] < 0 or stops[y] > data.size or not _decode_row(data, starts[y], stops[y], size, block, whole):
+            return y
+        for x in range(whole.size):
+            value = whole[x]
+            out[y, x] = np.float32(fill) if value == blank else np.float32(value * step + zero)
+    return -1
 
 
 @compiled
