@@ -118,10 +118,11 @@ def record_many(door: Door, reports: Sequence[JobReport], production: int | None
             standing = valid[report.key].outcome if report.key in valid else old.get(report.key)
             if standing != _DONE or report.outcome is Outcome.DONE:
                 valid[report.key] = report
-        _write_inputs(connection, valid.values(), old)
-        _write_products(door, connection, valid.values(), numbers, now)
-        metrics.write(door, connection, [each for report in valid.values() for each in report.metrics], numbers)
-        _write_faults(connection, list(valid.values()), numbers, now)
+        if valid:
+            _write_inputs(connection, valid.values(), old)
+            _write_products(door, connection, valid.values(), numbers, now)
+            metrics.write(door, connection, [each for report in valid.values() for each in report.metrics], numbers)
+            _write_faults(connection, list(valid.values()), numbers, now)
         connection.execute(_RELEASE, [{"given": report.key, "mine": owner} for report in reports])
 
 
