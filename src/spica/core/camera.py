@@ -115,6 +115,7 @@ class Delivered(Table):
     mask_form: Literal["bits", "codes", "boolean"] = "boolean"
     mask_values: dict[str, str] = Field(default_factory=dict, description="bit number or code to mask name")
     gain: tuple[str, ...] = Field(default=(), description="keywords of electrons per unit of the delivered pixels")
+    per_second: bool = Field(default=False, description="pixels are rates: electrons are gain x exposure time")
     read_noise: tuple[str, ...] = ()
     saturation: tuple[str, ...] = ()
 
@@ -148,7 +149,7 @@ class Camera(Table):
     amplifier_keywords: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
         description="amplifier property (data, overscan, prescan, detector, gain, read_noise, saturation) to keywords; "
-        "{amp} stands for the amplifier's name",
+        "{amp} stands for the amplifier's name; a section may be spelt by four keywords, 'X1:X2,Y1:Y2'",
     )
     delivered: Delivered = Delivered()
     distortion: Distortion = Distortion()

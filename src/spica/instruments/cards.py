@@ -5,6 +5,7 @@ Law: ``translate([primary_cards(exposure, camera)], camera)`` gives the exposure
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from spica.core.camera import AmplifierSpec, Camera, DetectorSpec, HeaderRule, Section
@@ -59,8 +60,13 @@ def hdu_cards(
             if name in _SECTION_NAMES:
                 flips = (amplifier.flip_x, amplifier.flip_y) if name == "detector" else (False, False)
                 value = fits_section(value, offset if name == "detector" else (0, 0), flips)
-            cards[keywords[0].format(amp=amplifier.name)] = value
+            words = re.split("[:,]", keywords[0].format(amp=amplifier.name))
+            cards.update(zip(words, _corners(value) if len(words) == 4 else [value], strict=True))
     return cards
+
+
+def _corners(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 def fits_section(section: Section, offset: tuple[int, int] = (0, 0), flips: tuple[bool, bool] = (False, False)) -> str:

@@ -5,7 +5,9 @@ Every check adds problems or fills in what follows from the rest (band, airmass)
 
 from __future__ import annotations
 
-from spica.core.camera import Camera
+import re
+
+from spica.core.camera import Camera, Site
 from spica.core.records import FrameType, Scalar
 from spica.instruments.problems import Problem
 from spica.instruments.reading import Reading
@@ -49,6 +51,9 @@ def _times(reading: Reading) -> None:
         _add(reading, "exposure_time", f"{seconds:g} s is outside 0 to {LONGEST:g} s")
     if dark is not None and not 0 <= dark <= LONGEST:
         _add(reading, "dark_time", f"{dark:g} s is outside 0 to {LONGEST:g} s")
+    night = reading.values.get("night")
+    if night is not None and not re.fullmatch(r"\d{4}-?\d\d-?\d\d", str(night)):
+        _add(reading, "night", f"{night!r} is not a date")
     if mjd is not None and end is not None and end < mjd:
         _add(reading, "end", f"the exposure ends {(mjd - end) * 86400:.1f} s before it starts")
 
@@ -92,11 +97,17 @@ def _position(reading: Reading, camera: Camera, frame_type: FrameType, defaulted
     if ra is None or dec is None or mjd is None or not FIRST_MJD <= mjd <= LAST_MJD:
         return
     middle = mjd + max(_number(reading.values, "exposure_time") or 0.0, 0.0) / 172800
-    height = altitude(camera.site, mjd_utc_of(middle), ra, dec)
+    height = altitude(_site(reading, camera), mjd_utc_of(middle), ra, dec)
     if height < HORIZON:
         _add(reading, "ra, dec", f"({ra:.4f}, {dec:.4f}) stood {-height:.1f} degrees below the horizon at that time")
         return
     _airmass(reading, airmass(max(height, 0.0)), defaulted)
+
+
+def _site(reading: Reading, camera: Camera) -> Site:
+    """Where the telescope stood: a network's header says it, else the table."""
+    said = {name: _number(reading.values, f"site.{name}") for name in ("longitude", "latitude", "height")}
+    return camera.site.model_copy(update={name: value for name, value in said.items() if value is not None})
 
 
 def _airmass(reading: Reading, computed: float, defaulted: list[str]) -> None:

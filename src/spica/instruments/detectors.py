@@ -32,8 +32,9 @@ def detectors(
         Raw frames: amplifiers as read out. One file per amplifier: that amplifier alone (records of the same detector
         are joined on ingest). Reduced frames: the planes of this file and one amplifier covering the image.
     """
-    found = hdus_of(camera, headers, filename)
-    build = _reduced if exposure.state is ExposureState.REDUCED else _raw
+    reduced = exposure.state is ExposureState.REDUCED
+    found = hdus_of(camera, headers, filename, reduced=reduced)
+    build = _reduced if reduced else _raw
     return tuple(
         build(headers, camera, spec, exposure, checksum, found[spec.id], filename)
         for spec in camera.detectors

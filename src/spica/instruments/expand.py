@@ -66,9 +66,13 @@ def _spread(value: Any, count: int, name: str, words: Mapping[str, Any]) -> list
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid on top: tables are merged key by key, anything else is replaced."""
+    """`base` with the values of `over` laid on top: tables are merged key by key, anything else is replaced.
+
+    `recognise` is replaced as a whole: a camera that extends another must not need to look like it.
+    """
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        tables = isinstance(old, Mapping) and isinstance(value, Mapping) and key != "recognise"
+        merged[key] = merge(old, value) if tables else value
     return merged

@@ -5,19 +5,20 @@ Headers are plain mappings (keyword to value), one per HDU, primary first. Nothi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spica.core.camera import Camera
+from spica.core.camera import Camera, HeaderRule
 from spica.core.faults import DataFault
 from spica.core.keys import exposure_id
 from spica.core.records import Exposure, ExposureState, FrameType, Scalar
 from spica.instruments.checks import check
 from spica.instruments.layout import ordered
-from spica.instruments.problems import PropertyError, refuse
-from spica.instruments.reading import FREE_WORDS, Reading, from_table, kind_of
-from spica.instruments.rules import Header, Reader, find, look_up, plain
+from spica.instruments.problems import Problem, PropertyError, refuse
+from spica.instruments.reading import FREE_WORDS, TIMES_AGREE, Reading, from_table, kind_of
+from spica.instruments.rules import Header, Reader, find, look_up
 from spica.instruments.times import night_of
 from spica.instruments.translators import from_translator
 
@@ -91,13 +92,7 @@ def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> 
         is missing or cannot be true.
     """
     reader = Reader(camera, ordered(headers), filename)
-    reading, known = Reading(), frozenset[str]()
-    if camera.translator:
-        reading = from_translator(headers, camera, filename)
-        known = frozenset(reading.values) | {problem.name for problem in reading.problems}
-    table = from_table(reader, known)
-    reading.values = {**table.values, **{k: v for k, v in reading.values.items() if v is not None or k in _TRUSTED}}
-    reading.problems += table.problems
+    reading = _read(reader, headers, camera, filename)
     reading.take("binning", lambda: _binning(reader))
     frame_type, flat_kind = FrameType.OBJECT, ""
     if "frame_type" in reading.values:
@@ -112,8 +107,35 @@ def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> 
     return _record(reading.values, camera, frame_type, flat_kind, reader, state)
 
 
-_TRUSTED = frozenset({"ra", "dec"})
-"""Where a translator says None on purpose (a moving target has no fixed position), the table is not asked again."""
+def _read(reader: Reader, headers: Sequence[Header], camera: Camera, filename: str) -> Reading:
+    """Translator and table together: the translator's word counts, the table fills in, their clocks must agree."""
+    if not camera.translator:
+        return from_table(reader)
+    reading = from_translator(headers, camera, filename)
+    for name in _TABLE_FIRST & camera.header.keys():
+        reading.drop(name)
+    silent = {name for name, value in reading.values.items() if value is None} - {"ra", "dec"}
+    known = (set(reading.values) | {problem.name for problem in reading.problems}) - silent - {"mjd"}
+    table = from_table(reader, frozenset(known))
+    _compare_clocks(reading, table)
+    given = {name: value for name, value in reading.values.items() if name not in silent}
+    return Reading({**table.values, **given}, reading.problems + table.problems)
+
+
+_TABLE_FIRST = frozenset({"name", "sequence"})
+"""Where the table says how to read these it is believed before the translator: it knows what makes a name unique."""
+
+
+def _compare_clocks(reading: Reading, table: Reading) -> None:
+    """The translator's start must be the one that the table's own keywords give, where it names any."""
+    mjd, clock = reading.values.get("mjd"), table.values.get("mjd")
+    if not isinstance(mjd, float):
+        table.drop("mjd")
+        return
+    table.problems = [problem for problem in table.problems if problem.name != "mjd" or problem.kind == "absurd"]
+    if isinstance(clock, float) and abs(clock - mjd) * 86400 > TIMES_AGREE:
+        why = f"date and time say MJD TAI {mjd:.6f}, another clock in the header {clock:.6f}"
+        reading.problems.append(Problem("mjd", "absurd", why))
 
 
 def _binning(reader: Reader) -> str:
@@ -146,7 +168,7 @@ def _record(
         name=name,
         camera=camera.name,
         frame_type=frame_type,
-        night=night_of(camera, mjd),
+        night=_night(values.get("night"), camera, mjd),
         mjd=mjd,
         exposure_time=exposure_time,
         state=state,
@@ -166,15 +188,36 @@ def _record(
     )
 
 
+def _night(said: Scalar, camera: Camera, mjd: float) -> str:
+    """The night as the observatory says it, else by the table's rule."""
+    if said is None:
+        return night_of(camera, mjd)
+    digits = str(said).replace("-", "")
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}"
+
+
 def _extra(reader: Reader) -> dict[str, Scalar]:
     """Further values that the table asks for as ``extra.NAME``; absent ones are left out."""
-    found = {}
+    found: dict[str, Scalar] = {}
     for name, rule in reader.camera.header.items():
         if name.startswith("extra."):
             _, value = look_up(rule, reader.headers, reader.filename)
+            value = _measured(value, rule)
             if value is not None:
-                found[name.removeprefix("extra.")] = plain(value)
+                found[name.removeprefix("extra.")] = value
     return found
+
+
+def _measured(value: Scalar, rule: HeaderRule) -> Scalar:
+    """A further value, numbers as numbers where the rule has a unit; one out of its limits is no value."""
+    if not rule.unit or value is None:
+        return value
+    try:
+        number = float(value) * rule.factor + rule.offset
+    except ValueError:
+        return None
+    low = -math.inf if rule.minimum is None else rule.minimum
+    return number if low <= number <= (math.inf if rule.maximum is None else rule.maximum) else None
 
 
 def _float(value: Scalar) -> float:

@@ -37,7 +37,9 @@ def ordered(headers: Sequence[Header]) -> list[Header]:
     return [headers[0], *(headers[index] for index in images[:1] if index)] if headers else []
 
 
-def hdus_of(camera: Camera, headers: Sequence[Header], filename: str = "") -> dict[int, tuple[int, ...]]:
+def hdus_of(
+    camera: Camera, headers: Sequence[Header], filename: str = "", *, reduced: bool = False
+) -> dict[int, tuple[int, ...]]:
     """Which HDUs of a raw or reduced file hold which detectors.
 
     Parameters
@@ -45,6 +47,7 @@ def hdus_of(camera: Camera, headers: Sequence[Header], filename: str = "") -> di
     camera : its table; `layout` says whether the file holds the mosaic, one detector, or one amplifier.
     headers : one mapping per HDU, primary first.
     filename : names the file in faults.
+    reduced : the amplifiers are merged: one HDU per detector is looked for.
 
     Returns
     -------
@@ -59,11 +62,14 @@ def hdus_of(camera: Camera, headers: Sequence[Header], filename: str = "") -> di
         the header of a one-detector file does not say which.
     """
     images = image_hdus(headers)
+    found: dict[int, tuple[int, ...]] = {}
     if camera.layout == "mosaic":
-        found = {spec.id: _match(spec, headers, images, filename) for spec in camera.detectors}
+        found = {spec.id: _match(spec, headers, images, filename, reduced) for spec in camera.detectors}
         found = {number: indices for number, indices in found.items() if indices}
-    else:
-        found = {_number(camera, headers, filename): tuple(images[:1])} if images else {}
+    elif images:
+        spec = camera.detector(_number(camera, headers, filename))
+        single = reduced or camera.layout == "amplifier" or len(spec.hdus) == 1
+        found = {spec.id: tuple(images[:1]) if single else _match(spec, headers, images, filename, reduced)}
     if not found:
         names = ", ".join(str(header.get("EXTNAME", index)) for index, header in enumerate(headers))
         raise DataFault(
@@ -76,8 +82,16 @@ def hdus_of(camera: Camera, headers: Sequence[Header], filename: str = "") -> di
     return found
 
 
-def _match(spec: DetectorSpec, headers: Sequence[Header], images: list[int], filename: str) -> tuple[int, ...]:
+def _match(
+    spec: DetectorSpec,
+    headers: Sequence[Header],
+    images: list[int],
+    filename: str,
+    reduced: bool,  # noqa: FBT001 - passed on as given
+) -> tuple[int, ...]:
     found = [index for wanted in spec.hdus for index in _find(wanted, headers, images)[:1]]
+    if reduced:
+        return tuple(found[:1])
     if found and len(found) < len(spec.hdus):
         raise DataFault(
             "header.bad-geometry",
@@ -173,5 +187,5 @@ def planes_of(camera: Camera, headers: Sequence[Header], spec: DetectorSpec, fil
     }
     if "science" in named:
         return named
-    found = hdus_of(camera, headers, filename).get(spec.id, ())
+    found = hdus_of(camera, headers, filename, reduced=True).get(spec.id, ())
     return {role(camera, filename): found[0]} if found else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from spica.core.records import FrameType, Scalar
@@ -61,6 +62,9 @@ def from_table(reader: Reader, known: frozenset[str] = frozenset()) -> Reading:
     wanted["rotation"] = _optional(reader, "rotation", reader.number)
     wanted["airmass"] = _optional(reader, "airmass", reader.number)
     wanted["sequence"] = _optional(reader, "sequence", reader.integer)
+    wanted["night"] = _optional(reader, "night", reader.text)
+    for name in ("site.longitude", "site.latitude", "site.height"):
+        wanted[name] = _optional(reader, name, reader.number)
     for name, read in wanted.items():
         if name not in known:
             reading.take(name, read)
@@ -122,19 +126,25 @@ def _time(reader: Reader, name: str) -> float:
     if name == "date" and reader.has_rule("time") and "T" not in str(value):
         value = join(str(value), reader.text("time"))
     try:
+        if not isinstance(value, str) and (rule.factor, rule.offset) != (1.0, 0.0):
+            value = rule.factor * float(value or 0) + rule.offset
         return to_mjd_tai(value, rule.unit or "isot", str(find(reader.headers, "TIMESYS") or ""))
     except ValueError as error:
         raise absurd("mjd", f"{' or '.join(rule.keyword)} = {value!r} is not a time ({rule.unit}): {error}") from None
 
 
 def kind_of(spelling: str, frame_types: dict[str, str]) -> tuple[FrameType, str]:
-    """Frame type and kind of flat of a header's spelling (any case); PropertyError where the table lacks it."""
+    """Frame type and kind of flat of a header's spelling (any case; the table's keys may hold ``*`` and ``?``).
+
+    The first key that agrees wins; without a table spica's own words are understood. PropertyError otherwise.
+    """
     word = spelling.strip().lower()
-    table = {key.lower(): value for key, value in frame_types.items()}
-    meaning, _, flat_kind = table.get(word, word if not table else "").partition(":")
+    keys = [key for key in frame_types if key.lower() == word]
+    keys += [key for key in frame_types if fnmatchcase(word, key.lower())]
+    meaning = frame_types[keys[0]] if keys else "" if frame_types else word
+    kind, _, flat_kind = meaning.partition(":")
     try:
-        return FrameType(meaning), flat_kind
+        return FrameType(kind), flat_kind
     except ValueError:
-        raise absurd(
-            "frame_type", f"{spelling!r} is none of the table's frame types ({', '.join(sorted(table))})"
-        ) from None
+        known = ", ".join(sorted(frame_types))
+        raise absurd("frame_type", f"{spelling!r} is none of the table's frame types ({known})") from None

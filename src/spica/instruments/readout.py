@@ -69,7 +69,7 @@ def readout(
     """
     hdus = tuple(hdus) if hdus is not None else tuple(image_hdus(headers)[:1])
     if exposure.state is ExposureState.REDUCED:
-        return (_whole(headers, camera, hdus[0]),)
+        return (_whole(headers, camera, hdus[0], exposure),)
     amplifiers = []
     for amplifier in spec.amplifiers:
         header = headers[hdus[min(amplifier.hdu, len(hdus) - 1)]]
@@ -80,7 +80,7 @@ def readout(
             values |= _binned(amplifier, exposure.binning)
         amplifiers.append(values)
     if camera.sections_from_header:
-        _to_detector_origin(amplifiers, exposure.binning)
+        _to_detector_origin(amplifiers, spec, exposure.binning)
     made = tuple(
         amplifier.model_copy(update=values) for amplifier, values in zip(spec.amplifiers, amplifiers, strict=True)
     )
@@ -93,7 +93,8 @@ def assembled_size(amplifiers: Sequence[AmplifierSpec]) -> tuple[int, int]:
     return max(a.detector[1] for a in amplifiers), max(a.detector[3] for a in amplifiers)
 
 
-def _whole(headers: Sequence[Header], camera: Camera, hdu: int) -> AmplifierSpec:
+def _whole(headers: Sequence[Header], camera: Camera, hdu: int, exposure: Exposure) -> AmplifierSpec:
+    """The whole delivered image as one amplifier; its gain is electrons per delivered unit."""
     nx, ny = size(headers[hdu])[:2]
     delivered = camera.delivered
     values: dict[str, float] = {}
@@ -105,6 +106,8 @@ def _whole(headers: Sequence[Header], camera: Camera, hdu: int) -> AmplifierSpec
         value = _positive([headers[hdu], headers[0]], keywords)
         if value is not None:
             values[name] = value
+    if delivered.per_second and exposure.exposure_time > 0:
+        values["gain"] = values.get("gain", 1.0) * exposure.exposure_time
     whole = (0, nx, 0, ny)
     return AmplifierSpec.model_validate({"name": "whole", "data": whole, "detector": whole, **values})
 
@@ -157,23 +160,30 @@ def _sections(
         name: _section([header], camera.amplifier_keywords.get(name, ()), amplifier.name, spec, exposure)
         for name in ("data", "overscan", "prescan", "detector")
     }
-    data = found["data"] or HeaderSection((0, nx, 0, ny))
     place = found["detector"]
-    return {
-        "data": data.section,
-        "overscan": found["overscan"].section if found["overscan"] else None,
-        "prescan": found["prescan"].section if found["prescan"] else None,
+    table = _binned(amplifier, exposure.binning)
+    values: dict[str, Any] = {
         "detector": place.section if place else None,
         "flip_x": place.flip_x if place else amplifier.flip_x,
         "flip_y": place.flip_y if place else amplifier.flip_y,
     }
+    for name in ("data", "overscan", "prescan"):
+        said = found[name]
+        # What the header leaves out is the table's word, as far as these pixels go.
+        values[name] = said.section if said else _inside(table.get(name, getattr(amplifier, name)), nx, ny)
+    values["data"] = values["data"] or (0, nx, 0, ny)
+    return values
+
+
+def _inside(section: Section | None, nx: int, ny: int) -> Section | None:
+    return section if section and section[1] <= nx and section[3] <= ny else None
 
 
 def _section(
     headers: Sequence[Header], keywords: Sequence[str], amp: str, spec: DetectorSpec, exposure: Exposure
 ) -> HeaderSection | None:
     for keyword in keywords:
-        text = find(headers, keyword.format(amp=amp))
+        text = _section_text(headers, keyword.format(amp=amp))
         if text is None:
             continue
         try:
@@ -190,14 +200,30 @@ def _section(
     return None
 
 
-def _to_detector_origin(amplifiers: list[dict[str, Any]], binning: tuple[int, int]) -> None:
-    """Turn detector sections (unbinned, of the focal plane, perhaps a window) into binned ones that begin at (0, 0)."""
-    for values in amplifiers:
-        if values["detector"] is None:
+def _section_text(headers: Sequence[Header], keyword: str) -> str | None:
+    """A section's text, from one keyword or put together from four (``X1:X2,Y1:Y2``); None where any is absent."""
+    if ":" not in keyword:
+        value = find(headers, keyword)
+        return None if value is None else str(value)
+    values = [find(headers, word) for word in re.split("[:,]", keyword)]
+    return None if None in values or len(values) != 4 else "[{}:{},{}:{}]".format(*values)
+
+
+def _to_detector_origin(amplifiers: list[dict[str, Any]], spec: DetectorSpec, binning: tuple[int, int]) -> None:
+    """Turn detector sections (unbinned, of the focal plane, perhaps a window) into binned ones that begin at (0, 0).
+
+    Where the header has none the table's place is taken, or, for a window of a one-amplifier chip, the whole window.
+    """
+    said = [values["detector"] for values in amplifiers if values["detector"] is not None]
+    if len(said) < len(amplifiers):
+        for values, amplifier in zip(amplifiers, spec.amplifiers, strict=True):
             x0, x1, y0, y1 = values["data"]
-            values["detector"] = (0, (x1 - x0) * binning[0], 0, (y1 - y0) * binning[1])
-    left = min(values["detector"][0] for values in amplifiers)
-    low = min(values["detector"][2] for values in amplifiers)
+            place = _divide(amplifier.detector, binning)
+            fits = (place[1] - place[0], place[3] - place[2]) == (x1 - x0, y1 - y0)
+            values["detector"] = place if fits or len(amplifiers) > 1 else (0, x1 - x0, 0, y1 - y0)
+        return
+    left = min(section[0] for section in said)
+    low = min(section[2] for section in said)
     for values in amplifiers:
         x0, x1, y0, y1 = values["detector"]
         values["detector"] = _divide((x0 - left, x1 - left, y0 - low, y1 - low), binning)

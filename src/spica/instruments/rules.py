@@ -75,6 +75,8 @@ class Reader:
             if rule.value is None:
                 raise missing(name, "the camera table gives neither keyword nor value")
             return rule.value
+        if rule.unit == "join":
+            return self._joined(name, rule)
         keyword, value = look_up(rule, self.headers, self.filename)
         if value is None:
             if rule.default is None:
@@ -131,6 +133,14 @@ class Reader:
         if len(parts) not in {1, 2} or any(int(part) < 1 for part in parts):
             raise absurd(name, f"{value!r} is not a pair of whole numbers")
         return int(parts[0]), int(parts[-1])
+
+    def _joined(self, name: str, rule: HeaderRule) -> str:
+        """The values of all keywords of a rule (unit ``"join"``), with hyphens between them."""
+        found = {keyword: find(self.headers, keyword) for keyword in rule.keyword}
+        lacking = [keyword for keyword, value in found.items() if value is None]
+        if lacking:
+            raise missing(name, f"no {' and '.join(lacking)} in the header")
+        return "-".join(str(value) for value in found.values())
 
     def _within(self, name: str, number: float, rule: HeaderRule) -> None:
         low, high = rule.minimum, rule.maximum

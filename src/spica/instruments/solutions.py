@@ -56,6 +56,9 @@ def _cards(header: Header) -> dict[str, Scalar]:
     if "A_ORDER" in cards and "B_ORDER" in cards and not types[0].endswith("-SIP"):
         for axis, ctype in zip((1, 2), types, strict=True):
             cards[f"CTYPE{axis}"] = f"{ctype}-SIP"
+    if "CD1_1" in cards or "CD1_2" in cards:
+        # Some programs leave an older PC matrix beside the CD matrix, which the standard forbids: CD is the later one.
+        cards = {key: value for key, value in cards.items() if not key.startswith(("PC", "CDELT", "CROTA"))}
     cards["WCSAXES"] = 2
     return cards
 

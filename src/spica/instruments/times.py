@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import date, timedelta
 
 from astropy.time import Time
+from erfa import ErfaWarning  # type: ignore[import-untyped]
 
 from spica.core.camera import Camera
 from spica.core.records import Scalar
@@ -13,7 +15,7 @@ from spica.core.records import Scalar
 _DAY = 86400.0
 _TAI_UTC_NOW = 37.0
 _MJD_ZERO = date(1858, 11, 17)
-FORMS = ("mjd", "jd", "isot", "unix")
+FORMS = ("mjd", "jd", "isot")
 
 
 def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
@@ -21,7 +23,7 @@ def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
 
     Parameters
     ----------
-    value : number (mjd, jd, unix) or ISO date and time.
+    value : number (mjd, jd) or ISO date and time.
     unit : form and scale, as in ``"mjd utc"``; without a scale the header's TIMESYS, else UTC (FITS 4.0, 9.2.1).
     header_scale : TIMESYS of the header.
 
@@ -31,19 +33,19 @@ def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
         The value is not a time of that form.
     """
     form, _, scale = unit.partition(" ")
-    scale = (scale or header_scale or "utc").lower()
+    scale = (scale or header_scale.partition(" ")[0] or "utc").lower()
     if form not in FORMS:
         msg = f"{form!r} is none of the forms of time {FORMS}"
         raise ValueError(msg)
-    if form == "isot":
-        text = str(value).strip().replace(" ", "T")
-        return float(Time(text, format="isot", scale=scale).tai.mjd)
-    number = float(value)  # type: ignore[arg-type]
-    if form == "unix":
-        return float(Time(number, format="unix").tai.mjd)
-    # Two parts keep a JD's nanoseconds through the change of scale.
-    day, rest = divmod(number, 1.0)
-    return float(Time(day, rest, format=form, scale=scale).tai.mjd)
+    with warnings.catch_warnings():
+        # A date before 1960 or years ahead has no known leap seconds; whether it is absurd is checked later.
+        warnings.simplefilter("ignore", ErfaWarning)
+        if form == "isot":
+            text = str(value).strip().replace(" ", "T")
+            return float(Time(text, format="isot", scale=scale).tai.mjd)
+        # Two parts keep a JD's nanoseconds through the change of scale.
+        day, rest = divmod(float(value), 1.0)  # type: ignore[arg-type]
+        return float(Time(day, rest, format=form, scale=scale).tai.mjd)
 
 
 def join(day: str, clock: str) -> str:
