@@ -79,10 +79,15 @@ def say(text: str, style: str = "") -> None:
 
 def facts(pairs: Mapping[str, object], indent: str = "") -> None:
     """Print names and values, one on a line, the values in one column; empty values are left out."""
-    shown = {name: _cell(value).plain for name, value in pairs.items() if value is not None and value != ""}
+    shown = {name: _told(value) for name, value in pairs.items() if value is not None and value != ""}
     width = max((len(name) for name in shown), default=0)
     for name, value in shown.items():
         say(f"{indent}{name:<{width}}  {value}")
+
+
+def _told(value: object) -> str:
+    """A fact in full: a time in MJD needs more digits than a cell of a table."""
+    return f"{value:.12g}" if isinstance(value, float) else _cell(value).plain
 
 
 def size(count: float) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spica.cli.door import ExitCode
+from spica.cli.door import EXIT_OF_KIND, ExitCode, tell_interrupted
 from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples, pairs
-from spica.cli.render import duration, print_json, say, show_table
+from spica.cli.render import duration, facts, print_json, say, show_table
 from spica.cli.watching import watching
+from spica.core.faults import FaultKind
 
 if TYPE_CHECKING:
     from spica.services.run import Foreseen, Production
@@ -36,7 +37,8 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Worker processes; 0: one per core.")] = None,
     executor: Annotated[str, typer.Option("--executor", help="inprocess, local or dask; survey.toml decides.")] = "",
-    name: Annotated[str, typer.Option("--name", help="A name for this production.")] = "",
+    name: Annotated[str, typer.Option("--name", help="A name for this run.")] = "",
+    retry: Annotated[bool, typer.Option("--retry", help="Also what failed on the same data before.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and why, and what cannot and why; run nothing.")
     ] = False,
@@ -46,57 +48,69 @@ def run(
     """Run a pipeline on the selected exposures. What is done already is not done again."""
     from spica.services import run as service
 
-    order = service.Order(pipeline, where, pairs(settings), workers, executor, name)
-    with watching() as watcher:
-        if dry_run:
-            foreseen = service.foresee(order, survey, watcher=watcher)
-        else:
-            production = service.run(order, survey, watcher=watcher)
+    order = service.Order(pipeline, where, pairs(settings), workers, executor, name, retry)
     if dry_run:
+        foreseen = service.foresee(order, survey)
         if as_json:
             print_json(foreseen)
         else:
             _show_foreseen(foreseen)
         return
+    with watching() as watcher:
+        production = service.run(order, survey, watcher=watcher)
     if as_json:
         print_json(production)
     else:
         _show_production(production)
-    if production.failed or production.refused:
+    if production.interrupted:
+        if not as_json:
+            tell_interrupted(as_json=False)
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if production.stopped is not None:
+        raise typer.Exit(EXIT_OF_KIND[FaultKind(production.stopped.kind)])
+    if not production.complete:
         raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 def _show_foreseen(foreseen: Foreseen) -> None:
     say(
         f"{foreseen.pipeline}: {foreseen.to_run} units to run, {foreseen.done} done already, "
-        f"{foreseen.refused} cannot run (planned in {duration(foreseen.seconds)})",
+        f"{foreseen.refused} cannot run, {foreseen.failed_before} failed before "
+        f"(planned in {duration(foreseen.seconds)})",
         "bold",
     )
-    show_table(
-        "By step",
-        ("chain", "grain", "to run", "done", "cannot"),
-        [(c.chain, c.grain, c.to_run, c.done, c.refused) for c in foreseen.chains],
-    )
-    show_table("Why they run", ("units", "why"), [(r.count, r.why) for r in foreseen.reasons])
-    show_table("Why they cannot", ("units", "code", "why"), [(r.count, r.code, r.why) for r in foreseen.obstacles])
-    show_table(
-        "Units", ("unit", "chain", "what", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in foreseen.units[:SHOWN]]
-    )
-    if len(foreseen.units) > SHOWN:
-        say(f"… and {len(foreseen.units) - SHOWN} more (--json has all)")
+    chains = [(c.chain, c.grain, c.to_run, c.done, c.failed_before, c.refused) for c in foreseen.chains]
+    show_table("By job", ("steps", "one per", "to run", "done", "failed before", "cannot"), chains)
+    show_table("Why they run", ("units", "steps", "why"), [(r.count, r.chain, r.why) for r in foreseen.reasons])
+    obstacles = [(o.count, o.code, o.why, o.example) for o in foreseen.obstacles]
+    show_table("Why they cannot", ("units", "code", "why", "for example"), obstacles)
+    units = [u for u in foreseen.units if u.verdict != "done"]
+    show_table("Units", ("unit", "steps", "", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in units[:SHOWN]])
+    if len(units) > SHOWN:
+        say(f"… and {len(units) - SHOWN} more (--json has all)")
 
 
 def _show_production(production: Production) -> None:
-    rate = production.executed / production.seconds if production.seconds else 0.0
+    rate = production.done / production.seconds if production.seconds else 0.0
+    extra = {
+        "failed before": production.failed_before,
+        "done by another run": production.elsewhere,
+        "not reached": production.left,
+    }
+    more = "".join(f", {count} {name}" for name, count in extra.items() if count)
     say(
         f"{production.pipeline}: {production.done} done, {production.refused} refused, {production.failed} failed, "
-        f"{production.skipped} done before, in {duration(production.seconds)} ({rate:.2g} units/s)",
-        "bold green" if not production.failed + production.refused else "bold yellow",
+        f"{production.skipped} done before{more}, in {duration(production.seconds)} ({rate:.2g} units/s)",
+        "bold green" if production.complete else "bold yellow",
     )
-    rows = [(f.code, f.count, f.example, f.message, f.advice) for f in production.faults[:SHOWN]]
-    show_table("Faults", ("code", "units", "for example", "what", "next"), rows)
+    for fault in production.faults[:SHOWN]:
+        say(f"{fault.code} {fault.count} units, for example {fault.example}", "red")
+        facts({"what": fault.message, "next": fault.advice}, indent="  ")
     if production.faults:
         say(f"the whole story of a unit: spica why {production.faults[0].example}")
+    if production.stopped is not None:
+        say(f"stopped: {production.stopped.code} {production.stopped.message}", "bold red")
+        say(f"  next: {production.stopped.advice}")
 
 
 def sources(

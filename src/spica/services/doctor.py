@@ -18,7 +18,8 @@ from spica import __version__
 from spica.core.faults import Fault, SetupFault
 from spica.files import atomic
 from spica.files.survey import Survey
-from spica.services.progress import Step, Watcher, unwatched
+from spica.services import kernels
+from spica.services.progress import Watcher, unwatched
 from spica.services.surveys import camera_folders, locate_if_any, opened, pipeline_folders
 
 LITTLE_DISK = 2 * 1000**3
@@ -123,18 +124,11 @@ def _machine() -> Iterator[Check]:
 
 
 def _kernels(watcher: Watcher, *, compile_now: bool) -> Iterator[Check]:
-    import numba
-
-    import spica.kernels
-
     if compile_now:
-        from spica.kernels import warm
-
-        seconds = warm.compile_all(lambda done, total, name: watcher(Step("kernels", done, total, name)))
-        yield Check("kernels", Verdict.GOOD, f"all compiled and cached ({seconds:.1f} s)")
+        yield Check("kernels", Verdict.GOOD, f"all compiled and cached ({kernels.compile_all(watcher):.1f} s)")
         return
-    folder = Path(numba.config.CACHE_DIR or Path(spica.kernels.__path__[0]) / "__pycache__")
-    count = len(list(folder.rglob("*.nbi"))) if folder.is_dir() else 0
+    folder = kernels.cache_folder()
+    count = kernels.cached(folder)
     if count:
         yield Check("kernels", Verdict.GOOD, f"{count} compiled functions cached in {folder}")
     else:
