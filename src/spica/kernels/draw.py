@@ -14,6 +14,8 @@ from spica.kernels.compiled import Float32, Float64, compiled
 
 _LOST = 4e-4
 """Fraction of a source's light that may fall outside of its stamp."""
+_LOST_EACH = 2.5e-5
+"""The same for each of the Gaussians of a galaxy, as a fraction of the whole galaxy's light."""
 _FAR = 400.0
 """Largest radius of a stamp, pixels."""
 
@@ -221,7 +223,7 @@ def add_galaxies(
             vxy = 2.0 * (vp * p2 + vs * s2)
             light = flux[k] * pairs[i, 0]
             peak = light / (2.0 * math.pi * math.sqrt(vxx * vyy - vxy * vxy))
-            depth = max(pairs[i, 0] / (_LOST / 4.0), peak / edge)
+            depth = max(pairs[i, 0] / _LOST_EACH, peak / edge)
             if depth > 1.0:
                 reach = math.sqrt(2.0 * math.log(depth))
                 _add_gaussian(image, x[k], y[k], light, vxx, vxy, vyy, reach, work)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from spica.kernels.compiled import Float32, Int32, compiled
+from spica.kernels.detrend import Box
 
 
 @compiled
@@ -51,16 +52,49 @@ def add_track(
 
 
 @compiled
-def bleed(electrons: Float32, full_well: float, mask: Int32, saturated: int, bled: int) -> int:
-    """Let charge above the full well flow along the columns, half up and half down, in place.
+def _bleed_column(column: Float32, full_well: float, mask: Int32, saturated: int, bled: int) -> int:
+    """Let the charge of one column flow; returns how many pixels are full."""
+    ny = column.size
+    limit = np.float32(full_well)
+    excess = np.zeros(ny)
+    full = 0
+    for y in range(ny):
+        over = float(column[y]) - full_well
+        if over > 0.0:
+            excess[y] = over
+            column[y] = limit
+            mask[y] |= saturated
+            full += 1
+    for direction in (1, -1):
+        carried = 0.0
+        for step in range(ny):
+            y = step if direction == 1 else ny - 1 - step
+            room = full_well - float(column[y])
+            if carried > 0.0 and room > 0.0:
+                moved = min(carried, room)
+                carried -= moved
+                column[y] += np.float32(moved)
+                if moved >= room:
+                    column[y] = limit
+                    mask[y] |= saturated | bled
+                    full += 1
+            carried += 0.5 * excess[y]
+    return full
 
-    Charge that reaches the detector's edge is lost. Pixels that were too full get the bit `saturated`, pixels filled
-    by their neighbours `bled` and `saturated`.
+
+@compiled
+def bleed(electrons: Float32, place: Box, full_well: float, mask: Int32, saturated: int, bled: int) -> int:
+    """Let charge above the full well flow along the columns of one amplifier, half up and half down, in place.
+
+    Charge that reaches the section's edge is lost. Pixels that were too full get the bit `saturated`, pixels filled by
+    their neighbours `bled` and `saturated`.
 
     Parameters
     ----------
     electrons : (ny, nx) float32
-        Expected electrons; changed.
+        Expected electrons of the detector; changed.
+    place : Box
+        The amplifier's section of the detector.
     full_well : float
         Electrons that a pixel holds.
     mask : (ny, nx) int32
@@ -73,40 +107,17 @@ def bleed(electrons: Float32, full_well: float, mask: Int32, saturated: int, ble
     int
         How many pixels are full.
     """
-    ny, nx = electrons.shape
     full = 0
     limit = np.float32(full_well)
-    hot = np.zeros(nx, dtype=np.bool_)
-    for y in range(ny):
+    hot = np.zeros(electrons.shape[1], dtype=np.bool_)
+    for y in range(place.y0, place.y1):
         line = electrons[y]
-        for x in range(nx):
+        for x in range(place.x0, place.x1):
             hot[x] |= line[x] > limit
-    for x in range(nx):
-        if not hot[x]:
-            continue
-        excess = np.zeros(ny)
-        for y in range(ny):
-            over = float(electrons[y, x]) - full_well
-            if over > 0.0:
-                excess[y] = over
-                electrons[y, x] = limit
-                mask[y, x] |= saturated
-                full += 1
-        for direction in (1, -1):
-            carried = 0.0
-            y = 0 if direction == 1 else ny - 1
-            while 0 <= y < ny:
-                room = full_well - float(electrons[y, x])
-                if carried > 0.0 and room > 0.0:
-                    moved = min(carried, room)
-                    carried -= moved
-                    electrons[y, x] += np.float32(moved)
-                    if moved >= room:
-                        electrons[y, x] = limit
-                        mask[y, x] |= saturated | bled
-                        full += 1
-                carried += 0.5 * excess[y]
-                y += direction
+    for x in range(place.x0, place.x1):
+        if hot[x]:
+            column, bits = electrons[place.y0 : place.y1, x], mask[place.y0 : place.y1, x]
+            full += _bleed_column(column, full_well, bits, saturated, bled)
     return full
 
 

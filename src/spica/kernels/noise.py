@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Float32, Float64, compiled
+from spica.kernels.detrend import Box
 
 UInt64: TypeAlias = npt.NDArray[np.uint64]
 UInt16: TypeAlias = npt.NDArray[np.uint16]
@@ -83,7 +84,7 @@ def next_bits(state: UInt64) -> np.uint64:
     s2 ^= shifted
     s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
     state[0], state[1], state[2], state[3] = s0, s1, s2, s3
-    return result
+    return result  # type: ignore[no-any-return]
 
 
 @compiled
@@ -101,7 +102,7 @@ def normal(state: UInt64) -> float:
         sign = 1.0 - 2.0 * float((bits >> np.uint64(8)) & np.uint64(1))
         x = float(bits >> np.uint64(11)) * 1.1102230246251565e-16 * _EDGES[layer]
         if x < _EDGES[layer + 1]:
-            return sign * x
+            return float(sign * x)
         if layer == 0:
             while True:
                 x = -math.log(1.0 - uniform(state)) / _TAIL
@@ -109,7 +110,7 @@ def normal(state: UInt64) -> float:
                     return sign * (_TAIL + x)
         low, high = _DENSITY[layer], _DENSITY[layer + 1]
         if low + uniform(state) * (high - low) < math.exp(-0.5 * x * x):
-            return sign * x
+            return float(sign * x)
 
 
 @compiled
@@ -198,59 +199,77 @@ def measured(true: float, c0: float, c1: float, c2: float) -> float:
 
 @compiled
 def read_data_into(
-    raw: Float32, electrons: Float32, flip_x: bool, flip_y: bool, chain: Chain, pedestal: Pedestal, state: UInt64
+    raw: Float32,
+    data: Box,
+    electrons: Float32,
+    place: Box,
+    flips: tuple[bool, bool],
+    chain: Chain,
+    pedestal: Pedestal,
+    state: UInt64,
 ) -> None:
     """Read an amplifier's light-sensitive pixels: shot and read noise, full well, non-linearity, gain, bias.
 
     Parameters
     ----------
-    raw : (ny, nx) float32
-        Data section of the raw array [ADU], written in raw order; not yet rounded.
+    raw : (ny_raw, nx_raw) float32
+        The HDU's raw array [ADU], not yet rounded; the section `data` is written, in raw order.
+    data : Box
+        The amplifier's data section.
     electrons : (ny, nx) float32
-        Expected electrons in the detector's order; the flips lead from one to the other.
-    flip_x, flip_y : bool
-        Raw order runs against the detector's.
+        Expected electrons of the detector; the section `place` is read.
+    place : Box
+        The amplifier's section of the detector, of the same shape.
+    flips : two bool
+        Raw order runs against the detector's in x, in y.
     chain, pedestal : Chain, Pedestal
         The amplifier.
     state : (4,) uint64
         Generator; advanced.
     """
-    ny, nx = electrons.shape
+    ny, nx = data.y1 - data.y0, data.x1 - data.x0
     step = 1.0 / chain.gain
     bent = chain.c0 != 0.0 or chain.c1 != 0.0 or chain.c2 != 0.0
     for y in range(ny):
-        source = electrons[ny - 1 - y if flip_y else y]
-        line = raw[y]
+        source = electrons[place.y1 - 1 - y if flips[1] else place.y0 + y]
+        line = raw[data.y0 + y]
         base = pedestal.level + pedestal.rows[y]
         glow = pedestal.glow_y[y]
         for x in range(nx):
-            mean = float(source[nx - 1 - x if flip_x else x])
+            mean = float(source[place.x1 - 1 - x if flips[0] else place.x0 + x])
             charge = counts(state, mean, chain.read_noise) if chain.noisy else mean
             signal = min(charge, chain.full_well) * step
             if bent:
                 signal = measured(signal, chain.c0, chain.c1, chain.c2)
-            line[x] = base + pedestal.columns[x] + glow * pedestal.glow_x[x] + signal
+            line[data.x0 + x] = base + pedestal.columns[x] + glow * pedestal.glow_x[x] + signal
 
 
 @compiled
-def read_blind_into(raw: Float32, level: float, rows: Float64, noise: float, state: UInt64) -> None:
-    """Read pixels that see no light (prescan, overscan): level, row drift and read noise, all in ADU."""
-    ny, nx = raw.shape
-    for y in range(ny):
+def read_blind_into(raw: Float32, blind: Box, level: float, rows: Float64, noise: float, state: UInt64) -> None:
+    """Read pixels that see no light (a prescan or overscan section): level, row drift and read noise, all in ADU.
+
+    `rows` is the drift of every row of the raw array.
+    """
+    for y in range(blind.y0, blind.y1):
         base = level + rows[y]
         line = raw[y]
-        for x in range(nx):
+        for x in range(blind.x0, blind.x1):
             line[x] = base + noise * normal(state)
 
 
 @compiled
-def add_crosstalk_into(victim: Float32, source: Float32, level: float, fraction: float) -> None:
-    """Add a fraction of the source's signal above its bias level to the pixels read at the same moment, in place."""
-    ny, nx = victim.shape
+def add_crosstalk_into(raw: Float32, victim: Box, other: Float32, source: Box, level: float, fraction: float) -> None:
+    """Add a fraction of another amplifier's signal above its bias level to the pixels read at the same moment.
+
+    Those are at the same place of both data sections in raw order; `raw` is changed, `other` (the array that holds the
+    source, before any crosstalk) is not. What one section has more than the other takes no part.
+    """
+    ny = min(victim.y1 - victim.y0, source.y1 - source.y0)
+    nx = min(victim.x1 - victim.x0, source.x1 - source.x0)
     for y in range(ny):
-        to, of = victim[y], source[y]
+        to, of = raw[victim.y0 + y], other[source.y0 + y]
         for x in range(nx):
-            to[x] += fraction * (of[x] - level)
+            to[victim.x0 + x] += fraction * (of[source.x0 + x] - level)
 
 
 @compiled

@@ -66,8 +66,9 @@ def cell(settings: SimulationSettings, camera: Camera, spec: DetectorSpec) -> Ce
     if settings.effects.dark:
         dark = _dark(spec)
     if settings.effects.response:
-        fill_normal_into(response.reshape(-1), pixel_stream(settings.seed, camera.name, "response", spec.id), 1.0,
-                         RESPONSE_SPREAD)
+        fill_normal_into(
+            response.reshape(-1), pixel_stream(settings.seed, camera.name, "response", spec.id), 1.0, RESPONSE_SPREAD
+        )
     if settings.effects.amp_steps:
         response *= np.float32(1.0 + 0.02 * rng.normal())
         for amp in spec.amplifiers:
@@ -89,10 +90,10 @@ def _amplifier(settings: SimulationSettings, camera: Camera, spec: DetectorSpec,
     glow_x, glow_y = np.exp(-np.arange(nx) / max(0.04 * nx, 2.0)), 6.0 * np.exp(-np.arange(ny) / max(0.06 * ny, 2.0))
     on = float(effects.bias)
     pedestal = Pedestal(level, np.zeros(ny), on * columns, on * glow_y, glow_x)
-    linear = (tuple(amp.linearity) + (0.0, 0.0, 0.0))[:3] if effects.nonlinearity else (0.0, 0.0, 0.0)
+    linear = (*amp.linearity, 0.0, 0.0, 0.0) if effects.nonlinearity else (0.0, 0.0, 0.0)
     full_well = amp.saturation * amp.gain * WELL_MARGIN if effects.saturation else 1e12
     noise = amp.read_noise if effects.noise else 0.0
-    return Amplifier(amp, Chain(amp.gain, noise, full_well, *linear, effects.noise), pedestal)
+    return Amplifier(amp, Chain(amp.gain, noise, full_well, linear[0], linear[1], linear[2], effects.noise), pedestal)
 
 
 def _dark(spec: DetectorSpec) -> Float32:
@@ -102,9 +103,7 @@ def _dark(spec: DetectorSpec) -> Float32:
     return np.repeat(line.astype(np.float32), spec.nx, axis=1)
 
 
-def _defects_into(
-    rng: np.random.Generator, dark: Float32, response: Float32, defects: npt.NDArray[np.bool_]
-) -> None:
+def _defects_into(rng: np.random.Generator, dark: Float32, response: Float32, defects: npt.NDArray[np.bool_]) -> None:
     """Hot pixels (3 in 10⁴), dead pixels (1 in 10⁴), and about one hot and one dead column per 500, ending midway."""
     ny, nx = dark.shape
     hot = rng.integers(0, dark.size, size=round(3e-4 * dark.size))

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.core.camera import AmplifierSpec, Camera, DetectorSpec
+from spica.core.camera import Camera, DetectorSpec, Section
 from spica.core.mask import Mask
 from spica.core.records import FrameType
 from spica.kernels.compiled import Float32, Int32
+from spica.kernels.detrend import Box
 from spica.kernels.draw_marks import bleed, runs
 from spica.kernels.draw_scene import expose_into
 from spica.kernels.noise import UInt16, add_crosstalk_into, digitise_into, read_blind_into, read_data_into
@@ -59,9 +60,7 @@ class Optics(NamedTuple):
     fringe_strength: float = 0.0
 
 
-def expose(
-    settings: SimulationSettings, camera: Camera, truth: Cell, optics: Optics, sky: Sky, shot: Shot
-) -> Drawn:
+def expose(settings: SimulationSettings, camera: Camera, truth: Cell, optics: Optics, sky: Sky, shot: Shot) -> Drawn:
     """Draw one detector of one shot; the same arguments give the same numbers."""
     spec, conditions = truth.spec, shot.conditions
     mask = np.zeros((spec.ny, spec.nx), dtype=np.int32)
@@ -87,9 +86,8 @@ def expose(
     cosmics = cosmics_into(image, mask, settings, camera, shot, spec)
     if settings.effects.saturation:
         for amplifier in truth.amplifiers:
-            x0, x1, y0, y1 = amplifier.spec.detector
-            section = (slice(y0, y1), slice(x0, x1))
-            bleed(image[section], amplifier.chain.full_well, mask[section], int(Mask.SATURATED), int(Mask.BLEED))
+            place = _box(amplifier.spec.detector)
+            bleed(image, place, amplifier.chain.full_well, mask, int(Mask.SATURATED), int(Mask.BLEED))
     hdus, levels = read_out(settings, camera, truth, image, shot)
     return Drawn(hdus, solution, placed, runs(mask), levels, cosmics, trails)
 
@@ -103,11 +101,15 @@ def true_plate(settings: SimulationSettings, camera: Camera, spec: DetectorSpec,
         misplaced = Misplacement(1.5 * float(dx), 1.5 * float(dy), 0.01 * float(turn))
     if settings.effects.distortion:
         stretch = 1.0 + 0.02 * float(stream(settings.seed, camera.name, "distortion").normal())
-    flat = camera if settings.effects.distortion else camera.model_copy(update={"distortion": type(camera.distortion)()})
+    flat = (
+        camera if settings.effects.distortion else camera.model_copy(update={"distortion": type(camera.distortion)()})
+    )
     return plate(flat, spec, shot.conditions.true_pointing, misplaced, stretch)
 
 
-def _plane(level: float, gradient: tuple[float, float], axes: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+def _plane(
+    level: float, gradient: tuple[float, float], axes: Sequence[tuple[float, float]]
+) -> tuple[float, float, float]:
     """A sky that is `level` at the field's centre as a plane over the detector: value at (0, 0), slopes per pixel."""
     origin, dx, dy = axes
     start = 1.0 + gradient[0] * origin[0] + gradient[1] * origin[1]
@@ -137,11 +139,10 @@ def read_out(
         noise = chain.read_noise / chain.gain
         for section in (amp.prescan, amp.overscan):
             if section is not None:
-                x0, x1, y0, y1 = section
-                read_blind_into(raw[y0:y1, x0:x1], level, rows[y0:y1], noise, state)
-        x0, x1, y0, y1 = amp.detector
+                read_blind_into(raw, _box(section), level, rows, noise, state)
         pedestal = amplifier.pedestal._replace(level=level, rows=rows[amp.data[2] : amp.data[3]])
-        read_data_into(_section(raw, amp), electrons[y0:y1, x0:x1], amp.flip_x, amp.flip_y, chain, pedestal, state)
+        flips = (amp.flip_x, amp.flip_y)
+        read_data_into(raw, _box(amp.data), electrons, _box(amp.detector), flips, chain, pedestal, state)
     if settings.effects.crosstalk:
         _crosstalk_into(raws, truth.amplifiers, truth.spec, levels)
     return tuple(_digitised(raw) for raw in raws), tuple(levels)
@@ -167,18 +168,18 @@ def _crosstalk_into(
     """
     if not spec.crosstalk:
         return
-    clean = [_section(raws[amplifier.spec.hdu], amplifier.spec).copy() for amplifier in amplifiers]
+    clean = [raw.copy() for raw in raws]
     for victim, fractions in zip(amplifiers, spec.crosstalk, strict=True):
-        to = _section(raws[victim.spec.hdu], victim.spec)
-        for of, level, fraction in zip(clean, levels, fractions, strict=True):
+        to = victim.spec
+        for source, level, fraction in zip(amplifiers, levels, fractions, strict=True):
             if fraction:
-                ny, nx = min(to.shape[0], of.shape[0]), min(to.shape[1], of.shape[1])
-                add_crosstalk_into(to[:ny, :nx], of[:ny, :nx], level, fraction)
+                of = source.spec
+                add_crosstalk_into(raws[to.hdu], _box(to.data), clean[of.hdu], _box(of.data), level, fraction)
 
 
-def _section(raw: Float32, amp: AmplifierSpec) -> Float32:
-    x0, x1, y0, y1 = amp.data
-    return raw[y0:y1, x0:x1]
+def _box(section: Section) -> Box:
+    x0, x1, y0, y1 = section
+    return Box(y0, y1, x0, x1)
 
 
 def _digitised(raw: Float32) -> UInt16:

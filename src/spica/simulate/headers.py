@@ -92,12 +92,12 @@ def spelling(camera: Camera, frame_type: FrameType, flat_kind: str) -> str:
     return str(frame_type)
 
 
-def primary_cards(camera: Camera, shot: Shot, file: str, spec: DetectorSpec | None = None, amp: str = "") -> Cards:
+def primary_cards(camera: Camera, shot: Shot, spec: DetectorSpec | None = None, amp: str = "") -> Cards:
     """Cards of the primary header (of the only header where a file has one)."""
     cards: Cards = dict(camera.cards)
     values = properties(camera, shot)
     if spec is not None:
-        values |= {"detector": spec.name if _is_named(camera, spec) else spec.id}
+        values["detector"] = spec.id
     if amp:
         values["amplifier"] = amp
     for name, rule in camera.header.items():
@@ -110,12 +110,6 @@ def primary_cards(camera: Camera, shot: Shot, file: str, spec: DetectorSpec | No
         if keyword != FILENAME and keyword not in cards:
             cards[keyword] = example(pattern)
     return cards
-
-
-def _is_named(camera: Camera, spec: DetectorSpec) -> bool:
-    """Whether headers name detectors by name (words) rather than by number."""
-    rule = camera.header.get("detector")
-    return rule is not None and bool(rule.pattern) is False and spec.name != str(spec.id) and rule.unit == "name"
 
 
 def written(rule: HeaderRule, name: str, value: Scalar) -> Scalar:
@@ -162,7 +156,7 @@ def example(pattern: str, value: str = "") -> str:
     return text
 
 
-def fits_section(section: Section, flip_x: bool = False, flip_y: bool = False) -> str:
+def fits_section(section: Section, *, flip_x: bool = False, flip_y: bool = False) -> str:
     """FITS form ``[x1:x2,y1:y2]`` of a 0-based, half-open section; flipped axes run backwards."""
     x0, x1, y0, y1 = section
     x = f"{x1}:{x0 + 1}" if flip_x else f"{x0 + 1}:{x1}"
@@ -178,7 +172,7 @@ def amplifier_cards(camera: Camera, amplifiers: tuple[AmplifierSpec, ...]) -> Ca
             "data": fits_section(amp.data),
             "overscan": fits_section(amp.overscan) if amp.overscan else None,
             "prescan": fits_section(amp.prescan) if amp.prescan else None,
-            "detector": fits_section(amp.detector, amp.flip_x, amp.flip_y),
+            "detector": fits_section(amp.detector, flip_x=amp.flip_x, flip_y=amp.flip_y),
             "gain": amp.gain,
             "read_noise": amp.read_noise,
             "saturation": amp.saturation,

@@ -19,8 +19,9 @@ SEEN = 5.0
 """Pixels with at least this many electrons of a cosmic ray are marked."""
 
 
-def cosmics_into(image: Float32, mask: Int32, settings: SimulationSettings, camera: Camera, shot: Shot,
-                 spec: DetectorSpec) -> int:
+def cosmics_into(
+    image: Float32, mask: Int32, settings: SimulationSettings, camera: Camera, shot: Shot, spec: DetectorSpec
+) -> int:
     """Add the cosmic rays of one detector and shot to the wells, and mark their pixels; returns how many they are.
 
     Tracks of some pixels' length with charges of some thousand electrons, narrow against the seeing.
@@ -46,8 +47,15 @@ def cosmics_into(image: Float32, mask: Int32, settings: SimulationSettings, came
     return number
 
 
-def trails_into(image: Float32, mask: Int32, settings: SimulationSettings, camera: Camera, shot: Shot,
-                spec: DetectorSpec, axes: Axes) -> int:
+def trails_into(
+    image: Float32,
+    mask: Int32,
+    settings: SimulationSettings,
+    camera: Camera,
+    shot: Shot,
+    spec: DetectorSpec,
+    axes: Axes,
+) -> int:
     """Add the shot's satellite trails to the light on one detector and mark them; returns how many cross it.
 
     A trail crosses the whole field in a straight line of the focal plane, as wide as the seeing. Marked is what is above

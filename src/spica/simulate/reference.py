@@ -39,7 +39,9 @@ def save_reference(path: Path, settings: SimulationSettings, sky: Sky) -> Path:
     known &= ~_hidden(rng, sky.ra, sky.dec)
     rows = np.flatnonzero(known)
     n = rows.size
-    error = settings.reference_error * 10.0 ** (0.2 * np.maximum(mag[rows] - 17.0, 0.0)) * np.where(galaxy[rows], 3.0, 1.0)
+    error = (
+        settings.reference_error * 10.0 ** (0.2 * np.maximum(mag[rows] - 17.0, 0.0)) * np.where(galaxy[rows], 3.0, 1.0)
+    )
     motion_error = 0.1 * error / max(settings.reference_error, 1e-9) if settings.reference_error else np.zeros(n)
     without = (rng.random(n) < _NO_MOTION) | galaxy[rows]
     columns: dict[str, Any] = {
@@ -58,7 +60,7 @@ def save_reference(path: Path, settings: SimulationSettings, sky: Sky) -> Path:
         columns[f"mag_{band}"] = values[rows] + spread * rng.normal(size=n)
         columns[f"mag_{band}_err"] = spread
     columns["source"] = sky.id[rows]
-    units = {name: "mas" for name in ("ra_err", "dec_err")} | {name: "deg" for name in ("ra", "dec")}
+    units = dict.fromkeys(("ra_err", "dec_err"), "mas") | dict.fromkeys(("ra", "dec"), "deg")
     units |= dict.fromkeys(("pm_ra", "pm_dec", "pm_err"), "mas/yr") | {"epoch": "d"}
     units |= {name: "mag" for name in columns if name.startswith("mag_")}
     write_table(path, columns, units, "reference catalogue; `source` is the id in the truth, for tests only")

@@ -47,8 +47,14 @@ def locate(sky: Sky, shot: Shot, plate: Plate, shape: tuple[int, int]) -> Placed
     return Placed(rows, x[rows], y[rows], flux[kept], mag[kept])
 
 
-def psf_at(settings: SimulationSettings, camera: Camera, shot: Shot, axes: tuple[tuple[float, float], ...],
-           x: Float64, y: Float64) -> Psf:
+def psf_at(
+    settings: SimulationSettings,
+    camera: Camera,
+    shot: Shot,
+    axes: tuple[tuple[float, float], ...],
+    x: Float64,
+    y: Float64,
+) -> Psf:
     """Point spread function at pixels of a detector.
 
     It widens by up to 8 % towards the field's edge; its shear has a part common to the shot and a radial part from the
@@ -114,9 +120,7 @@ def light(
     return image
 
 
-def _trailed_into(
-    image: Float32, sky: Sky, placed: Placed, shot: Shot, plate: Plate, psf: Psf, edge: float
-) -> None:
+def _trailed_into(image: Float32, sky: Sky, placed: Placed, shot: Shot, plate: Plate, psf: Psf, edge: float) -> None:
     """Moving objects as rows of equal stars along their way, a quarter of the seeing apart."""
     movers = np.flatnonzero(sky.kind[placed.rows] == KINDS.index("mover"))
     if movers.size == 0:
@@ -129,7 +133,8 @@ def _trailed_into(
         steps = 1 + int(np.hypot(xb - xa, yb - ya) / (0.25 * psf.fwhm[mover]))
         at = (np.arange(steps) + 0.5) / steps
         flux = np.full(steps, placed.flux[mover] / steps)
-        shape = Psf(*(np.full(steps, values[mover]) for values in (psf.fwhm, psf.g1, psf.g2)), psf.beta)
+        alike = [np.full(steps, values[mover]) for values in (psf.fwhm, psf.g1, psf.g2)]
+        shape = Psf(alike[0], alike[1], alike[2], psf.beta)
         add_stars(image, xa + (xb - xa) * at, ya + (yb - ya) * at, flux, shape, edge / steps)
 
 

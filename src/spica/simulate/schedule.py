@@ -122,8 +122,15 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
             clock += (time + _OVERHEAD) / _DAY
         clock = max(clock, middle - 2.0 / 24.0)
         for band, field, step in _visits(settings, camera):
-            shots.append(_science(settings, camera, Shot(len(shots) + 1, night, FrameType.OBJECT, clock,
-                                                         settings.exposure_time, "", band), field, step))
+            shots.append(
+                _science(
+                    settings,
+                    camera,
+                    Shot(len(shots) + 1, night, FrameType.OBJECT, clock, settings.exposure_time, "", band),
+                    field,
+                    step,
+                )
+            )
             clock += (settings.exposure_time + _OVERHEAD) / _DAY
     return _with_drills(settings, [_with_flat_level(settings, shot) for shot in shots])
 
@@ -158,8 +165,19 @@ def _science(settings: SimulationSettings, camera: Camera, shot: Shot, field: in
     airmass = airmass_at(max(height, 5.0))
     conditions = _conditions(settings, camera, shot, (ra, dec, rotation), airmass, rng)
     return Shot(
-        shot.sequence, shot.night, shot.frame_type, shot.mjd_utc, shot.exposure_time, "", shot.band,
-        f"F{field + 1:03d}", ra, dec, rotation, airmass, conditions,
+        shot.sequence,
+        shot.night,
+        shot.frame_type,
+        shot.mjd_utc,
+        shot.exposure_time,
+        "",
+        shot.band,
+        f"F{field + 1:03d}",
+        ra,
+        dec,
+        rotation,
+        airmass,
+        conditions,
     )
 
 

@@ -86,7 +86,9 @@ def sky(settings: SimulationSettings, camera: Camera) -> Sky:
     mag = _magnitudes(settings, u["mag"])
     is_galaxy, is_star = kind == KINDS.index("galaxy"), kind == KINDS.index("star")
     late = u["index"] < 0.7
-    slope = np.where(is_galaxy, 0.5 + 0.35 * z["colour"] + np.where(late, 0.0, 0.6), _star_slopes(u["colour"], z["colour"]))
+    slope = np.where(
+        is_galaxy, 0.5 + 0.35 * z["colour"] + np.where(late, 0.0, 0.6), _star_slopes(u["colour"], z["colour"])
+    )
     shear = np.where(is_galaxy, np.where(late, 0.5, 0.25) * np.sqrt(u["shape"]), 0.0)
     variable = is_star & (u["variable"] < settings.variable_fraction) & settings.effects.variables
     moving = is_star.astype(float) * 12.0 * 10 ** (-0.1 * (mag - 16.0))
@@ -180,12 +182,16 @@ def magnitude(sky: Sky, band: str, mjd: float) -> Float64:
 
     Transients rise linearly in flux over three days and decline exponentially.
     """
-    wave = sky.amplitude * np.sin(2.0 * np.pi * (np.where(sky.period > 0, mjd / np.where(sky.period > 0, sky.period, 1.0), 0.0) + sky.phase))
+    wave = sky.amplitude * np.sin(
+        2.0 * np.pi * (np.where(sky.period > 0, mjd / np.where(sky.period > 0, sky.period, 1.0), 0.0) + sky.phase)
+    )
     mag = sky.mags[band] + wave
     transient = sky.kind == KINDS.index("transient")
     if np.any(transient):
         age = mjd - sky.start[transient]
-        light = np.where(age < 0.0, np.maximum(1.0 + age / 3.0, 0.0), np.exp(-np.maximum(age, 0.0) / sky.period[transient]))
+        light = np.where(
+            age < 0.0, np.maximum(1.0 + age / 3.0, 0.0), np.exp(-np.maximum(age, 0.0) / sky.period[transient])
+        )
         with np.errstate(divide="ignore"):
             mag[transient] = sky.mags[band][transient] - 2.5 * np.log10(light)
     return mag

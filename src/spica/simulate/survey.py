@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spica.core.camera import AmplifierSpec, Camera, DetectorSpec
 from spica.core.faults import SetupFault
-from spica.core.records import FrameType, Scalar
+from spica.core.records import Scalar
 from spica.files.atomic import write_bytes
 from spica.simulate import drills, headers
 from spica.simulate.calibration import Cell, cell, flat, fringes
@@ -158,7 +158,7 @@ def write_shot(made: Studio, shot: Shot, folder: Path, ledger: Ledger) -> tuple[
         if camera.layout == "mosaic":
             path = place / headers.file_name(camera, shot)
             sizes: list[int] = []
-            write(path, _mosaic(made, shot, drawn_shot, path.name, specs, (note, sizes)))
+            write(path, _mosaic(made, shot, drawn_shot, specs, (note, sizes)))
             files.append(path)
             count += sum(sizes)
             continue
@@ -178,13 +178,12 @@ def _mosaic(
     made: Studio,
     shot: Shot,
     drawn_shot: Shot,
-    name: str,
     specs: tuple[DetectorSpec, ...],
     notes: tuple[Ledger | None, list[int]],
 ) -> Iterator[Hdu]:
     """The HDUs of a file that holds the mosaic, drawn one detector at a time."""
     camera = made.camera
-    cards = headers.primary_cards(camera, shot, name)
+    cards = headers.primary_cards(camera, shot)
     yield Hdu(drills.spoiled_cards(cards, camera, shot.drill))
     ledger, sizes = notes
     for spec in specs:
@@ -221,11 +220,11 @@ def _one_file(
     camera = made.camera
     word = amp.name if amp is not None else ""
     path = folder / headers.file_name(camera, shot, spec, word)
-    cards = headers.primary_cards(camera, shot, path.name, spec, word)
+    cards = headers.primary_cards(camera, shot, spec, word)
     cards = drills.spoiled_cards(cards, camera, shot.drill)
     numbers = range(len(drawn.hdus)) if amp is None else [amp.hdu]
     image_cards = partial(_image_cards, camera, shot, spec)
-    inside = path.name.endswith(".fz") or len(drawn.hdus) > 1 and amp is None
+    inside = path.name.endswith(".fz") or (len(drawn.hdus) > 1 and amp is None)
     if inside or isinstance(spec.hdus[0], str):
         hdus = [Hdu(cards), *(Hdu(image_cards(n, spec.hdus[n]), drawn.hdus[n]) for n in numbers)]
     else:
@@ -233,8 +232,3 @@ def _one_file(
         hdus = [Hdu(cards | image_cards(number, ""), drawn.hdus[number])]
     write(path, hdus)
     return path
-
-
-def is_science(shot: Shot) -> bool:
-    """Whether a shot is of the sky."""
-    return shot.frame_type is FrameType.OBJECT

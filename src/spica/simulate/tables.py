@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 from spica.files.atomic import writing
 
 
-def write_table(path: Path, columns: Mapping[str, Any], units: Mapping[str, str] = {}, note: str = "") -> None:  # noqa: B006
+def write_table(
+    path: Path, columns: Mapping[str, Any], units: Mapping[str, str] = MappingProxyType({}), note: str = ""
+) -> None:
     """Write columns (name to array or list) as Parquet.
 
     Parameters

@@ -31,6 +31,22 @@ _UNITS = {
     "bias": "adu", "saturation": "adu", "dark_rate": "electron/s", "sky": "electron/pixel",
 }  # fmt: skip
 
+_ROWS = {
+    "exposures": "one row per exposure: conditions and what the telescope was told",
+    "detectors": "one row per detector of an exposure: true sky solution as FITS cards (JSON), bias levels",
+    "amplifiers": "one row per amplifier",
+}
+_BLOCKS = {
+    "positions": (
+        "places of sources at mid-exposure, 0-based pixels of the assembled detector; light before its response",
+        ("id", "x", "y", "electrons", "mag"),
+    ),
+    "pixels": (
+        "runs of true mask bits of the assembled detector, columns x0 to x1 (half open); defects have no exposure",
+        ("y", "x0", "x1", "bits"),
+    ),
+}
+
 
 @dataclass
 class Ledger:
@@ -126,24 +142,15 @@ class Ledger:
 
     def save(self, folder: Path) -> dict[str, Path]:
         """Write the tables; returns name to path."""
-        written = {}
-        for name, note in (
-            ("exposures", "one row per exposure: conditions and what the telescope was told"),
-            ("detectors", "one row per detector of an exposure: true sky solution as FITS cards (JSON), bias levels"),
-            ("amplifiers", "one row per amplifier"),
-        ):
+        written: dict[str, Path] = {}
+        for name, note in _ROWS.items():
             rows = getattr(self, name)
             columns = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
             written[name] = folder / f"{name}.parquet"
             write_table(written[name], columns, _UNITS, note)
-        for name, note, columns in (
-            ("positions", "places of sources at mid-exposure, 0-based pixels of the assembled detector, and their light "
-             "before the detector's response", ("id", "x", "y", "electrons", "mag")),
-            ("pixels", "runs of true mask bits of the assembled detector (columns x0 to x1, half open); defects under "
-             "an empty exposure", ("y", "x0", "x1", "bits")),
-        ):  # fmt: skip
+        for name, (note, names) in _BLOCKS.items():
             written[name] = folder / f"{name}.parquet"
-            write_table(written[name], _joined(getattr(self, name), columns), _UNITS, note)
+            write_table(written[name], _joined(getattr(self, name), names), _UNITS, note)
         return written
 
 
@@ -183,8 +190,13 @@ def save_sky(folder: Path, sky: Sky, epoch: float) -> Path:
     }
     path = folder / "sources.parquet"
     units = _UNITS | {f"mag_{band}": "mag" for band in sky.mags}
-    write_table(path, columns, units, "every source that was drawn; positions at `epoch` (MJD), shear on the sky "
-                                      "(angles from east towards north), size is the half-light radius")
+    write_table(
+        path,
+        columns,
+        units,
+        "every source that was drawn; positions at `epoch` (MJD), shear on the sky "
+        "(angles from east towards north), size is the half-light radius",
+    )
     return path
 
 
