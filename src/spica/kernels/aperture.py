@@ -175,7 +175,7 @@ def circular_photometry(
         raise ValueError(f"radii {rs.tolist()} are not all positive")
     sums = np.empty((3, xs.size, rs.size))
     masked = np.empty((xs.size, rs.size), dtype=np.int64)
-    _photometry(*planes_of(image, variance, mask), bad_bits, xs, ys, rs, sums, masked)
+    _photometry(*planes_of(image, variance, mask), int(bad_bits), xs, ys, rs, sums, masked)
     return Apertures(sums[0], sums[1], sums[2], masked)
 
 
@@ -265,5 +265,5 @@ def light_radius(
     wanted = np.full(xs.shape, fraction * as_coordinates(flux))
     limits = np.full(xs.shape, as_coordinates(reach))
     out = np.empty(xs.size)
-    _light_radii(*planes_of(image, None, mask), bad_bits, xs, ys, wanted, limits, out)
+    _light_radii(*planes_of(image, None, mask), int(bad_bits), xs, ys, wanted, limits, out)
     return out

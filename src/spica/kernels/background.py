@@ -72,7 +72,7 @@ def _sides(box: int | tuple[int, int]) -> tuple[int, int]:
     by, bx = (box, box) if isinstance(box, int) else box
     if by < 1 or bx < 1:
         raise ValueError(f"a mesh cell of {by} x {bx} pixels is empty")
-    return by, bx
+    return int(by), int(bx)
 
 
 def mesh_statistics(
@@ -103,7 +103,7 @@ def mesh_statistics(
     level = np.empty(grid)
     rms = np.empty(grid)
     bits = np.empty((0, 0), dtype=np.int32) if mask is None else as_bits(mask)
-    _mesh(as_pixels(image), bits, bad_bits, by, bx, level, rms)
+    _mesh(as_pixels(image), bits, int(bad_bits), by, bx, level, rms)
     return level, rms
 
 

@@ -233,11 +233,11 @@ def combine(
     _combine(
         as_pixels(stack),
         np.empty((0, 0, 0), dtype=np.int32) if masks is None else as_bits(masks),
-        bad_bits,
+        int(bad_bits),
         as_pixels(factors),
         METHODS[method],
         np.array([*kappa, floor], dtype=np.float32),
-        iterations,
+        int(iterations),
         *out,
     )
     return out

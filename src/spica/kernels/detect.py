@@ -151,7 +151,7 @@ def matched_filter(
         raise ValueError(f"a kernel of shape {kernel.shape} is not one-dimensional and odd")
     bits = np.zeros((1, image.shape[1]), dtype=np.int32) if mask is None else as_bits(mask)
     snr = np.empty(image.shape, dtype=np.float32)
-    _matched_filter(as_pixels(image), as_pixels(variance), bits, bad_bits, as_pixels(kernel), snr)
+    _matched_filter(as_pixels(image), as_pixels(variance), bits, int(bad_bits), as_pixels(kernel), snr)
     return snr
 
 
@@ -276,11 +276,12 @@ def label(values: Numbers, threshold: float, *, min_area: int = 1, max_segments:
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"an image of shape {values.shape} cannot be labelled")
     image = as_pixels(values)
-    number = _count_runs(image, threshold)
+    limit = float(threshold)
+    number = _count_runs(image, limit)
     runs = np.empty((number, 3), dtype=np.int32)
     parent = np.empty(number, dtype=np.int32)
-    _find_runs(image, threshold, runs, parent)
-    count, owner, area = _number(runs, parent, min_area)
+    _find_runs(image, limit, runs, parent)
+    count, owner, area = _number(runs, parent, int(min_area))
     if count > max_segments:
         empty = np.empty(0, dtype=np.int64)
         return Segments(np.empty((0, 0), dtype=np.int32), empty, empty, count, True)

@@ -114,7 +114,7 @@ def overscan_rows(section: Numbers, *, method: str = "median", kappa: float = 4.
     if section.ndim != 2 or section.shape[1] == 0:
         raise ValueError(f"overscan section of shape {section.shape} has no columns")
     levels = np.empty(section.shape[0], dtype=np.float32)
-    _clipped_rows(as_pixels(section), int(method == "median"), kappa, iterations, levels)
+    _clipped_rows(as_pixels(section), int(method == "median"), float(kappa), int(iterations), levels)
     return levels
 
 

@@ -179,5 +179,5 @@ def kron_photometry(
     sources = np.stack([as_coordinates(column) for column in (x, y, a, b, theta)])
     limits = np.array([factor, smallest, smallest_radius, reach])
     out = np.empty((5, sources.shape[1]))
-    _kron(*planes_of(image, variance, mask), bad_bits, sources, limits, out)
+    _kron(*planes_of(image, variance, mask), int(bad_bits), sources, limits, out)
     return Kron(out[0], out[1], out[2], out[3], out[4].astype(np.int64))

@@ -164,10 +164,10 @@ def robust_statistics(
     if mask is not None and bits.size != flat.size:
         raise ValueError(f"mask has {bits.size} pixels, values have {flat.size}")
     buffer = np.empty(flat.size, dtype=np.float32)
-    good = gather_good(flat, bits, bad_bits, buffer)
+    good = gather_good(flat, bits, int(bad_bits), buffer)
     if good == 0:
         return Robust(np.nan, np.nan, np.nan, np.nan, 0, 0)
-    median, sigma, mean, deviation, used = _robust(buffer, good, kappa, iterations)
+    median, sigma, mean, deviation, used = _robust(buffer, good, float(kappa), int(iterations))
     return Robust(median, sigma, mean, deviation, used, good)
 
 
@@ -218,7 +218,8 @@ def accumulate_into(stream: Stream, image: Numbers, mask: Numbers | None = None,
     if mask is not None and mask.shape != image.shape:
         raise ValueError(f"mask of shape {mask.shape} for an image of shape {image.shape}")
     flat = as_pixels(image).ravel()
-    _accumulate(flat, bits, bad_bits, stream.count.reshape(-1), stream.mean.reshape(-1), stream.squares.reshape(-1))
+    parts = [part.reshape(-1) for part in (stream.count, stream.mean, stream.squares)]
+    _accumulate(flat, bits, int(bad_bits), *parts)
 
 
 def merge_streams(first: Stream, second: Stream) -> Stream:

@@ -56,14 +56,14 @@ def pairs(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[tuple[int, ...],
 def tangent_project(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
     """Gnomonic coordinates ξ, η [degree] about (ra0, dec0) of positions [degree]; NaN beyond 90 degrees."""
     shape, ras, decs, xi, eta = pairs(ra, dec)
-    _project_all(ras, decs, ra0, dec0, xi, eta)
+    _project_all(ras, decs, float(ra0), float(dec0), xi, eta)
     return xi.reshape(shape), eta.reshape(shape)
 
 
 def tangent_deproject(xi: npt.ArrayLike, eta: npt.ArrayLike, ra0: float, dec0: float) -> tuple[Float64, Float64]:
     """Positions [degree] of gnomonic coordinates ξ, η [degree] about (ra0, dec0)."""
     shape, xis, etas, ra, dec = pairs(xi, eta)
-    _deproject_all(xis, etas, ra0, dec0, ra, dec)
+    _deproject_all(xis, etas, float(ra0), float(dec0), ra, dec)
     return ra.reshape(shape), dec.reshape(shape)
 
 

@@ -4,22 +4,30 @@ A kernel is compiled for one set of dtypes: the front doors convert what they ar
 here, makes all that a production will need.
 """
 
+import importlib
+import pkgutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+from numba.core.dispatcher import Dispatcher
 
+import spica.kernels
 from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.combine import combine
 from spica.kernels.detect import gaussian_kernel, label, matched_filter
 from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes, overscan_rows
+from spica.kernels.draw_warm import DRAWING
 from spica.kernels.kron import kron_photometry
 from spica.kernels.measure import measure_segments
 from spica.kernels.robust import accumulate_into, new_stream, robust_statistics
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.windowed import core_fwhm, windowed_centroid
+from spica.kernels.wordsum import word_sum
 
 _IMAGE = np.ones((8, 8), dtype=np.float32)
 _MASK = np.zeros((8, 8), dtype=np.int32)
@@ -44,6 +52,11 @@ def _segments() -> None:
     measure_segments(_IMAGE, _IMAGE, segments.start, segments.pixels, _MASK)
 
 
+def _sums() -> None:
+    for words in (np.zeros(4, dtype="<u4"), np.frombuffer(bytes(16), dtype="<u4")):
+        word_sum(words)
+
+
 KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("overscan", lambda: overscan_rows(_IMAGE)),
     ("detrend", _detrend),
@@ -62,9 +75,49 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("pixel to plane", lambda: pixel_to_plane(_WCS, _PLACE, _PLACE)),
     ("sky to pixel", lambda: sky_to_pixel(_WCS, _PLACE, _PLACE)),
     ("tangent projection", lambda: tangent_project(_PLACE, _PLACE, 0.0, 0.0)),
+    ("checksum", _sums),
     ("tangent deprojection", lambda: tangent_deproject(_PLACE, _PLACE, 0.0, 0.0)),
+    *DRAWING,
 )
 """Name and call of every compiled front door; a new kernel adds its own line."""
+
+
+def _dispatchers() -> Iterator[Dispatcher]:
+    """Every compiled function of the room, once."""
+    seen = set()
+    for module in sorted(module.name for module in pkgutil.iter_modules(spica.kernels.__path__)):
+        for value in vars(importlib.import_module(f"spica.kernels.{module}")).values():
+            if isinstance(value, Dispatcher) and value not in seen:
+                seen.add(value)
+                yield value
+
+
+def _indices(function: Dispatcher) -> list[Path]:
+    """Index files that numba keeps of a function, in the form that it has had since its version 0.19."""
+    code = function.py_func.__code__
+    name = f"{Path(code.co_filename).stem}.{function.py_func.__qualname__}-{code.co_firstlineno}"
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    folder = function.stats.cache_path
+    return [] if folder is None else list(Path(folder).glob(f"{name}.{version}*.nbi"))
+
+
+def forget_stale() -> int:
+    """Remove from the cache what is older than the newest source file of the room; return how many were removed.
+
+    numba renews the cache of a function when its own file changes, but not when another file does from which it calls
+    a function that was compiled into it. Who edits a kernel would otherwise go on running the old one.
+    """
+    newest = max(path.stat().st_mtime for path in Path(__file__).parent.glob("*.py"))
+    stale = [index for function in _dispatchers() for index in _indices(function) if index.stat().st_mtime < newest]
+    for index in stale:
+        index.unlink(missing_ok=True)
+    return len(stale)
+
+
+def cached() -> tuple[int, int]:
+    """Return how many of the room's compiled functions the cache holds, and how many there are."""
+    held = [bool(_indices(function)) for function in _dispatchers()]
+    return sum(held), len(held)
 
 
 def compile_all(progress: Callable[[int, int, str], None] | None = None) -> float:
@@ -81,6 +134,7 @@ def compile_all(progress: Callable[[int, int, str], None] | None = None) -> floa
         Wall time: up to some tens of seconds the first time, below one second afterwards.
     """
     began = time.perf_counter()
+    forget_stale()
     for number, (name, call) in enumerate(KERNELS, start=1):
         if progress is not None:
             progress(number, len(KERNELS), name)

@@ -134,7 +134,7 @@ def windowed_centroid(
     start = np.stack([as_coordinates(x), as_coordinates(y)])
     sigma = np.full(start.shape[1:], as_coordinates(fwhm) * FWHM_TO_SIGMA)
     out = np.empty((6, sigma.size))
-    _windowed(*planes_of(image, variance, mask), bad_bits, start, sigma, out)
+    _windowed(*planes_of(image, variance, mask), int(bad_bits), start, sigma, out)
     return Windowed(out[0], out[1], out[2], out[3], out[4], out[5] > 0.0)
 
 
@@ -217,5 +217,5 @@ def core_fwhm(
     limits = np.full(start.shape[1:], as_coordinates(reach))
     out = np.empty(limits.size)
     pixels, _, bits = planes_of(image, None, mask)
-    _core_widths(pixels, bits, bad_bits, start, limits, least, out)
+    _core_widths(pixels, bits, int(bad_bits), start, limits, float(least), out)
     return out

@@ -1,0 +1,90 @@
+"""Warming: every kernel is in the list, and the cache holds it afterwards."""
+
+import importlib.util
+import os
+import sys
+from enum import IntFlag
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spica.kernels import warm
+from spica.kernels.aperture import circular_photometry, light_radius
+from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
+from spica.kernels.combine import combine
+from spica.kernels.detect import label, matched_filter
+from spica.kernels.detrend import overscan_rows
+from spica.kernels.measure import measure_segments
+from spica.kernels.robust import robust_statistics
+from spica.kernels.warm import KERNELS, cached, compile_all, forget_stale
+from spica.kernels.wcs import sky_to_pixel, tangent_wcs
+from spica.kernels.windowed import windowed_centroid
+
+
+class Mark(IntFlag):
+    BAD = 1
+
+
+def test_after_warming_the_cache_holds_every_compiled_function() -> None:
+    seen: list[tuple[int, int, str]] = []
+    seconds = compile_all(lambda *step: seen.append(step))
+    assert [step[2] for step in seen] == [name for name, _ in KERNELS]
+    assert seen[-1][:2] == (len(KERNELS), len(KERNELS))
+    assert seconds > 0
+    held, total = cached()
+    missing = {function.py_func.__module__ for function in warm._dispatchers() if not warm._indices(function)}
+    assert {name.rpartition(".")[2] for name in missing} <= {"draw", "draw_marks", "draw_scene", "noise", "rice"}
+    assert held > 60
+    assert held <= total
+
+
+def test_doors_convert_so_that_nothing_is_compiled_for_other_dtypes() -> None:
+    compile_all()
+    before = sum(len(function.signatures) for function in warm._dispatchers())
+    image = np.ones((8, 8))
+    mask = np.zeros((8, 8), dtype=np.uint8)
+    frozen = np.frombuffer(image.astype(">f4").tobytes(), ">f4").reshape(8, 8)
+    for plane in (image, frozen, image.T, image.astype(np.int16), np.ones((16, 16))[::2, ::2]):
+        overscan_rows(plane, method="mean")
+        combine(plane[None], mask[None], scales=np.ones(1, dtype=np.float32), method="median")
+        level, _ = mesh_statistics(plane, mask, box=(4, 8))
+        expand_grid(filter_grid(level.astype(np.float32)), (8, 8), (4, 8))
+        segments = label(matched_filter(plane, plane, np.ones(3), mask), 0, min_area=2)
+        measure_segments(plane, plane, segments.start, segments.pixels, mask)
+        circular_photometry(plane, plane, [3], 3, (1, 2), mask, bad_bits=Mark.BAD)
+        light_radius(plane, [3, 4], [4, 5], 9, 3)
+        windowed_centroid(plane, plane, 4, 4, 2, mask)
+        robust_statistics(plane, mask, bad_bits=7, kappa=3)
+    sky_to_pixel(tangent_wcs([0, 0], [1, 1], [[1, 0], [0, 1]], pv=np.eye(2)), np.float32(0.5), 1)
+    assert sum(len(function.signatures) for function in warm._dispatchers()) == before
+
+
+TINY = """
+from spica.kernels.compiled import compiled
+
+
+@compiled
+def tiny(value: float) -> float:
+    return value
+"""
+
+
+def test_what_is_older_than_a_source_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY)
+    spec = importlib.util.spec_from_file_location("tiny", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "tiny", module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(warm, "_dispatchers", lambda: iter([module.tiny]))
+    assert cached() == (0, 1)
+    assert module.tiny(2.0) == 2.0
+    assert cached() == (1, 1)
+    assert forget_stale() == 0
+    (index,) = warm._indices(module.tiny)
+    os.utime(index, (0, 0))
+    assert forget_stale() == 1
+    assert cached() == (0, 1)
