@@ -21,7 +21,6 @@ NOISE_STEPS = 16
 VARIANCE_STEPS = 128
 SAMPLE_ROWS = 128
 CHUNK_ROWS = 512
-MOST_STEPS = 2.0**30
 STRUCTURE = {
     *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "EXTEND", "EXTNAME", "EXTVER"),
     *("BSCALE", "BZERO", "BLANK", "TFIELDS", "TTYPE1", "TFORM1", "THEAP", "ZIMAGE", "ZTENSION", "ZBITPIX", "ZNAXIS"),
@@ -58,9 +57,9 @@ def write_planes(
         step = 0.0 if lossless else _step(source, name)
         if name == "science":
             added = step * step / 12
-        if step > 0:
-            _write_coded(out, source, name, step, added)
-        else:
+        coded = step > 0 and _write_coded(out, source, name, step, added)
+        if not coded:
+            added = 0.0 if name == "science" else added
             plain = PlainPlane(out.tell(), name, source.shape, source.header)
             for y0, y1 in _chunks(source.shape[0]):
                 plain.put(out, y0, source.read(y0, y1, name))
@@ -151,15 +150,14 @@ def _step(source: Source, name: str) -> float:
             unit = float(np.median(usable)) / VARIANCE_STEPS if usable.size else 0.0
         else:
             unit = noise(rows) / NOISE_STEPS
-    step = float(f"{unit:.3e}")
-    if step <= 0:
-        return 0.0
-    largest = max(rice.largest(np.ascontiguousarray(source.read(y0, y1, name), np.float32)) for y0, y1 in _chunks(ny))
-    return step if largest / step < MOST_STEPS else 0.0
+    return float(f"{unit:.3e}")
 
 
-def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: float) -> None:
-    """Write a plane as a table of Rice-coded rows; `added` is the variance that the rounding of SCIENCE adds."""
+def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: float) -> bool:
+    """Write a plane as a table of Rice-coded rows; False (and nothing is written) where its range has too many steps.
+
+    `added` is the variance that the rounding of SCIENCE adds.
+    """
     ny, nx = source.shape
     heap: list[bytes] = []
     ends = np.empty(ny, np.int64)
@@ -171,7 +169,9 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
             rice.encode_integers(np.ascontiguousarray(rows, np.int32), room, ends[y0:y1])
         else:
             offset = added if name == "variance" else 0.0
-            rice.encode_floats(np.ascontiguousarray(rows, np.float32), step, offset, room, ends[y0:y1])
+            fits_in = rice.encode_floats(np.ascontiguousarray(rows, np.float32), step, offset, room, ends[y0:y1])
+            if not fits_in:
+                return False
         size = int(ends[y1 - 1])
         heap.append(room[:size].tobytes())
         ends[y0:y1] += filled
@@ -183,6 +183,7 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
     out.write(table.tobytes())
     out.writelines(heap)
     out.write(fits.padding(8 * ny + filled))
+    return True
 
 
 def _coded_cards(name: str, source: Source, step: float, added: float, widest: int, heap: int) -> list[Card]:

@@ -14,71 +14,96 @@ from spica.kernels.compiled import Float32, Int32, Int64, Numbers, compiled
 
 BLOCK = 32
 BLANK = -(2**31)
+MOST = 2.0**30
+"""Values of so many steps are not coded."""
 _ZEROS = np.array([8 - int(value).bit_length() for value in range(256)], np.uint8)
 """Leading zeros of a byte."""
 
 
 @compiled
-def _put(out: Numbers, state: Numbers, value: Any, bits: Any) -> None:
-    """Append the lowest `bits` (≤ 32) of `value`; state: [next byte, bits held, the bits held]."""
-    held = state[1] + np.uint64(bits)
-    word = (state[2] << np.uint64(bits)) | (np.uint64(value) & ((np.uint64(1) << np.uint64(bits)) - np.uint64(1)))
-    at = state[0]
-    while held >= np.uint64(8):
-        held -= np.uint64(8)
-        out[at] = np.uint8((word >> held) & np.uint64(255))
-        at += np.uint64(1)
-    state[0] = at
-    state[1] = held
-    state[2] = word & ((np.uint64(1) << held) - np.uint64(1))
+def _put(out: Numbers, at: Any, word: Any, held: Any, value: Any, bits: Any) -> Any:
+    """Append the `bits` (≤ 32) of `value`, which has no higher ones; whole 32-bit words go to `out`."""
+    word = (word << np.uint64(bits)) | np.uint64(value)
+    held += bits
+    if held >= 32:
+        held -= 32
+        four = word >> np.uint64(held)
+        out[at] = np.uint8(four >> np.uint64(24))
+        out[at + 1] = np.uint8((four >> np.uint64(16)) & np.uint64(255))
+        out[at + 2] = np.uint8((four >> np.uint64(8)) & np.uint64(255))
+        out[at + 3] = np.uint8(four & np.uint64(255))
+        at += 4
+        word &= (np.uint64(1) << np.uint64(held)) - np.uint64(1)
+    return at, word, held
 
 
 @compiled
-def _put_block(out: Numbers, state: Numbers, mapped: Numbers, low: Any, zero: bool) -> None:
+def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, size: Any, low: Any) -> Any:
     """Append a block of mapped differences, each with `low` bits below its unary part."""
-    if low >= 25:
-        _put(out, state, 26, 5)
-        for value in mapped:
-            _put(out, state, value, 32)
-    elif zero:
-        _put(out, state, 0, 5)
-    else:
-        _put(out, state, low + 1, 5)
-        for value in mapped:
-            top = np.int64(value) >> low
-            while top + 1 + low > 32:
-                zeros = min(top, 24)
-                _put(out, state, 0, zeros)
-                top -= zeros
-            _put(out, state, (np.int64(1) << low) | (np.int64(value) & ((1 << low) - 1)), top + 1 + low)
+    at, word, held = _put(out, at, word, held, low + 1, 5)
+    mark = np.uint64(1) << np.uint64(low)
+    for i in range(size):
+        value = np.uint64(mapped[i])
+        bits = np.int64(value >> np.uint64(low)) + 1 + low
+        while bits > 32:
+            zeros = min(bits - 1 - low, 24)
+            at, word, held = _put(out, at, word, held, 0, zeros)
+            bits -= zeros
+        # What `_put` does, written out: this is where the time goes.
+        word = (word << np.uint64(bits)) | mark | (value & (mark - np.uint64(1)))
+        held += bits
+        if held >= 32:
+            held -= 32
+            four = word >> np.uint64(held)
+            out[at] = np.uint8(four >> np.uint64(24))
+            out[at + 1] = np.uint8(four >> np.uint64(16))
+            out[at + 2] = np.uint8(four >> np.uint64(8))
+            out[at + 3] = np.uint8(four)
+            at += 4
+    return at, word & ((np.uint64(1) << np.uint64(held)) - np.uint64(1)), held
+
+
+@compiled
+def _low_bits(total: Any, size: Any) -> Any:
+    """How many low bits suit a block of differences of this sum: about the logarithm of their mean."""
+    mean = np.int64(max((total - size // 2 - 1) / size, 0.0)) >> 1
+    low = 0
+    while mean > 0:
+        low += 1
+        mean >>= 1
+    return low
 
 
 @compiled
 def _encode_row(values: Int32, out: Numbers, start: Any) -> Any:
     """Code one row of 32-bit integers into `out` from byte `start`; returns the byte after the last."""
-    state = np.zeros(3, np.uint64)
-    state[0] = np.uint64(start)
     mapped = np.empty(BLOCK, np.uint32)
-    last = values[0]
-    _put(out, state, np.int64(last), 32)
+    last = np.int64(values[0])
+    at, word, held = _put(out, start, np.uint64(0), np.int64(0), last & 0xFFFFFFFF, 32)
     for begin in range(0, values.size, BLOCK):
         size = min(BLOCK, values.size - begin)
-        total = 0.0
+        total = np.int64(0)
         for i in range(size):
-            value = values[begin + i]
-            step = np.int32(np.int64(value) - np.int64(last))
-            mapped[i] = np.uint32((np.int64(step) << 1) ^ (np.int64(step) >> 63))
-            total += mapped[i]
+            value = np.int64(values[begin + i])
+            step = np.int64(np.int32(value - last))
+            mapped[i] = np.uint32((step << 1) ^ (step >> 63))
+            total += np.int64(mapped[i])
             last = value
-        mean = np.int64(max((total - size // 2 - 1) / size, 0.0)) >> 1
-        low = 0
-        while mean > 0:
-            low += 1
-            mean >>= 1
-        _put_block(out, state, mapped[:size], low, total == 0.0)
-    if state[1] > np.uint64(0):
-        _put(out, state, 0, 8 - np.int64(state[1]))
-    return np.int64(state[0])
+        low = _low_bits(float(total), size)
+        if low >= 25:
+            at, word, held = _put(out, at, word, held, 26, 5)
+            for value in mapped[:size]:
+                at, word, held = _put(out, at, word, held, value, 32)
+        elif total == 0:
+            at, word, held = _put(out, at, word, held, 0, 5)
+        else:
+            at, word, held = _put_block(out, at, word, held, mapped, size, low)
+    while held > 0:
+        out[at] = np.uint8((word << np.uint64(8)) >> np.uint64(held))
+        at += 1
+        held -= 8
+        word &= (np.uint64(1) << np.uint64(max(held, 0))) - np.uint64(1)
+    return at
 
 
 @compiled
@@ -98,27 +123,36 @@ def encode_integers(rows: Int32, out: Numbers, ends: Int64) -> None:
 
 
 @compiled
-def encode_floats(rows: Float32, step: float, offset: float, out: Numbers, ends: Int64) -> None:
+def encode_floats(rows: Float32, step: float, offset: float, out: Numbers, ends: Int64) -> bool:
     """Code ``round((value + offset) / step)`` of every row of ``(n, nx)`` float32 `rows`; not finite ones as `BLANK`.
 
     Parameters
     ----------
-    rows : values; |value| < 2³⁰ `step`.
+    rows : values.
     step, offset : in the unit of the values.
     out, ends : as for `encode_integers`.
+
+    Returns
+    -------
+    bool
+        False where a value is 2³⁰ steps or more: nothing of `out` may be used then.
     """
     at = 0
     whole = np.empty(rows.shape[1], np.int32)
     scale = 1.0 / step
+    most = 0.0
     for y in range(rows.shape[0]):
         for x in range(rows.shape[1]):
-            value = rows[y, x]
-            if np.isfinite(value):
-                whole[x] = np.int32(np.floor((value + offset) * scale + 0.5))
-            else:
-                whole[x] = BLANK
+            value = np.float64(rows[y, x])
+            steps = np.floor((value + offset) * scale + 0.5)
+            finite = abs(value) < np.inf
+            most = max(most, abs(steps) if finite else 0.0)
+            whole[x] = np.int32(steps) if finite and abs(steps) < MOST else BLANK
+        if most >= MOST:
+            return False
         at = _encode_row(whole, out, at)
         ends[y] = at
+    return True
 
 
 def bound(rows: int, nx: int) -> int:
@@ -282,15 +316,3 @@ def decode_floats(
             value = whole[x]
             out[y, x] = np.float32(fill) if value == blank else np.float32(value * step + zero)
     return -1
-
-
-@compiled
-def largest(rows: Float32) -> float:
-    """Largest absolute value among the finite ones, 0 where there is none."""
-    most = np.float32(0.0)
-    for y in range(rows.shape[0]):
-        for x in range(rows.shape[1]):
-            value = abs(rows[y, x])
-            if value > most and value < np.float32(np.inf):
-                most = value
-    return float(most)
