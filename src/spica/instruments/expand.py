@@ -73,6 +73,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        tables = isinstance(old, Mapping) and isinstance(value, Mapping) and key != "recognise"
-        merged[key] = merge(old, value) if tables else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and key != "recognise":
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from spica.core.camera import Camera, HeaderRule
@@ -22,7 +23,7 @@ from spica.instruments.rules import Header, Reader, find, look_up
 from spica.instruments.times import night_of
 from spica.instruments.translators import from_translator
 
-__all__ = ["is_reduced", "recognise", "translate"]
+__all__ = ["Understood", "is_reduced", "read", "recognise", "translate"]
 
 
 def recognise(headers: Sequence[Header] | Header, cameras: Iterable[Camera], filename: str = "") -> Camera:
@@ -91,6 +92,33 @@ def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> 
         ``header.missing``, ``header.absurd`` or ``header.unknown-filter`` (the gravest), listing every property that
         is missing or cannot be true.
     """
+    found = read(headers, camera, filename)
+    if found.reading.problems:
+        raise refuse(found.reading.problems, camera.name, filename)
+    return _record(found, camera, is_reduced(headers, camera, filename))
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was understood of a file's headers, good or bad.
+
+    Attributes
+    ----------
+    reading : values by property and problems.
+    frame_type, flat_kind : of the exposure ('object' where the header does not say).
+    defaulted : properties that the header did not give.
+    extra : further values.
+    """
+
+    reading: Reading
+    frame_type: FrameType
+    flat_kind: str
+    defaulted: tuple[str, ...]
+    extra: Mapping[str, Scalar]
+
+
+def read(headers: Sequence[Header], camera: Camera, filename: str = "") -> Understood:
+    """Read and check every property of an exposure without refusing anything; `translate` refuses."""
     reader = Reader(camera, ordered(headers), filename)
     reading = _read(reader, headers, camera, filename)
     reading.take("binning", lambda: _binning(reader))
@@ -101,10 +129,9 @@ def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> 
         except PropertyError as error:
             reading.problems.append(error.problem)
     check(reading, camera, frame_type, reader.defaulted)
-    if reading.problems:
-        raise refuse(reading.problems, camera.name, filename)
-    state = ExposureState.REDUCED if is_reduced(headers, camera, filename) else ExposureState.RAW
-    return _record(reading.values, camera, frame_type, flat_kind, reader, state)
+    if reading.values.get("dark_time") is None:
+        reader.defaulted.append("dark_time")
+    return Understood(reading, frame_type, flat_kind, tuple(sorted(set(reader.defaulted))), _extra(reader))
 
 
 def _read(reader: Reader, headers: Sequence[Header], camera: Camera, filename: str) -> Reading:
@@ -145,14 +172,8 @@ def _binning(reader: Reader) -> str:
     return f"{x} {y}"
 
 
-def _record(
-    values: dict[str, Scalar],
-    camera: Camera,
-    frame_type: FrameType,
-    flat_kind: str,
-    reader: Reader,
-    state: ExposureState,
-) -> Exposure:
+def _record(found: Understood, camera: Camera, reduced: bool) -> Exposure:  # noqa: FBT001 - its only caller is above
+    values = found.reading.values
     number = str(values["name"])
     name = number if number.startswith(f"{camera.name}-") else f"{camera.name}-{number}"
     name = re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
@@ -167,23 +188,23 @@ def _record(
         id=exposure_id(camera.name, name),
         name=name,
         camera=camera.name,
-        frame_type=frame_type,
+        frame_type=found.frame_type,
         night=_night(values.get("night"), camera, mjd),
         mjd=mjd,
         exposure_time=exposure_time,
-        state=state,
+        state=ExposureState.REDUCED if reduced else ExposureState.RAW,
         sequence=int(_float(values.get("sequence") or 0)),
         dark_time=exposure_time if dark_time is None else _float(dark_time),
         band=str(values.get("band") or ""),
         filter=filter_name,
-        flat_kind=flat_kind,
+        flat_kind=found.flat_kind,
         ra=_maybe(values.get("ra")),
         dec=_maybe(values.get("dec")),
         rotation=_maybe(values.get("rotation")),
         airmass=_maybe(values.get("airmass")),
         binning=(int(x), int(y)),
-        defaulted=tuple(sorted({*reader.defaulted, *(() if dark_time is not None else ("dark_time",))})),
-        extra=_extra(reader),
+        defaulted=found.defaulted,
+        extra=found.extra,
         **words,
     )
 

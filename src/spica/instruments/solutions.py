@@ -59,6 +59,9 @@ def _cards(header: Header) -> dict[str, Scalar]:
     if "CD1_1" in cards or "CD1_2" in cards:
         # Some programs leave an older PC matrix beside the CD matrix, which the standard forbids: CD is the later one.
         cards = {key: value for key, value in cards.items() if not key.startswith(("PC", "CDELT", "CROTA"))}
+    for axis in (1, 2):
+        if str(cards.get(f"CUNIT{axis}", "")).lower() in {"degree", "degrees"}:
+            cards[f"CUNIT{axis}"] = "deg"
     cards["WCSAXES"] = 2
     return cards
 
