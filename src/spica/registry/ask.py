@@ -86,16 +86,18 @@ def detectors_of(
 ) -> dict[tuple[str, int], Detector]:
     """Full records of detectors by exposure's name and number; those that are not recorded are left out."""
     names = [str(Unit(Grain.DETECTOR, (name, str(number)))) for name, number in pairs]
-    query = (
-        select(detectors, readouts.c.amplifiers, exposures.c.name.label("exposure_name"))
-        .join(units, units.c.id == detectors.c.unit)
-        .join(exposures, exposures.c.id == detectors.c.exposure)
-        .join(readouts, readouts.c.id == detectors.c.readout)
-        .where(door.among(units.c.name, names))
-    )
-    return {
-        (row.exposure_name, row.detector): forms.detector(row, row.exposure_name) for row in connection.execute(query)
-    }
+
+    def build() -> Select[Any]:
+        return (
+            select(detectors, readouts.c.amplifiers, exposures.c.name.label("exposure_name"))
+            .join(units, units.c.id == detectors.c.unit)
+            .join(exposures, exposures.c.id == detectors.c.exposure)
+            .join(readouts, readouts.c.id == detectors.c.readout)
+            .where(door.listing(units.c.name, "names"))
+        )
+
+    rows = connection.execute(door.once("detectors", build), {"names": door.listed(names)})
+    return {(row.exposure_name, row.detector): forms.detector(row, row.exposure_name) for row in rows}
 
 
 def file_records(door: Door, checksums: Iterable[str] | None) -> dict[str, FileRecord]:

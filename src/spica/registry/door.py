@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Column,
     ColumnElement,
     Connection,
     Engine,
     Table,
+    Text,
     bindparam,
+    cast,
     create_engine,
     event,
     func,
     make_url,
     select,
-    text,
 )
 from sqlalchemy import exc as errors
 from sqlalchemy.sql.dml import Insert
@@ -33,6 +36,7 @@ from spica.registry.text import Words, storable
 BUSY_SECONDS = 30.0
 """How long SQLite waits for another writer."""
 
+_Statement = TypeVar("_Statement")
 _WRITING = "spica_writing"
 _INTAKE_LOCK = 0x73706963
 """PostgreSQL advisory lock that intake holds: check and insert must not interleave."""
@@ -53,8 +57,9 @@ class Door:
         self.sqlite = self.engine.dialect.name == "sqlite"
         self._reading = self.engine if self.sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing = self.engine.execution_options(**{_WRITING: True})
-        self.kept: dict[object, Insert] = {}
+        self.kept: dict[str, Any] = {}
         """Statements that are built once, by name."""
+        self._remembered: dict[str, dict[str, int]] = {}
 
     def close(self) -> None:
         """Close all connections."""
@@ -89,15 +94,32 @@ class Door:
 
     def among(self, column: ColumnElement[Any], values: Iterable[str] | Iterable[int]) -> ColumnElement[bool]:
         """``column IN values`` with all values in a single parameter, so that there may be any number of them."""
-        given = [storable(value) if isinstance(value, str) else value for value in values]
-        if self.sqlite:
-            listed = func.json_each(json.dumps(given)).table_valued("value")
-            return column.in_(select(listed.c.value))
-        kind = "text[]" if isinstance(column.type, Words) else "bigint[]"
-        return column == func.any(text(f"CAST(:among AS {kind})").bindparams(bindparam("among", given, unique=True)))
+        return self._listing(column, bindparam("among", self.listed(values), unique=True))
 
-    def insert(self, table: Table) -> Insert:
-        """The dialect's INSERT, which knows ON CONFLICT."""
+    def listing(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """As `among`, for statements that are kept: the values are given as the parameter `name`, made by `listed`."""
+        return self._listing(column, bindparam(name))
+
+    def _listing(self, column: ColumnElement[Any], values: Any) -> ColumnElement[bool]:
+        if self.sqlite:
+            return column.in_(select(func.json_each(values).table_valued("value").c.value))
+        kind = ARRAY(Text() if isinstance(column.type, Words) else BigInteger())
+        return column == func.any(cast(values, kind))
+
+    def listed(self, values: Iterable[str] | Iterable[int]) -> str | list[Any]:
+        """Values as one parameter."""
+        given = [storable(value) if isinstance(value, str) else value for value in values]
+        return json.dumps(given) if self.sqlite else given
+
+    def once(self, name: str, build: Callable[[], _Statement]) -> _Statement:
+        """A statement that is built at its first use: building takes longer than asking."""
+        if name not in self.kept:
+            self.kept[name] = build()
+        kept: _Statement = self.kept[name]
+        return kept
+
+    def insert(self, table: Table) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT (both dialects spell it alike, but share no type)."""
         if self.sqlite:
             from sqlalchemy.dialects import sqlite
 
@@ -108,13 +130,9 @@ class Door:
 
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows, leaving alone those that are there already."""
-        if not rows:
-            return
-        statement = self.kept.get((table.name, "new"))
-        if statement is None:
-            statement = self.insert(table)
-            statement = self.kept[table.name, "new"] = statement.on_conflict_do_nothing()  # type: ignore[attr-defined]
-        connection.execute(statement, list(rows))
+        if rows:
+            statement = self.once(f"new {table.name}", lambda: self.insert(table).on_conflict_do_nothing())
+            connection.execute(statement, list(rows))
 
     def upsert(
         self,
@@ -125,16 +143,14 @@ class Door:
         keys: Sequence[str] = (),
     ) -> None:
         """Insert rows; where the primary key (or the unique `keys`) is there already, set the columns `update`."""
-        if not rows:
-            return
-        statement = self.kept.get((table.name, tuple(update)))
-        if statement is None:
-            new: Any = self.insert(table)
+
+        def build() -> Insert:
+            new = self.insert(table)
             unique = [table.c[name] for name in keys] or list(table.primary_key)
-            values = {name: new.excluded[name] for name in update}
-            statement = new.on_conflict_do_update(index_elements=unique, set_=values)
-            self.kept[table.name, tuple(update)] = statement
-        connection.execute(statement, list(rows))
+            return new.on_conflict_do_update(index_elements=unique, set_={name: new.excluded[name] for name in update})
+
+        if rows:
+            connection.execute(self.once(f"upsert {table.name}", build), list(rows))
 
     def numbers(
         self, connection: Connection, table: Table, key: Column[str], rows: Mapping[str, Mapping[str, Any]]
@@ -142,14 +158,30 @@ class Door:
         """The `id` of each row by its unique text `key`, inserting the rows that are new."""
         if not rows:
             return {}
-        found = select(key, table.c.id).where(self.among(key, rows))
-        numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(found)}
+        query = self.once(f"numbers {table.name}", lambda: select(key, table.c.id).where(self.listing(key, "names")))
+        found = connection.execute(query, {"names": self.listed(rows)})
+        numbers: dict[str, int] = {row[0]: row[1] for row in found}
         missing = [row for name, row in rows.items() if name not in numbers]
         if missing:
             self.insert_new(connection, table, missing)
-            fresh = select(key, table.c.id).where(self.among(key, [row[key.name] for row in missing]))
-            numbers.update({row[0]: row[1] for row in connection.execute(fresh)})
+            fresh = connection.execute(query, {"names": self.listed(row[key.name] for row in missing)})
+            numbers.update({row[0]: row[1] for row in fresh})
         return numbers
+
+    def remembered(
+        self, connection: Connection, table: Table, key: Column[str], rows: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, int]:
+        """As `numbers`, for tables of few rows that never change: what was found once is not asked again."""
+        known = self._remembered.setdefault(table.name, {})
+        asked = {name: row for name, row in rows.items() if name not in known}
+        if not asked:
+            return known
+        query = self.once(f"numbers {table.name}", lambda: select(key, table.c.id).where(self.listing(key, "names")))
+        found = {row[0]: row[1] for row in connection.execute(query, {"names": self.listed(asked)})}
+        # Only what other transactions have made for good is remembered: ours may yet be rolled back.
+        known.update(found)
+        missing = {name: row for name, row in asked.items() if name not in found}
+        return known | self.numbers(connection, table, key, missing) if missing else known
 
 
 _SERVER_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
@@ -174,11 +206,21 @@ def _engine(url: str, busy: float) -> Engine:
     raise SetupFault("registry.missing", f"registry {shown(url)}: only sqlite and postgresql serve", url=shown(url))
 
 
+_PRAGMAS = (
+    "foreign_keys=ON",
+    "synchronous=NORMAL",
+    "case_sensitive_like=ON",
+    "cache_size=-65536",
+    # Job keys are scattered: copying the log back less often writes each page fewer times (8000 pages are 32 MB).
+    "wal_autocheckpoint=8000",
+)
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     """Settings that SQLite wants on each connection."""
     # We begin transactions ourselves (`_begin_sqlite`): the driver's own guessing would begin too late.
     connection.isolation_level = None
-    for pragma in ("foreign_keys=ON", "synchronous=NORMAL", "case_sensitive_like=ON", "cache_size=-65536"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
 
 

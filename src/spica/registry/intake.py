@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import CompoundSelect, Connection, Select, select, union
 
 from spica.core.camera import AmplifierSpec
 from spica.core.faults import DataFault, InternalFault
@@ -205,44 +206,64 @@ def _parts(detector: Detector) -> list[tuple[AmplifierSpec, int, str]]:
 
 def look_up(door: Door, connection: Connection, records: Sequence[IngestRecord]) -> Known:
     """Read what judging a batch needs."""
-    checksums = {record.file.checksum for record in records}
-    names = {record.exposure.name for record in records}
-    pairs = {(detector.exposure, detector.detector) for record in records for detector in record.detectors}
-    here = connection.execute(select(files.c.checksum).where(door.among(files.c.checksum, checksums)))
-    known = Known(
-        files=set(here.scalars()), places={}, origins={}, names={}, exposures={}, detectors={}, paths={}, holders={}
+    given = {
+        "checksums": door.listed({record.file.checksum for record in records}),
+        "paths": door.listed({record.file.path for record in records}),
+        "origins": door.listed({record.file.origin for record in records} - {""}),
+        "names": door.listed({record.exposure.name for record in records}),
+        "ids": door.listed({record.exposure.id for record in records}),
+    }
+    known = Known(files=set(), places={}, origins={}, names={}, exposures={}, detectors={}, paths={}, holders={})
+    known.files.update(
+        checksum for (checksum,) in connection.execute(door.once("known files", lambda: _files(door)), given)
     )
-    paths = {record.file.path for record in records}
-    origins = {record.file.origin for record in records} - {""}
-    found = select(copies.c.area, copies.c.path, copies.c.origin, copies.c.checksum).where(
-        or_(door.among(copies.c.path, paths), door.among(copies.c.origin, origins))
-    )
-    for area, path, origin, checksum in connection.execute(found.order_by(copies.c.id)):
+    for area, path, origin, checksum in connection.execute(door.once("known copies", lambda: _copies(door)), given):
         known.places[area, path] = checksum
         known.origins[origin] = checksum
-    ids = {record.exposure.id for record in records}
-    mine = or_(door.among(exposures.c.name, names), door.among(exposures.c.id, ids))
-    for row in connection.execute(select(exposures).where(mine)):
+    for row in connection.execute(door.once("known exposures", lambda: _exposures(door)), given):
         known.exposures[row.name] = forms.exposure(row)
         known.names[row.id] = row.name
-    known.detectors = ask.detectors_of(door, connection, pairs) if known.exposures else {}
-    _look_up_files(door, connection, known)
+    if known.exposures:
+        pairs = {(detector.exposure, detector.detector) for record in records for detector in record.detectors}
+        known.detectors = ask.detectors_of(door, connection, pairs)
+    before = set(known.places.values()) | set(known.origins.values())
+    if before or known.exposures:
+        holding = {"files": door.listed(before), "exposures": door.listed(known.names)}
+        for file, name, path in connection.execute(door.once("known holders", lambda: _holders(door)), holding):
+            known.holders[file] = name
+            known.paths[file] = path
     return known
 
 
-def _look_up_files(door: Door, connection: Connection, known: Known) -> None:
-    """Which exposures the files belong to, and where they lie."""
-    before = set(known.places.values()) | set(known.origins.values())
-    ids = [number for number, name in known.names.items()]
-    if not before and not ids:
-        return
-    holding = (
+def _files(door: Door) -> Select[tuple[str]]:
+    return select(files.c.checksum).where(door.listing(files.c.checksum, "checksums"))
+
+
+def _copies(door: Door) -> Select[Any]:
+    """Copies at the same place or from the same origin, oldest first (two parts: each has its index)."""
+    columns = copies.c.area, copies.c.path, copies.c.origin, copies.c.checksum, copies.c.id
+    both = union(
+        select(*columns).where(door.listing(copies.c.path, "paths")),
+        select(*columns).where(door.listing(copies.c.origin, "origins")),
+    ).subquery()
+    return select(both.c.area, both.c.path, both.c.origin, both.c.checksum).order_by(both.c.id)
+
+
+def _exposures(door: Door) -> CompoundSelect[Any]:
+    return union(
+        select(exposures).where(door.listing(exposures.c.name, "names")),
+        select(exposures).where(door.listing(exposures.c.id, "ids")),
+    )
+
+
+def _holders(door: Door) -> CompoundSelect[Any]:
+    """Main files with the exposures they belong to and where they lie."""
+    joined = (
         select(detectors.c.file, exposures.c.name, copies.c.path)
         .join(exposures, exposures.c.id == detectors.c.exposure)
         .join(copies, copies.c.checksum == detectors.c.file)
-        .where(or_(door.among(detectors.c.file, before), door.among(detectors.c.exposure, ids)))
-        .order_by(copies.c.id.desc())
     )
-    for file, name, path in connection.execute(holding):
-        known.holders[file] = name
-        known.paths[file] = path
+    return union(
+        joined.where(door.listing(detectors.c.file, "files")),
+        joined.where(door.listing(detectors.c.exposure, "exposures")),
+    )

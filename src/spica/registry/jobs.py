@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, delete, func, select, text, update
@@ -138,8 +137,8 @@ def _units_of(reports: Iterable[JobReport]) -> set[Unit]:
 
 
 def _outcomes(door: Door, connection: Connection, keys: Sequence[str]) -> dict[str, str]:
-    query = select(jobs.c.key, jobs.c.outcome).where(door.among(jobs.c.key, keys))
-    return {row[0]: row[1] for row in connection.execute(query)}
+    query = door.once("outcomes", lambda: select(jobs.c.key, jobs.c.outcome).where(door.listing(jobs.c.key, "given")))
+    return {row[0]: row[1] for row in connection.execute(query, {"given": door.listed(keys)})}
 
 
 def _write_jobs(
@@ -168,8 +167,8 @@ def _write_jobs(
         chain_rows[chain] = {"digest": chain, "steps": plain}
         environment_rows[environment] = {"digest": environment, "versions": dict(report.versions)}
         stamped.append((chain, environment))
-    chain_ids = door.numbers(connection, chains, chains.c.digest, chain_rows)
-    environment_ids = door.numbers(connection, environments, environments.c.digest, environment_rows)
+    chain_ids = door.remembered(connection, chains, chains.c.digest, chain_rows)
+    environment_ids = door.remembered(connection, environments, environments.c.digest, environment_rows)
     rows = [
         {
             "key": report.key,
@@ -183,29 +182,27 @@ def _write_jobs(
             "rungs": list(report.rungs),
             "fault": None if report.fault is None else forms.fault_columns(report.fault),
             "traceback": report.traceback,
-            **asdict(report.cost),
+            **vars(report.cost),
             "owner": owner,
             "recorded": now,
         }
         for report, (chain, environment) in zip(reports, stamped, strict=True)
     ]
-    connection.execute(_job_upsert(door), rows)
+    connection.execute(door.once("upsert jobs", lambda: _job_upsert(door)), rows)
 
 
 def _job_upsert(door: Door) -> Any:
-    known = door.kept.get("jobs")
-    if known is None:
-        new: Any = door.insert(jobs)
-        forward = (jobs.c.outcome != _DONE) | (new.excluded.outcome == _DONE)
-        values: dict[str, Any] = {
-            column.name: case((forward, new.excluded[column.name]), else_=column)
-            for column in jobs.c
-            if column.name not in {"key", "unit", "attempts"}
-        }
-        greatest = func.max if door.sqlite else func.greatest
-        values["attempts"] = greatest(jobs.c.attempts + 1, new.excluded.attempts)
-        known = door.kept["jobs"] = new.on_conflict_do_update(index_elements=[jobs.c.key], set_=values)
-    return known
+    """Insert, or move forward: over a done job only the attempts are counted."""
+    new = door.insert(jobs)
+    forward = (jobs.c.outcome != _DONE) | (new.excluded.outcome == _DONE)
+    values: dict[str, Any] = {
+        column.name: case((forward, new.excluded[column.name]), else_=column)
+        for column in jobs.c
+        if column.name not in {"key", "unit", "attempts"}
+    }
+    greatest = func.max if door.sqlite else func.greatest
+    values["attempts"] = greatest(jobs.c.attempts + 1, new.excluded.attempts)
+    return new.on_conflict_do_update(index_elements=[jobs.c.key], set_=values)
 
 
 def _write_inputs(connection: Connection, reports: Iterable[JobReport], old: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from spica.registry import units, where
 from spica.registry.door import Door
 from spica.registry.schema import detectors, exposures, metric_names, metric_tags, metrics
 from spica.registry.schema import units as unit_table
+from spica.registry.text import packed
 
 
 def add(door: Door, given: Sequence[Metric]) -> None:
@@ -25,41 +26,27 @@ def write(door: Door, connection: Connection, given: Sequence[Metric], numbers: 
     """Write metrics of numbered units; NaN is kept as NULL, which no comparison finds."""
     if not given:
         return
-    names = _names(door, connection, {(each.name, each.unit.grain.value) for each in given})
-    tags = _tags(door, connection, {(each.units, each.source) for each in given})
+    grains = {(each.name, each.unit.grain.value) for each in given}
+    names = door.remembered(
+        *(connection, metric_names, metric_names.c.label),
+        {f"{grain}:{name}": {"label": f"{grain}:{name}", "name": name, "grain": grain} for name, grain in grains},
+    )
+    marks = {(each.units, each.source) for each in given}
+    tags = door.remembered(
+        *(connection, metric_tags, metric_tags.c.label),
+        {packed(mark): {"label": packed(mark), "units": mark[0], "source": mark[1]} for mark in marks},
+    )
     # One row per unit and name: the last one given, as an upsert must not meet the same row twice.
     rows = {
         (each.unit, each.name): {
             "unit": numbers[each.unit],
-            "name": names[each.name, each.unit.grain.value],
+            "name": names[f"{each.unit.grain.value}:{each.name}"],
             "value": None if math.isnan(each.value) else float(each.value),
-            "tag": tags[each.units, each.source],
+            "tag": tags[packed((each.units, each.source))],
         }
         for each in given
     }
     door.upsert(connection, metrics, list(rows.values()), ("value", "tag"))
-
-
-def _names(door: Door, connection: Connection, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    query = select(metric_names).where(door.among(metric_names.c.name, sorted({name for name, _ in wanted})))
-    known = {(row.name, row.grain): row.id for row in connection.execute(query)}
-    missing = wanted - known.keys()
-    if missing:
-        door.insert_new(connection, metric_names, [{"name": name, "grain": grain} for name, grain in sorted(missing)])
-        known = {(row.name, row.grain): row.id for row in connection.execute(query)}
-    return known
-
-
-def _tags(door: Door, connection: Connection, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    query = select(metric_tags).where(door.among(metric_tags.c.source, sorted({source for _, source in wanted})))
-    known = {(row.units, row.source): row.id for row in connection.execute(query)}
-    missing = wanted - known.keys()
-    if missing:
-        door.insert_new(
-            connection, metric_tags, [{"units": unit, "source": source} for unit, source in sorted(missing)]
-        )
-        known = {(row.units, row.source): row.id for row in connection.execute(query)}
-    return known
 
 
 def of_unit(door: Door, unit: Unit) -> list[Metric]:

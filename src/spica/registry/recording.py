@@ -79,10 +79,12 @@ def _write_detectors(door: Door, connection: Connection, taken: Taken, numbers: 
             plain = forms.amplifiers_packed(detector.amplifiers)
             stamps[detector.amplifiers] = stamp(plain)
             distinct[stamps[detector.amplifiers]] = {"digest": stamps[detector.amplifiers], "amplifiers": plain}
-    readout_ids = door.numbers(connection, readouts, readouts.c.digest, distinct)
+    readout_ids = door.remembered(connection, readouts, readouts.c.digest, distinct)
     names = {name for name, _ in taken.detectors}
-    found = select(exposures.c.name, exposures.c.id).where(door.among(exposures.c.name, names))
-    exposure_ids = {row[0]: row[1] for row in connection.execute(found)}
+    query = door.once(
+        "exposure ids", lambda: select(exposures.c.name, exposures.c.id).where(door.listing(exposures.c.name, "names"))
+    )
+    exposure_ids = {row[0]: row[1] for row in connection.execute(query, {"names": door.listed(names)})}
     rows = []
     for (name, _), detector in taken.detectors.items():
         readout = stamps[detector.amplifiers]

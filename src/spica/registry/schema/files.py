@@ -25,7 +25,7 @@ copies = Table(
     Column("path", Words, nullable=False),
     Column("origin", Words, nullable=False, index=True),
     Column("mtime", Double, nullable=False),
-    UniqueConstraint("area", "path"),
+    UniqueConstraint("path", "area"),
 )
 """`mtime` is the origin's time of modification when it was read: an unchanged file need not be read again."""
 

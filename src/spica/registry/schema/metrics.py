@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, ForeignKey, Index, Table, UniqueConstraint
+from sqlalchemy import Column, Double, ForeignKey, Index, Table
 
 from spica.registry.schema.base import metadata
 from spica.registry.schema.units import units
@@ -12,19 +12,21 @@ metric_names = Table(
     "metric_names",
     metadata,
     Column("id", Number, primary_key=True),
+    Column("label", Words, nullable=False, unique=True),
     Column("name", Words, nullable=False),
     Column("grain", Words, nullable=False),
-    UniqueConstraint("name", "grain"),
 )
+"""`label` is ``grain:name``."""
 
 metric_tags = Table(
     "metric_tags",
     metadata,
     Column("id", Number, primary_key=True),
+    Column("label", Words, nullable=False, unique=True),
     Column("units", Words, nullable=False),
     Column("source", Words, nullable=False),
-    UniqueConstraint("units", "source"),
 )
+"""`label` is units and source as JSON."""
 
 metrics = Table(
     "metrics",

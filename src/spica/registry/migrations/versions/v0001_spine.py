@@ -97,7 +97,7 @@ def _copies() -> None:
         sa.Column("mtime", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["checksum"], ["files.checksum"], name="fk_copies_checksum"),
         sa.PrimaryKeyConstraint("id", name="pk_copies"),
-        sa.UniqueConstraint("area", "path", name="uq_copies_area_path"),
+        sa.UniqueConstraint("path", "area", name="uq_copies_path_area"),
     )
     op.create_index("ix_copies_checksum", "copies", ["checksum"])
     op.create_index("ix_copies_origin", "copies", ["origin"])
@@ -275,9 +275,9 @@ def _metric_names() -> None:
     op.create_table(
         "metric_names",
         sa.Column("id", NUMBER, nullable=False),
-        *_texts("name", "grain"),
+        *_texts("label", "name", "grain"),
         sa.PrimaryKeyConstraint("id", name="pk_metric_names"),
-        sa.UniqueConstraint("name", "grain", name="uq_metric_names_name_grain"),
+        sa.UniqueConstraint("label", name="uq_metric_names_label"),
     )
 
 
@@ -285,9 +285,9 @@ def _metric_tags() -> None:
     op.create_table(
         "metric_tags",
         sa.Column("id", NUMBER, nullable=False),
-        *_texts("units", "source"),
+        *_texts("label", "units", "source"),
         sa.PrimaryKeyConstraint("id", name="pk_metric_tags"),
-        sa.UniqueConstraint("units", "source", name="uq_metric_tags_units_source"),
+        sa.UniqueConstraint("label", name="uq_metric_tags_label"),
     )
 
 
