@@ -1,10 +1,10 @@
 """Nearest-neighbour matching of two lists: mutual best pairs within a radius, on the sky or in a plane."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from spica.kernels.compiled import Float64, Int64, as_coordinates
 
@@ -27,7 +27,7 @@ def unit_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> Float64:
     return np.stack([np.cos(delta) * np.cos(alpha), np.cos(delta) * np.sin(alpha), np.sin(delta)], axis=1)
 
 
-def _nearest(points: Float64, tree: cKDTree, reach: float) -> tuple[Float64, Int64]:
+def _nearest(points: Float64, tree: Any, reach: float) -> tuple[Float64, Int64]:
     """Distance and index of the nearest point of the tree; of equally near ones the lowest index."""
     distances, indices = tree.query(points, k=min(2, tree.n), distance_upper_bound=reach)
     if tree.n == 1:
@@ -39,6 +39,9 @@ def _nearest(points: Float64, tree: cKDTree, reach: float) -> tuple[Float64, Int
 
 def _mutual(one: Float64, two: Float64, reach: float) -> Matches:
     """Pairs in which each is the other's nearest within reach; rows that are not finite match nothing."""
+    # Imported here: the kernels are loaded in every worker, most of which match nothing.
+    from scipy.spatial import cKDTree
+
     rows, columns = (np.flatnonzero(np.isfinite(points).all(axis=1)) for points in (one, two))
     if rows.size == 0 or columns.size == 0:
         none = np.empty(0, dtype=np.int64)
