@@ -132,6 +132,11 @@ class Camera(Table):
     layout: Literal["mosaic", "detector", "amplifier"] = Field(description="what one raw file holds")
     suffix: str = Field(default=".fits.fz", description="of raw files as the camera writes them")
     file_pattern: str = Field(default="*", description="glob of raw file names")
+    naming: str = Field(
+        default="",
+        description="the observatory's own name of an exposure, from {camera}, {date} (YYYYMMDD) and {sequence}; '' where "
+        "header values such as the time make the name",
+    )
     translator: str = Field(default="", description="astro-metadata-translator's name for it, '' if none")
     recognise: dict[str, str] = Field(default_factory=dict, description="header keyword to regular expression")
     reduced: dict[str, str] = Field(

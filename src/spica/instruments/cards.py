@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from spica.core.camera import AmplifierSpec, Camera, DetectorSpec, HeaderRule, Section
 from spica.core.records import Exposure, FrameType, Scalar
 from spica.instruments.rules import FILENAME, UNITS
-from spica.instruments.times import mjd_utc_of, utc_of
+from spica.instruments.times import mjd_utc_of, tai_of, utc_of
 
 _SECTION_NAMES = ("data", "overscan", "prescan", "detector")
 
@@ -21,19 +21,30 @@ def primary_cards(exposure: Exposure, camera: Camera) -> dict[str, Scalar]:
 
     Properties without a value (the position of a bias) get no card; only the first keyword of each rule is written.
     """
-    cards: dict[str, Scalar] = dict(camera.cards)
-    for name, rule in camera.header.items():
+    cards: dict[str, Scalar] = {}
+    # The frame type comes last: where it shares a keyword with the object's name, it must be legible.
+    for name, rule in sorted(camera.header.items(), key=lambda item: item[0] == "frame_type"):
         value = _value(name, exposure, camera)
         keyword = rule.keyword[0] if rule.keyword else FILENAME
         if value is None or keyword == FILENAME:
             continue
-        if rule.unit == "x, y":
+        if rule.unit == "join":
+            cards.update(_parts(str(value), rule) if camera.naming or name != "name" else {})
+        elif rule.unit == "x, y":
             cards.update(zip(rule.keyword, exposure.binning, strict=True))
         elif name in _TIMES:
             cards[keyword] = _time(name, rule, exposure, split="time" in camera.header)
         else:
             cards[keyword] = _spelt(value, rule)
-    return cards
+    return {**cards, **camera.cards}
+
+
+def exposure_number(camera: Camera, night: str, sequence: int) -> str:
+    """The observatory's own name of the exposure of this night and sequence number, '' where the time makes it.
+
+    `night` is ``YYYY-MM-DD``; the exposure's name in spica is this, behind the camera's name where it lacks it.
+    """
+    return camera.naming.format(camera=camera.name, date=night.replace("-", ""), sequence=sequence)
 
 
 def detector_cards(camera: Camera, spec: DetectorSpec) -> dict[str, Scalar]:
@@ -63,6 +74,15 @@ def hdu_cards(
             words = re.split("[:,]", keywords[0].format(amp=amplifier.name))
             cards.update(zip(words, _corners(value) if len(words) == 4 else [value], strict=True))
     return cards
+
+
+def _parts(value: str, rule: HeaderRule) -> dict[str, Scalar]:
+    """A joined value taken apart; nothing where its parts hold hyphens themselves: other rules write those cards."""
+    parts = value.split("-")
+    if len(parts) != len(rule.keyword):
+        return {}
+    spelt = {key: part.rstrip("*") for key, part in zip(rule.keyword, parts, strict=True) if part != "*"}
+    return {key: int(part) if part.isdigit() else part for key, part in spelt.items()}
 
 
 def _corners(text: str) -> list[int]:
@@ -107,7 +127,9 @@ def _value(name: str, exposure: Exposure, camera: Camera) -> Scalar:
         return _frame_type(exposure, camera)
     if name == "name":
         number = exposure.name.removeprefix(f"{camera.name}-")
-        return int(number) if number.isdigit() else exposure.name
+        if camera.naming.startswith("{camera}-"):
+            return exposure.name
+        return int(number) if number.isdigit() else number
     read = _VALUES.get(name)
     return None if read is None else read(exposure)
 
@@ -129,11 +151,12 @@ def _frame_type(exposure: Exposure, camera: Camera) -> str:
 def _time(name: str, rule: HeaderRule, exposure: Exposure, *, split: bool) -> Scalar:
     mjd = exposure.mjd + (exposure.exposure_time / 86400.0 if name == "end" else 0.0)
     form, _, scale = rule.unit.partition(" ")
-    if name == "time":
-        return utc_of(mjd).partition("T")[2]
     if form in {"mjd", "jd"}:
-        return (mjd if scale == "tai" else mjd_utc_of(mjd)) + (2400000.5 if form == "jd" else 0.0)
-    return utc_of(mjd).partition("T")[0] if split and name == "date" else utc_of(mjd)
+        number = (mjd if scale == "tai" else mjd_utc_of(mjd)) + (2400000.5 if form == "jd" else 0.0)
+        return (number - rule.offset) / rule.factor
+    text = tai_of(mjd) if scale == "tai" else utc_of(mjd)
+    day, _, clock = text.partition("T")
+    return clock if name == "time" else day if split and name == "date" else text
 
 
 def _spelt(value: Scalar, rule: HeaderRule) -> Scalar:

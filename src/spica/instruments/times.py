@@ -62,6 +62,11 @@ def utc_of(mjd_tai: float) -> str:
     return str(Time(mjd_tai, format="mjd", scale="tai").utc.isot)
 
 
+def tai_of(mjd_tai: float) -> str:
+    """ISO date and time in TAI, milliseconds, of an MJD TAI."""
+    return str(Time(mjd_tai, format="mjd", scale="tai").isot)
+
+
 def mjd_utc_of(mjd_tai: float) -> float:
     """MJD UTC of an MJD TAI."""
     return float(Time(mjd_tai, format="mjd", scale="tai").utc.mjd)

@@ -109,6 +109,14 @@ def _rotation(translator: Any) -> float | None:
     return float(translator.to_boresight_rotation_angle().deg) % 360.0
 
 
+def _end(translator: Any) -> float | None:
+    """End, MJD TAI; None where the header does not say."""
+    try:
+        return float(translator.to_datetime_end().tai.mjd)
+    except KeyError:
+        return None
+
+
 def _airmass(translator: Any) -> float | None:
     try:
         value = translator.to_boresight_airmass()
@@ -143,7 +151,7 @@ class _Position:
 
 _PROPERTIES: dict[str, Callable[[Any], Scalar]] = {
     "mjd": lambda t: float(t.to_datetime_begin().tai.mjd),
-    "end": lambda t: float(t.to_datetime_end().tai.mjd),
+    "end": _end,
     "exposure_time": lambda t: float(t.to_exposure_time().to_value("s")),
     "dark_time": lambda t: float(t.to_dark_time().to_value("s")),
     "frame_type": lambda t: str(t.to_observation_type()),
