@@ -15,6 +15,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 import spica.kernels
+from spica.kernels import rice
 from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.combine import combine
@@ -52,6 +53,17 @@ def _segments() -> None:
     measure_segments(_IMAGE, _IMAGE, segments.start, segments.pixels, _MASK)
 
 
+def _rice() -> None:
+    room = np.empty(rice.bound(8, 8), dtype=np.uint8)
+    ends = np.empty(8, dtype=np.int64)
+    rice.encode_integers(_MASK, room, ends)
+    rice.encode_floats(_IMAGE, 1.0, 0.0, room, ends)
+    # The bytes of a file are read-only.
+    coded = (np.frombuffer(room.tobytes(), np.uint8), np.concatenate([[0], ends[:-1]]), ends, 4, rice.BLOCK)
+    rice.decode_integers(*coded, np.empty((8, 8), dtype=np.int32))
+    rice.decode_floats(*coded, 1.0, 0.0, rice.BLANK, np.nan, np.empty((8, 8), dtype=np.float32))
+
+
 def _sums() -> None:
     for words in (np.zeros(4, dtype="<u4"), np.frombuffer(bytes(16), dtype="<u4")):
         word_sum(words)
@@ -75,8 +87,9 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("pixel to plane", lambda: pixel_to_plane(_WCS, _PLACE, _PLACE)),
     ("sky to pixel", lambda: sky_to_pixel(_WCS, _PLACE, _PLACE)),
     ("tangent projection", lambda: tangent_project(_PLACE, _PLACE, 0.0, 0.0)),
-    ("checksum", _sums),
     ("tangent deprojection", lambda: tangent_deproject(_PLACE, _PLACE, 0.0, 0.0)),
+    ("Rice coding", _rice),
+    ("checksum", _sums),
     *DRAWING,
 )
 """Name and call of every compiled front door; a new kernel adds its own line."""
