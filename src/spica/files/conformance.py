@@ -32,6 +32,9 @@ def of_hdus(hdus: Sequence[Hdu], size: int) -> list[str]:
     lines = []
     if size % BLOCK:
         lines.append(f"file: {size} bytes are not a multiple of {BLOCK}")
+    promised = hdus[0].header.get("NEXTEND")
+    if type(promised) is int and promised != len(hdus) - 1:
+        lines.append(f"file: NEXTEND promises {promised} extensions, {len(hdus) - 1} are there")
     for hdu in hdus:
         lines += [f"HDU {hdu.index}: {line}" for line in _of_header(hdu)]
         if len(lines) > MOST_LINES:
