@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from spica.core.camera import Camera, DetectorSpec, Section
 from spica.core.mask import Mask
@@ -15,7 +16,7 @@ from spica.kernels.compiled import Float32, Int32
 from spica.kernels.detrend import Box
 from spica.kernels.draw_marks import bleed, runs
 from spica.kernels.draw_scene import expose_into
-from spica.kernels.noise import UInt16, add_crosstalk_into, digitise_into, read_blind_into, read_data_into
+from spica.kernels.noise import add_crosstalk_into, digitise_into, read_blind_into, read_data_into
 from spica.simulate.calibration import EVEN, Amplifier, Cell, focal_axes, row_drift
 from spica.simulate.marks import cosmics_into, trails_into
 from spica.simulate.optics import Misplacement, Plate, plate
@@ -25,8 +26,12 @@ from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
 from spica.simulate.sky import Sky
 
-HIGHEST = 65535.0
+SIXTEEN_BITS = 65535
 """Largest number of a 16-bit converter."""
+EIGHTEEN_BITS = (1 << 18) - 1
+"""The same for cameras whose saturation is beyond 16 bits: their raw files hold 32-bit integers."""
+
+Raw = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class Drawn:
 
     Attributes
     ----------
-    hdus : raw arrays, one per HDU of the detector, ``(ny_raw, nx_raw)`` uint16 [ADU].
+    hdus : raw arrays, one per HDU of the detector, ``(ny_raw, nx_raw)`` uint16 or int32 [ADU].
     plate : true sky solution of science exposures.
     placed : true places and light of the sources.
     runs : ``(n, 4)`` int32 runs of true mask bits: row, first column, column after the last, bits (assembled pixels).
@@ -43,7 +48,7 @@ class Drawn:
     cosmics, trails : how many hit the detector.
     """
 
-    hdus: tuple[UInt16, ...]
+    hdus: tuple[Raw, ...]
     plate: Plate | None
     placed: Placed | None
     runs: Int32
@@ -122,7 +127,7 @@ def _plane(
 
 def read_out(
     settings: SimulationSettings, camera: Camera, truth: Cell, electrons: Float32, shot: Shot
-) -> tuple[tuple[UInt16, ...], tuple[float, ...]]:
+) -> tuple[tuple[Raw, ...], tuple[float, ...]]:
     """Read a detector's wells: one raw array per HDU, and the bias level of each amplifier in this shot [ADU]."""
     state = pixel_stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id)
     raws = [np.zeros(shape, dtype=np.float32) for shape in hdu_shapes(truth.spec)]
@@ -145,7 +150,7 @@ def read_out(
         read_data_into(raw, _box(amp.data), electrons, _box(amp.detector), flips, chain, pedestal, state)
     if settings.effects.crosstalk:
         _crosstalk_into(raws, truth.amplifiers, truth.spec, levels)
-    return tuple(_digitised(raw) for raw in raws), tuple(levels)
+    return tuple(_digitised(raw, truth.spec) for raw in raws), tuple(levels)
 
 
 def hdu_shapes(spec: DetectorSpec) -> list[tuple[int, int]]:
@@ -182,7 +187,9 @@ def _box(section: Section) -> Box:
     return Box(y0, y1, x0, x1)
 
 
-def _digitised(raw: Float32) -> UInt16:
+def _digitised(raw: Float32, spec: DetectorSpec) -> Raw:
+    if max(amp.saturation for amp in spec.amplifiers) > SIXTEEN_BITS:
+        return np.clip(np.rint(raw), 0, EIGHTEEN_BITS).astype(np.int32)
     out = np.empty(raw.shape, dtype=np.uint16)
-    digitise_into(out, raw, HIGHEST)
+    digitise_into(out, raw, float(SIXTEEN_BITS))
     return out

@@ -1,187 +1,84 @@
-"""Headers as a camera writes them: the inverse of the camera table's rules.
-
-A rule says how a property is read; here the same rule says how it is written: under its first keyword, in its unit, in
-the spelling that its `values` and `pattern` expect. What astro-metadata-translator asks of the cameras that it knows is
-in `spica.simulate.translators`.
-"""
+"""Headers of raw frames: the camera table's rules, inverted, and the few cards that only its translator asks for."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-
-from spica.core.camera import AmplifierSpec, Camera, DetectorSpec, HeaderRule, Section
-from spica.core.records import FrameType, Scalar
+from spica.core.camera import Camera, DetectorSpec
+from spica.core.faults import DataFault, SetupFault
+from spica.core.keys import exposure_id
+from spica.core.records import Exposure, Scalar
+from spica.instruments import cards as written
+from spica.instruments.headers import translate
 from spica.instruments.times import utc_of
-from spica.simulate import optics
+from spica.simulate import names, optics
 from spica.simulate.schedule import Shot
-
-_FACTORS = {"deg": 1.0, "hour": 15.0, "rad": 57.29577951308232, "arcsec": 1 / 3600,
-            "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0, "h": 3600.0}  # fmt: skip
-_TAI_UTC = 37.0 / 86400.0
-_MJD_JD = 2400000.5
-_MJD_UNIX = 40587.0
-FILENAME = "@filename"
 
 Cards = dict[str, Scalar]
 
-
-def exposure_name(camera: Camera, shot: Shot) -> str:
-    """The observatory's own name of an exposure: ``<camera>-<night>-<sequence>``."""
-    return f"{camera.name}-{shot.night.replace('-', '')}-{shot.sequence:05d}"
+_DAY = 86400.0
 
 
-def file_name(camera: Camera, shot: Shot, spec: DetectorSpec | None = None, amplifier: str = "") -> str:
-    """Name of a raw file, in the camera's pattern where its wildcards can be filled.
-
-    The exposure's name where the pattern takes it; otherwise the last run of ``?`` takes the sequence number (with the
-    detector in its last two digits where files hold one detector), an eight-fold one before it the date.
-    """
-    parts = [exposure_name(camera, shot), *([spec.name] if spec is not None else []), amplifier]
-    plain = "_".join(part for part in parts if part)
-    pattern = camera.file_pattern.partition(".fit")[0]
-    if re.fullmatch(pattern.replace("?", ".").replace("*", ".*"), plain):
-        return plain + camera.suffix
-    spans = list(re.finditer(r"\?+", pattern))
-    text = pattern
-    for index, span in reversed(list(enumerate(spans))):
-        width = span.end() - span.start()
-        number = f"{shot.sequence:05d}{spec.id % 100:02d}" if spec is not None else str(shot.sequence)
-        word = shot.night.replace("-", "") if width == 8 and index < len(spans) - 1 else number.zfill(width)[-width:]
-        text = text[: span.start()] + word + text[span.end() :]
-    return text.replace("*", plain) + camera.suffix
-
-
-def properties(camera: Camera, shot: Shot) -> dict[str, Scalar]:
-    """Every property that a table's rules may ask for, in spica's own units (deg, s, MJD TAI); None where none."""
-    name = exposure_name(camera, shot)
-    filter_name = camera.band(shot.band).names[0] if shot.band else None
-    return {
-        "name": name,
-        "sequence": shot.sequence,
-        "mjd": shot.mjd_tai,
-        "date": shot.mjd_tai,
-        "time": shot.mjd_tai,
-        "end": shot.mjd_tai + shot.exposure_time / 86400.0,
-        "exposure_time": shot.exposure_time,
-        "dark_time": shot.exposure_time,
-        "frame_type": spelling(camera, shot.frame_type, shot.flat_kind),
-        "filter": filter_name,
-        "ra": shot.ra,
-        "dec": shot.dec,
-        "rotation": shot.rotation if shot.ra is not None else None,
-        "airmass": shot.airmass,
-        "object": shot.field or str(shot.frame_type),
-        "field": shot.field or None,
-        "programme": "SIM-1",
-        "run": f"SIM{shot.night[:4]}",
-        "observer": "simulator",
-        "binning": "1 1",
-        "extra.temperature": -100.0,
-        "extra.seeing": round(shot.conditions.seeing, 2) or None,
-    }
+def record(camera: Camera, shot: Shot) -> Exposure:
+    """The exposure as the observatory would describe it."""
+    number = written.exposure_number(camera, shot.night, shot.sequence)
+    name = number if number.startswith(f"{camera.name}-") else f"{camera.name}-{number}"
+    return Exposure(
+        id=exposure_id(camera.name, name),
+        name=name,
+        camera=camera.name,
+        frame_type=shot.frame_type,
+        night=shot.night,
+        mjd=shot.mjd_tai,
+        exposure_time=shot.exposure_time,
+        sequence=shot.sequence,
+        dark_time=shot.exposure_time,
+        band=shot.band,
+        filter=camera.band(shot.band).names[0] if shot.band else "",
+        flat_kind=shot.flat_kind,
+        ra=shot.ra,
+        dec=shot.dec,
+        rotation=shot.rotation if shot.ra is not None else None,
+        airmass=shot.airmass,
+        object=shot.field or str(shot.frame_type),
+        field=shot.field,
+        programme="SIM-1",
+        run=f"SIM{shot.night[:4]}",
+        observer=str(camera.cards.get("OBSERVER", "simulator")),
+        extra={"temperature": _temperature(camera), "seeing": round(shot.conditions.seeing, 2) or None},
+    )
 
 
-def spelling(camera: Camera, frame_type: FrameType, flat_kind: str) -> str:
-    """The camera's word for a frame type: the first of its table that means the same kind, else the same type."""
-    exact = f"{frame_type}:{flat_kind}" if flat_kind else str(frame_type)
-    for wanted in (exact, str(frame_type)):
-        for word, meaning in camera.frame_types.items():
-            if meaning == wanted or (wanted == frame_type and meaning.partition(":")[0] == wanted):
-                return word
-    return str(frame_type)
+def _temperature(camera: Camera) -> float:
+    rule = camera.header.get("extra.temperature")
+    return 268.15 if rule is not None and rule.unit == "K" else -5.0
 
 
-def primary_cards(camera: Camera, shot: Shot, spec: DetectorSpec | None = None, amp: str = "") -> Cards:
-    """Cards of the primary header (of the only header where a file has one)."""
-    cards: Cards = dict(camera.cards)
-    values = properties(camera, shot)
+def primary_cards(camera: Camera, shot: Shot, spec: DetectorSpec | None = None, amplifier: str = "") -> Cards:
+    """Cards of the primary header, or of the only header of a file that holds one detector or amplifier."""
+    cards = written.primary_cards(record(camera, shot), camera)
     if spec is not None:
-        values["detector"] = spec.id
-    if amp:
-        values["amplifier"] = amp
-    for name, rule in camera.header.items():
-        value = values.get(name)
-        if name == "binning" and rule.unit == "x, y":
-            cards |= dict.fromkeys(rule.keyword, 1)
-        elif value is not None and rule.keyword and rule.keyword[0] != FILENAME:
-            cards[rule.keyword[0]] = written(rule, name, value)
-    for keyword, pattern in camera.recognise.items():
-        if keyword != FILENAME and keyword not in cards:
-            cards[keyword] = example(pattern)
-    return cards
+        cards |= written.detector_cards(camera, spec)
+    rule = camera.header.get("amplifier")
+    if amplifier and rule is not None and rule.keyword:
+        cards[rule.keyword[0]] = amplifier
+    return cards | _translator_cards(camera, shot, spec)
 
 
-def written(rule: HeaderRule, name: str, value: Scalar) -> Scalar:
-    """A property's value as the header spells it: unit, form of time, spelling, pattern."""
-    if name in {"mjd", "date", "time", "end"}:
-        value = _time(name, float(value or 0.0), rule.unit)
-    elif isinstance(value, float) and rule.unit in _FACTORS and not name.startswith("extra."):
-        value = value / _FACTORS[rule.unit]
-    for word, meaning in rule.values.items():
-        if meaning == str(value):
-            value = word
-            break
-    return example(rule.pattern, str(value)) if rule.pattern else value
+def image_cards(camera: Camera, shot: Shot, spec: DetectorSpec, number: int, key: str | int) -> Cards:
+    """Cards of one image HDU of a detector: its name, amplifiers, sky solution.
 
-
-def _time(name: str, mjd_tai: float, unit: str) -> Scalar:
-    form, _, scale = unit.partition(" ")
-    if name == "time":
-        return utc_of(mjd_tai)[11:]
-    if form in {"", "isot"}:
-        return utc_of(mjd_tai if (scale or "utc") == "utc" else mjd_tai + _TAI_UTC)
-    mjd = mjd_tai if scale == "tai" else mjd_tai - _TAI_UTC
-    return {"mjd": mjd, "jd": mjd + _MJD_JD, "unix": (mjd_tai - _TAI_UTC - _MJD_UNIX) * 86400.0}[form]
-
-
-def example(pattern: str, value: str = "") -> str:
-    """A text that a (simple) regular expression of a camera table matches, with `value` as its first group.
-
-    Anchors, flags and optional parts are dropped, the first of alternatives is taken; ValueError where the result does
-    not match.
+    Parameters
+    ----------
+    number : which of the detector's HDUs.
+    key : its EXTNAME (``NAME`` or ``NAME,version``) or index in the camera table.
     """
-    text = re.sub(r"^\(\?i\)", "", pattern).strip("^$")
-    if value and "(" in text:
-        text = re.sub(r"\((?!\?)[^()]*\)", lambda _: re.escape(value), text, count=1)
-    elif value:
-        text = re.escape(value)
-    text = re.sub(r"\((?:\?:)?([^()|]*)\|?[^()]*\)", r"\1", text).partition("|")[0]
-    text = re.sub(r"\\s[*+]?", " ", text)
-    text = re.sub(r"\\d(?:\{(\d+)\}|[+*])?", lambda m: "1" * int(m[1] or 1), text)
-    text = re.sub(r"\.[*+]|(?<!\\)\?", "", text)
-    text = re.sub(r"\\(.)", r"\1", text)
-    if not re.search(pattern, text):
-        raise ValueError(f"no example of {pattern!r} with {value!r} found (tried {text!r})")
-    return text
-
-
-def fits_section(section: Section, *, flip_x: bool = False, flip_y: bool = False) -> str:
-    """FITS form ``[x1:x2,y1:y2]`` of a 0-based, half-open section; flipped axes run backwards."""
-    x0, x1, y0, y1 = section
-    x = f"{x1}:{x0 + 1}" if flip_x else f"{x0 + 1}:{x1}"
-    y = f"{y1}:{y0 + 1}" if flip_y else f"{y0 + 1}:{y1}"
-    return f"[{x},{y}]"
-
-
-def amplifier_cards(camera: Camera, amplifiers: tuple[AmplifierSpec, ...]) -> Cards:
-    """Sections, gain, read noise and saturation of the amplifiers that share an HDU, under the table's keywords."""
     cards: Cards = {}
-    for amp in amplifiers:
-        values: Mapping[str, Scalar] = {
-            "data": fits_section(amp.data),
-            "overscan": fits_section(amp.overscan) if amp.overscan else None,
-            "prescan": fits_section(amp.prescan) if amp.prescan else None,
-            "detector": fits_section(amp.detector, flip_x=amp.flip_x, flip_y=amp.flip_y),
-            "gain": amp.gain,
-            "read_noise": amp.read_noise,
-            "saturation": amp.saturation,
-        }
-        for name, keywords in camera.amplifier_keywords.items():
-            value = values.get(name)
-            if keywords and value is not None:
-                cards[keywords[0].format(amp=amp.name)] = value
-    return cards
+    if isinstance(key, str) and key:
+        name, _, version = key.partition(",")
+        cards["EXTNAME"] = name
+        if version:
+            cards["EXTVER"] = int(version)
+    amplifiers = [amp for amp in spec.amplifiers if amp.hdu == number]
+    return cards | written.hdu_cards(camera, amplifiers) | sky_cards(camera, spec, shot)
 
 
 def sky_cards(camera: Camera, spec: DetectorSpec, shot: Shot) -> Cards:
@@ -198,3 +95,54 @@ def sky_cards(camera: Camera, spec: DetectorSpec, shot: Shot) -> Cards:
     cards["CRPIX1"] = float(cards["CRPIX1"] or 0.0) + first.data[0] - first.detector[0]
     cards["CRPIX2"] = float(cards["CRPIX2"] or 0.0) + first.data[2] - first.detector[2]
     return cards
+
+
+def recorded(camera: Camera, shot: Shot) -> Exposure:
+    """The exposure as ingest will record it from these headers.
+
+    Raises
+    ------
+    SetupFault
+        ``order.invalid`` where the camera's table cannot read what it says itself.
+    """
+    spec = camera.detectors[0]
+    single = spec if camera.layout != "mosaic" else None
+    word = spec.amplifiers[0].name if camera.layout == "amplifier" else ""
+    pixels = {"NAXIS": 2, "NAXIS1": spec.nx, "NAXIS2": spec.ny}
+    primary = primary_cards(camera, shot, single, word)
+    image = {"XTENSION": "IMAGE", **pixels, **image_cards(camera, shot, spec, 0, spec.hdus[0])}
+    name = names.file_name(camera, shot, single, word)
+    try:
+        return translate([{"NAXIS": 0, **primary}, image], camera, name)
+    except DataFault as error:
+        raise SetupFault(
+            "order.invalid", f"camera {camera.name} cannot read its own simulated header: {error}", camera=camera.name
+        ) from error
+
+
+def _translator_cards(camera: Camera, shot: Shot, spec: DetectorSpec | None) -> Cards:
+    """Cards that astro-metadata-translator needs beyond those of the camera table's rules."""
+    begin, end = (utc_of(mjd)[11:] for mjd in (shot.mjd_tai, shot.mjd_tai + shot.exposure_time / _DAY))
+    detector = spec.id if spec is not None else 0
+    match camera.translator:
+        case "DECam":
+            return {
+                "OBSID": f"ct4m{shot.night.replace('-', '')}t{begin.replace(':', '')[:6]}",
+                "EXPREQ": shot.exposure_time,
+            }
+        case "MegaPrime":
+            return {"OBSID": str(shot.sequence), "EXPREQ": shot.exposure_time, "UTCEND": end}
+        case "HSC":
+            turn = (270.0 - shot.rotation) % 360.0 if shot.ra is not None else 0.0
+            return {
+                "FRAMEID": f"HSC{'AB'[detector // 100]}{shot.sequence:06d}{detector % 100:02d}",
+                "UT-END": end,
+                "INST-PA": turn,
+            }
+        case "SuprimeCam":
+            return {
+                "FRAMEID": f"SUPA{shot.sequence:07d}{detector:01d}",
+                "UT-END": end,
+                "INR-STR": shot.rotation,
+            }
+    return {}

@@ -118,7 +118,7 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
         middle = midnight(camera, night)
         clock = middle - 7.0 / 24.0
         for kind, flat_kind, band, time in _calibrations(settings, camera):
-            shots.append(Shot(len(shots) + 1, night, kind, clock, time, flat_kind, band))
+            shots.append(Shot(settings.first + len(shots), night, kind, clock, time, flat_kind, band))
             clock += (time + _OVERHEAD) / _DAY
         clock = max(clock, middle - 2.0 / 24.0)
         for band, field, step in _visits(settings, camera):
@@ -126,7 +126,7 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
                 _science(
                     settings,
                     camera,
-                    Shot(len(shots) + 1, night, FrameType.OBJECT, clock, settings.exposure_time, "", band),
+                    Shot(settings.first + len(shots), night, FrameType.OBJECT, clock, settings.exposure_time, "", band),
                     field,
                     step,
                 )
@@ -135,21 +135,39 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
     return _with_drills(settings, [_with_flat_level(settings, shot) for shot in shots])
 
 
+def spelling(camera: Camera, shot: Shot) -> str:
+    """The header's word for the shot's frame type; spica's own where the table has no list of them."""
+    exact = f"{shot.frame_type}:{shot.flat_kind}"
+    for word, meaning in camera.frame_types.items():
+        if meaning in {exact, str(shot.frame_type)}:
+            return word
+    return str(shot.frame_type)
+
+
 def _calibrations(settings: SimulationSettings, camera: Camera) -> Iterator[tuple[FrameType, str, str, float]]:
-    for _ in range(settings.biases):
-        yield FrameType.BIAS, "", "", 0.0
-    for _ in range(settings.darks):
-        yield FrameType.DARK, "", "", settings.dark_time
+    """Type, kind of flat, band and exposure time of a night's calibrations, as far as headers have words for them."""
+    meanings = set(camera.frame_types.values()) or {str(kind) for kind in FrameType}
+    if FrameType.BIAS in meanings:
+        for _ in range(settings.biases):
+            yield FrameType.BIAS, "", "", 0.0
+    if FrameType.DARK in meanings:
+        for _ in range(settings.darks):
+            yield FrameType.DARK, "", "", settings.dark_time
+    kinds = sorted(meaning.partition(":")[2] for meaning in meanings if meaning.partition(":")[0] == FrameType.FLAT)
+    if not kinds:
+        return
+    kind = settings.flat_kind if settings.flat_kind in kinds or "" in kinds else kinds[0]
     for band in bands(settings, camera):
         for _ in range(settings.flats):
-            yield FrameType.FLAT, settings.flat_kind, band, 5.0
+            yield FrameType.FLAT, kind, band, 5.0
 
 
 def _visits(settings: SimulationSettings, camera: Camera) -> Iterator[tuple[str, int, int]]:
     for field in range(len(fields(settings, camera))):
         for band in bands(settings, camera):
             for step in range(settings.exposures):
-                yield band, field, step
+                for _ in range(camera.snaps):
+                    yield band, field, step
 
 
 def _science(settings: SimulationSettings, camera: Camera, shot: Shot, field: int, step: int) -> Shot:

@@ -60,6 +60,7 @@ class SimulationSettings(Settings):
     """An order to the simulator. The same order gives the same bytes."""
 
     seed: int = setting(1, "everything random follows from this number", ge=0)
+    first: int = setting(1, "number of the first exposure: orders for one survey must not share numbers", ge=1)
     nights: tuple[str, ...] = setting(("2026-11-20",), "local dates at sunset, YYYY-MM-DD")
     bands: tuple[str, ...] = setting((), "bands to observe; none: the camera's first two")
     exposures: int = setting(3, "dithered exposures of each field and band per night", ge=0)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from spica.core.camera import AmplifierSpec, Camera, DetectorSpec
 from spica.core.faults import SetupFault
-from spica.core.records import Scalar
 from spica.files.atomic import write_bytes
-from spica.simulate import drills, headers
+from spica.simulate import drills, headers, names
 from spica.simulate.calibration import Cell, cell, flat, fringes
 from spica.simulate.cameras import as_toml
 from spica.simulate.crop import crop
@@ -117,7 +116,7 @@ def simulate(
         raw += files
         pixels += count
         if progress is not None:
-            progress(done, len(shots), headers.exposure_name(camera, shot))
+            progress(done, len(shots), ledger.names[shot.sequence])
     truth = folder / "truth"
     for spec in camera.detectors:
         ledger.add_cell(made.cell(spec.id))
@@ -156,7 +155,7 @@ def write_shot(made: Studio, shot: Shot, folder: Path, ledger: Ledger) -> tuple[
         place = folder / "again" if repeated else folder
         note = None if repeated else ledger
         if camera.layout == "mosaic":
-            path = place / headers.file_name(camera, shot)
+            path = place / names.file_name(camera, shot)
             sizes: list[int] = []
             write(path, _mosaic(made, shot, drawn_shot, specs, (note, sizes)))
             files.append(path)
@@ -192,18 +191,7 @@ def _mosaic(
             ledger.add_detector(camera, shot, spec.id, drawn, made.sky)
         for number, (image, key) in enumerate(zip(drawn.hdus, spec.hdus, strict=True)):
             sizes.append(image.size)
-            yield Hdu(_image_cards(camera, shot, spec, number, key), image)
-
-
-def _image_cards(camera: Camera, shot: Shot, spec: DetectorSpec, number: int, key: str | int) -> dict[str, Scalar]:
-    amplifiers = tuple(amp for amp in spec.amplifiers if amp.hdu == number)
-    cards: dict[str, Scalar] = {}
-    if isinstance(key, str):
-        name, _, version = key.partition(",")
-        cards["EXTNAME"] = name
-        if version:
-            cards["EXTVER"] = int(version)
-    return cards | headers.amplifier_cards(camera, amplifiers) | headers.sky_cards(camera, spec, shot)
+            yield Hdu(headers.image_cards(camera, shot, spec, number, key), image)
 
 
 def _single(made: Studio, shot: Shot, spec: DetectorSpec, drawn: Drawn, folder: Path) -> list[Path]:
@@ -219,11 +207,11 @@ def _one_file(
 ) -> Path:
     camera = made.camera
     word = amp.name if amp is not None else ""
-    path = folder / headers.file_name(camera, shot, spec, word)
+    path = folder / names.file_name(camera, shot, spec, word)
     cards = headers.primary_cards(camera, shot, spec, word)
     cards = drills.spoiled_cards(cards, camera, shot.drill)
     numbers = range(len(drawn.hdus)) if amp is None else [amp.hdu]
-    image_cards = partial(_image_cards, camera, shot, spec)
+    image_cards = partial(headers.image_cards, camera, shot, spec)
     inside = path.name.endswith(".fz") or (len(drawn.hdus) > 1 and amp is None)
     if inside or isinstance(spec.hdus[0], str):
         hdus = [Hdu(cards), *(Hdu(image_cards(n, spec.hdus[n]), drawn.hdus[n]) for n in numbers)]

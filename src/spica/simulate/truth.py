@@ -17,7 +17,7 @@ from spica.kernels.draw_marks import runs
 from spica.simulate import optics
 from spica.simulate.calibration import Cell, bias_image
 from spica.simulate.expose import Drawn
-from spica.simulate.headers import exposure_name
+from spica.simulate.headers import recorded
 from spica.simulate.schedule import Shot
 from spica.simulate.sky import KINDS, Sky
 from spica.simulate.tables import write_table
@@ -52,11 +52,19 @@ _BLOCKS = {
 class Ledger:
     """Collects the truth while exposures are drawn; `save` writes it."""
 
+    names: dict[int, str] = field(default_factory=dict)
+    """Sequence number of each exposure to its name in the survey."""
     exposures: list[dict[str, Scalar]] = field(default_factory=list)
     detectors: list[dict[str, Scalar]] = field(default_factory=list)
     positions: list[dict[str, Any]] = field(default_factory=list)
     pixels: list[dict[str, Any]] = field(default_factory=list)
     amplifiers: list[dict[str, Scalar]] = field(default_factory=list)
+
+    def name(self, camera: Camera, shot: Shot) -> str:
+        """The name under which the survey will know the exposure."""
+        if shot.sequence not in self.names:
+            self.names[shot.sequence] = recorded(camera, shot).name
+        return self.names[shot.sequence]
 
     def add_exposure(self, camera: Camera, shot: Shot, files: list[str]) -> None:
         """Note a shot and the names of the files that hold it."""
@@ -64,7 +72,7 @@ class Ledger:
         pointing = conditions.true_pointing if shot.ra is not None else (None, None, None)
         self.exposures.append(
             {
-                "exposure": exposure_name(camera, shot),
+                "exposure": self.name(camera, shot),
                 "sequence": shot.sequence,
                 "night": shot.night,
                 "frame_type": str(shot.frame_type),
@@ -96,7 +104,7 @@ class Ledger:
 
     def add_detector(self, camera: Camera, shot: Shot, detector: int, drawn: Drawn, sky: Sky) -> None:
         """Note one detector of a shot: solution, places of sources, marked pixels, bias levels."""
-        name = exposure_name(camera, shot)
+        name = self.name(camera, shot)
         wcs = json.dumps(optics.cards(drawn.plate)) if drawn.plate is not None else ""
         self.detectors.append(
             {
