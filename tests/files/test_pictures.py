@@ -1,0 +1,31 @@
+"""Pictures: what other programs see is the array, bottom row first."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from spica.core.faults import DataFault
+from spica.files.pictures import png, write_png
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (1, 1)])
+def test_pillow_sees_the_array(shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    write_png(tmp_path / "x.png", array)
+    data = (tmp_path / "x.png").read_bytes()
+    with Pillow.open(io.BytesIO(data)) as picture:
+        assert np.array_equal(np.asarray(picture)[::-1], array)
+        assert not picture.info
+    assert data == png(array.copy())
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 3), np.float32), np.zeros((3, 3, 4), np.uint8), np.zeros((0, 3), np.uint8)])
+def test_other_arrays_are_refused(array: np.ndarray) -> None:  # type: ignore[type-arg]
+    with pytest.raises(DataFault) as caught:
+        png(array)
+    assert caught.value.code == "data.bad-value"
