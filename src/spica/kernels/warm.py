@@ -121,10 +121,16 @@ def forget_stale() -> int:
     a function that was compiled into it. Who edits a kernel would otherwise go on running the old one.
     """
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.glob("*.py"))
-    stale = [index for function in _dispatchers() for index in _indices(function) if index.stat().st_mtime < newest]
-    for index in stale:
-        index.unlink(missing_ok=True)
-    return len(stale)
+    removed = 0
+    for index in [index for function in _dispatchers() for index in _indices(function)]:
+        try:
+            if index.stat().st_mtime < newest:
+                index.unlink()
+                removed += 1
+        except FileNotFoundError:
+            # Another process that warms at the same moment was quicker.
+            continue
+    return removed
 
 
 def cached() -> tuple[int, int]:
