@@ -119,7 +119,7 @@ def facts(detector: Detector, exposure: Exposure) -> dict[str, Scalar]:
     plain: dict[str, Scalar] = {}
     for item in fields(exposure):
         value = getattr(exposure, item.name)
-        if value is None or isinstance(value, str | int | float):
+        if isinstance(value, str | int | float):
             plain[item.name] = str(value) if isinstance(value, str) else value
     return {**plain, "exposure": exposure.name, "detector": detector.detector, **detector.wcs}
 

@@ -92,7 +92,7 @@ class Plane:
         ny, _ = self.shape
         stop = ny if y1 is None else y1
         stored = self._stored(y0 + layer * ny, stop + layer * ny)
-        return _physical(stored, self.scale, self.blank)
+        return _physical(stored.astype(np.uint8, copy=False) if self.bitpix == 8 else stored, self.scale, self.blank)
 
     def floats(self, y0: int, y1: int, fill: float = np.nan) -> npt.NDArray[np.float32]:
         """Rows as float32, `fill` where undefined."""
