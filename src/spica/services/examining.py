@@ -29,8 +29,14 @@ WINDOW = 8
 
 @dataclass(frozen=True)
 class Tables:
-    """By name, as every process can load them: the cameras to recognise files among, one that the order names, one for
-    files that none recognises; and the survey's own folders of tables.
+    """Cameras by name, as every process can load them.
+
+    Attributes
+    ----------
+    names : those to recognise files among.
+    camera : the one that the order names, '' for none.
+    fallback : the one for files that no table recognises, '' for none.
+    folders : the survey's own tables.
     """
 
     names: tuple[str, ...]

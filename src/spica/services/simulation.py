@@ -34,8 +34,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Simulated:
-    """Frames that were drawn; `truth` is the folder of the truth tables, `table` the camera as drawn (where it differs
-    from the table that the survey knows; `installed` says that the survey got it).
+    """Frames that were drawn.
+
+    Attributes
+    ----------
+    folder, raw, truth, reference : the order's folder, and what lies in it.
+    table : the camera as drawn, where it differs from the table that is known here; `installed`: the survey got it.
     """
 
     folder: Path
