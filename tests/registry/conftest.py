@@ -19,7 +19,7 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Address of an empty database: no registry yet."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/registry.sqlite"
+        return f"sqlite:///{tmp_path}/empty.sqlite"
     fresh: Callable[[], str] = request.getfixturevalue("postgres_database")
     return fresh()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_one_file_per_detector_completes_the_exposure(registry: Registry) -> Non
 
 
 @pytest.mark.parametrize("changes", [{"band": "g"}, {"exposure_time": 60.0}, {"mjd": 61365.0}, {"night": "2026-11-21"}])
-def test_further_detectors_must_agree_about_the_exposure(registry: Registry, changes: dict[str, object]) -> None:
+def test_further_detectors_must_agree_about_the_exposure(registry: Registry, changes: dict[str, Any]) -> None:
     registry.add(ingest(exposure(1), [0]))
     with pytest.raises(DataFault, match=next(iter(changes))) as caught:
         registry.add(ingest(exposure(1, **changes), [1]))
@@ -207,7 +208,7 @@ def test_identifiers_that_clash(registry: Registry) -> None:
     "changes",
     [{"mjd": float("nan")}, {"ra": float("inf")}, {"extra": {"x": float("nan")}}, {"name": "a/b"}, {"name": ""}],
 )
-def test_absurd_records_are_refused(registry: Registry, changes: dict[str, object]) -> None:
+def test_absurd_records_are_refused(registry: Registry, changes: dict[str, Any]) -> None:
     with pytest.raises(DataFault) as caught:
         registry.add(ingest(exposure(1, **changes)))
     assert caught.value.code == "header.absurd"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from spica.registry.spelling import restored
+
 _EXPOSURES = (
     "SELECT camera, frame_type, count(*) FROM exposures GROUP BY camera, frame_type ORDER BY camera, frame_type"
 )
@@ -53,7 +55,7 @@ def gather(ask: Callable[[str], Sequence[Sequence[Any]]]) -> Counts:
         jobs=_nested(ask(_JOBS)),
         products=products,
         product_bytes=int(product_size),
-        faults={str(code): number for code, number in ask(_FAULTS)},
+        faults={restored(code): number for code, number in ask(_FAULTS)},
         quarantined=quarantined,
         running=running,
     )
@@ -62,5 +64,5 @@ def gather(ask: Callable[[str], Sequence[Sequence[Any]]]) -> Counts:
 def _nested(rows: Sequence[Sequence[Any]]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for outer, inner, number in rows:
-        found.setdefault(outer, {})[inner] = number
+        found.setdefault(restored(outer), {})[restored(inner)] = number
     return found

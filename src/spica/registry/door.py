@@ -31,7 +31,8 @@ from sqlalchemy import exc as errors
 from sqlalchemy.sql.dml import Insert
 
 from spica.core.faults import Fault, InternalFault, ResourceFault, SetupFault
-from spica.registry.text import Words, storable
+from spica.registry.spelling import storable
+from spica.registry.text import Words
 
 BUSY_SECONDS = 30.0
 """How long SQLite waits for another writer."""
@@ -145,9 +146,11 @@ class Door:
         """Insert rows; where the primary key (or the unique `keys`) is there already, set the columns `update`."""
 
         def build() -> Insert:
-            new = self.insert(table)
+            new: Any = self.insert(table)
             unique = [table.c[name] for name in keys] or list(table.primary_key)
-            return new.on_conflict_do_update(index_elements=unique, set_={name: new.excluded[name] for name in update})
+            values = {name: new.excluded[name] for name in update}
+            made: Insert = new.on_conflict_do_update(index_elements=unique, set_=values)
+            return made
 
         if rows:
             connection.execute(self.once(f"upsert {table.name}", build), list(rows))
@@ -238,8 +241,11 @@ def shown(url: str) -> str:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite address; None for other databases and for one in memory."""
-    parsed = make_url(url)
+    """The file of a SQLite address; None for other databases, for one in memory and for what is no address."""
+    try:
+        parsed = make_url(url)
+    except errors.ArgumentError:
+        return None
     if parsed.get_backend_name() != "sqlite" or parsed.database in {None, "", ":memory:"}:
         return None
     return Path(str(parsed.database).removeprefix("file:"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -103,27 +104,35 @@ def detector(row: Row[Any], exposure_name: str) -> Detector:
     )
 
 
+PRODUCT_COLUMNS = (
+    *(
+        products.c.key,
+        products.c.name,
+        products.c.form,
+        units.c.name.label("unit_name"),
+        products.c.job,
+        products.c.path,
+    ),
+    *(products.c.checksum, products.c.size, products.c.scratch, products.c.master, products.c.facts, products.c.value),
+)
+_FORMS = {each.value: each for each in Form}
+
+
 def products_query() -> Select[Any]:
     """Everything that `product` reads."""
-    return select(products, units.c.name.label("unit_name")).join(units, units.c.id == products.c.unit)
+    return select(*PRODUCT_COLUMNS).join_from(products, units, units.c.id == products.c.unit)
 
 
-def product(row: Row[Any]) -> ProductRecord:
+@lru_cache(maxsize=4096)
+def unit(text: str) -> Unit:
+    """A unit from its text; the products of one unit share it."""
+    return Unit.parse(text)
+
+
+def product(row: Sequence[Any]) -> ProductRecord:
     """A product from a row of `products_query`."""
-    return ProductRecord(
-        key=row.key,
-        name=row.name,
-        form=Form(row.form),
-        unit=Unit.parse(row.unit_name),
-        job=row.job,
-        path=row.path,
-        checksum=row.checksum,
-        size=row.size,
-        scratch=row.scratch,
-        master=row.master,
-        facts=row.facts,
-        value=row.value,
-    )
+    key, name, form, unit_name, *rest = row
+    return ProductRecord(key, name, _FORMS[form], unit(unit_name), *rest)
 
 
 def calibration_columns(master: ProductRecord) -> dict[str, Any]:

@@ -214,9 +214,7 @@ def look_up(door: Door, connection: Connection, records: Sequence[IngestRecord])
         "ids": door.listed({record.exposure.id for record in records}),
     }
     known = Known(files=set(), places={}, origins={}, names={}, exposures={}, detectors={}, paths={}, holders={})
-    known.files.update(
-        checksum for (checksum,) in connection.execute(door.once("known files", lambda: _files(door)), given)
-    )
+    known.files.update(row[0] for row in connection.execute(door.once("known files", lambda: _files(door)), given))
     for area, path, origin, checksum in connection.execute(door.once("known copies", lambda: _copies(door)), given):
         known.places[area, path] = checksum
         known.origins[origin] = checksum
@@ -235,7 +233,7 @@ def look_up(door: Door, connection: Connection, records: Sequence[IngestRecord])
     return known
 
 
-def _files(door: Door) -> Select[tuple[str]]:
+def _files(door: Door) -> Select[Any]:
     return select(files.c.checksum).where(door.listing(files.c.checksum, "checksums"))
 
 

@@ -5,48 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, delete, func, select, text, update
+from sqlalchemy import Connection, Select, bindparam, case, delete, func, select, text, update
 
 from spica.core.faults import Outcome
 from spica.core.jobs import JobReport, ProductRecord
 from spica.core.records import Unit
-from spica.registry import forms, metrics, units
+from spica.registry import forms, metrics
+from spica.registry import units as unit_numbers
 from spica.registry.door import Door
 from spica.registry.rows import JobState
-from spica.registry.schema import calibrations, chains, environments, faults, inputs, jobs, leases, products
-from spica.registry.text import stamp, storable
+from spica.registry.schema import calibrations, chains, environments, faults, inputs, jobs, leases, products, units
+from spica.registry.spelling import storable
+from spica.registry.text import Words, stamp
 
 _DONE = Outcome.DONE.value
 
 
 def states(door: Door, keys: Iterable[str]) -> dict[str, JobState]:
     """How far each key has got; keys that were never recorded are left out."""
-    wanted = list(keys)
-    found: dict[str, JobState] = {}
+    given = {"given": door.listed(keys)}
     with door.read() as connection:
-        made = _products_by_job(door, connection, wanted)
-        query = select(jobs.c.key, jobs.c.outcome, jobs.c.attempts, jobs.c.fault).where(door.among(jobs.c.key, wanted))
-        outcomes = {each.value: each for each in Outcome}
-        for key, outcome, attempts, fault in connection.execute(query):
-            here, gone = made.get(key, ((), ()))
-            found[key] = JobState(
-                key, outcomes[outcome], attempts, tuple(here), tuple(gone), (fault or {}).get("code", "")
-            )
-    return found
+        recorded = connection.execute(door.once("states", lambda: _states(door)), given).all()
+        made: dict[str, list[ProductRecord]] = {}
+        gone: dict[str, list[str]] = {}
+        for forgotten, *row in connection.execute(door.once("states' products", lambda: _states_products(door)), given):
+            product = forms.product(row)
+            if forgotten:
+                gone.setdefault(product.job, []).append(product.name)
+            else:
+                made.setdefault(product.job, []).append(product)
+    outcomes = {each.value: each for each in Outcome}
+    return {
+        key: JobState(
+            *(key, outcomes[outcome], attempts, tuple(made.get(key, ())), tuple(gone.get(key, ()))),
+            fault["code"] if fault else "",
+        )
+        for key, outcome, attempts, fault in recorded
+    }
 
 
-def _products_by_job(
-    door: Door, connection: Connection, keys: Sequence[str]
-) -> dict[str, tuple[list[ProductRecord], list[str]]]:
-    made: dict[str, tuple[list[ProductRecord], list[str]]] = {}
-    query = forms.products_query().where(door.among(products.c.job, keys)).order_by(products.c.key)
-    for row in connection.execute(query):
-        here, gone = made.setdefault(row.job, ([], []))
-        if row.forgotten:
-            gone.append(row.name)
-        else:
-            here.append(forms.product(row))
-    return made
+def _states(door: Door) -> Select[Any]:
+    columns = jobs.c.key, jobs.c.outcome, jobs.c.attempts, jobs.c.fault
+    return select(*columns).where(door.listing(jobs.c.key, "given"))
+
+
+def _states_products(door: Door) -> Select[Any]:
+    query = select(products.c.forgotten, *forms.PRODUCT_COLUMNS)
+    joined = query.join_from(products, units, units.c.id == products.c.unit)
+    return joined.where(door.listing(products.c.job, "given")).order_by(products.c.job, products.c.key)
 
 
 def lease(door: Door, keys: Iterable[str], owner: str, seconds: float) -> set[str]:
@@ -79,7 +85,7 @@ _LEASE = {
         f"INSERT INTO leases (key, owner, expires) SELECT value, CAST(:owner AS TEXT), CAST(:until AS DOUBLE PRECISION) FROM {source} "  # noqa: S608 — both sources are below
         "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires = excluded.expires "
         "WHERE leases.expires <= :now OR leases.owner = excluded.owner RETURNING key"
-    )
+    ).columns(key=Words())
     # "WHERE true": SQLite could not tell ON CONFLICT from a join's ON otherwise.
     for sqlite, source in ((True, "json_each(:keys) WHERE true"), (False, "unnest(CAST(:keys AS text[])) AS t(value)"))
 }
@@ -108,7 +114,7 @@ def record_many(door: Door, reports: Sequence[JobReport], production: int | None
         return
     with door.write() as connection:
         now = door.now(connection)
-        numbers = units.numbers(door, connection, _units_of(reports))
+        numbers = unit_numbers.numbers(door, connection, _units_of(reports))
         old = _outcomes(door, connection, [report.key for report in reports])
         _write_jobs(door, connection, reports, numbers, (production, owner, now))
         # The last report of a key counts, unless an earlier one says done.

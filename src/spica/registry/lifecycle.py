@@ -33,8 +33,8 @@ _NETWORK = {
 }
 
 
-def create(url: str) -> None:
-    """Make the tables of a new registry.
+def create(url: str, revision: str = "head") -> None:
+    """Make the tables of a new registry (of an older revision where a backup needs it).
 
     Raises
     ------
@@ -56,7 +56,7 @@ def create(url: str) -> None:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     finally:
         door.close()
-    upgrade(url)
+    upgrade(url, revision)
 
 
 def opened(url: str, busy: float = BUSY_SECONDS) -> Door:
@@ -98,7 +98,7 @@ def upgrade(url: str, to: str = "head") -> None:
     door = Door(url)
     try:
         if _version(door) > SCHEMA:
-            raise _newer(url, _version(door))
+            raise newer(url, _version(door))
         with door.write() as connection:
             command.upgrade(configuration(connection), to)
             if to == "head":
@@ -153,7 +153,7 @@ def _check(door: Door) -> None:
         )
     found = _version(door)
     if found > SCHEMA:
-        raise _newer(door.url, found)
+        raise newer(door.url, found)
     if 0 < found < SCHEMA:
         raise SetupFault(
             "registry.older",
@@ -170,7 +170,8 @@ def _check(door: Door) -> None:
         )
 
 
-def _newer(url: str, found: int) -> SetupFault:
+def newer(url: str, found: int) -> SetupFault:
+    """The fault for a registry (or backup) of a newer version."""
     return SetupFault(
         "registry.newer",
         f"registry {shown(url)} has version {found}, this spica only {SCHEMA}",

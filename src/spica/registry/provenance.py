@@ -32,7 +32,7 @@ def _fault(plain: Mapping[str, Any] | None) -> FaultRecord | None:
 def _job_row(row: Row[Any]) -> JobRow:
     return JobRow(
         key=row.key,
-        unit=Unit.parse(row.unit_name),
+        unit=forms.unit(row.unit_name),
         pipeline=row.pipeline,
         labels=tuple(step["label"] for step in row.steps),
         outcome=Outcome(row.outcome),
@@ -60,7 +60,7 @@ def job(door: Door, key: str) -> JobReport:
         made = connection.execute(forms.products_query().where(products.c.job == key).order_by(products.c.key)).all()
     return JobReport(
         key=row.key,
-        unit=Unit.parse(row.unit_name),
+        unit=forms.unit(row.unit_name),
         pipeline=row.pipeline,
         steps=tuple(StepRecord(**step) for step in row.steps),
         inputs=tuple(InputRecord(each.need, each.key, each.unit, each.how) for each in used),

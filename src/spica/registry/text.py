@@ -11,19 +11,9 @@ from sqlalchemy import BigInteger, Integer, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-# PostgreSQL stores no NUL, and neither database stores lone surrogates (which Python makes of file names that are not
-# UTF-8). They are kept as private-use characters of plane 16 and come back as they were.
-_PLANE = 0x100000
-_THERE = {0: _PLANE, **{code: _PLANE + code for code in range(0xD800, 0xE000)}}
-_BACK = {there: here for here, there in _THERE.items()}
+from spica.registry.spelling import restored, storable
+
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-
-
-def storable(text: str) -> str:
-    """The text as every database can hold it."""
-    if text.isascii() and "\0" not in text:
-        return str(text)
-    return text.translate(_THERE)
 
 
 def packed(value: Any) -> str:
@@ -49,7 +39,7 @@ class Words(TypeDecorator[str]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], str | None]:  # noqa: ARG002 — SQLAlchemy's signature
         """From the database."""
-        return lambda value: value if value is None or value.isascii() else value.translate(_BACK)
+        return lambda value: None if value is None else restored(value)
 
 
 class Plain(TypeDecorator[Any]):
