@@ -23,12 +23,17 @@ def test_a_block_that_ends_well_leaves_the_file_alone(tmp_path: Path) -> None:
     assert list(target.parent.iterdir()) == [target]
 
 
+def _begin_and_fail(target: Path) -> None:
+    with atomic.writing(target) as part:
+        part.write_bytes(b"new")
+        raise RuntimeError
+
+
 def test_a_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "x.bin"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError), atomic.writing(target) as part:
-        part.write_bytes(b"new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _begin_and_fail(target)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -50,10 +55,14 @@ def test_errors_of_the_disk_have_names(tmp_path: Path, number: int, code: str) -
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_is_full_in_truth() -> None:
-    with pytest.raises(ResourceFault) as caught, atomic.disk_faults(Path("/dev/full")), open("/dev/full", "wb") as full:  # noqa: PTH123
+def _fill() -> None:
+    with atomic.disk_faults(Path("/dev/full")), Path("/dev/full").open("wb", buffering=0) as full:
         full.write(b"x")
-        full.flush()
+
+
+def test_a_disk_that_is_full_in_truth() -> None:
+    with pytest.raises(ResourceFault) as caught:
+        _fill()
     assert caught.value.code == "disk.full"
 
 

@@ -18,7 +18,9 @@ from spica.files import encode, fits
 from spica.files.images import read_delivered, read_raw
 from spica.files.planes import Plane
 
-EXPOSURE = Exposure(7, "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.1, 30.0, dark_time=31.0, band="r", ra=7.5)
+EXPOSURE = Exposure(
+    7, "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.1, 30.0, dark_time=31.0, band="r", ra=7.5
+)
 NX, NY = 60, 40
 
 
@@ -51,9 +53,7 @@ CODINGS: list[dict[str, Any] | None] = [
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize(
-    ("stored", "promised"), [("u1", "u2"), ("u2", "u2"), ("i2", "i4"), ("i4", "i4"), ("f4", "f4")]
-)
+@pytest.mark.parametrize(("stored", "promised"), [("u1", "u2"), ("u2", "u2"), ("i2", "i4"), ("i4", "i4"), ("f4", "f4")])
 def test_raw_pixels_of_every_form(tmp_path: Path, coding: dict[str, Any] | None, stored: str, promised: str) -> None:
     pixels = noise(stored)
     coded = {**coding, "quantize_level": 0.0} if coding and stored == "f4" else coding
@@ -132,36 +132,32 @@ def test_a_record_that_does_not_fit_the_file(tmp_path: Path, record: Detector) -
     assert caught.value.code == "header.bad-geometry"
 
 
-def delivered(tmp_path: Path, unit: str = "adu", **planes: npt.NDArray[Any]) -> Detector:
+def delivered(tmp_path: Path, **planes: npt.NDArray[Any]) -> Detector:
     hdus: list[Any] = [astropy_fits.PrimaryHDU()]
     for name, values in planes.items():
         hdus.append(astropy_fits.ImageHDU(values, name=name))
-        hdus[-1].header["BUNIT"] = unit
     hdus[0].header["EXPTIME"] = 30.0
     astropy_fits.HDUList(hdus).writeto(tmp_path / "x", overwrite=True)
     places = {name: ("sum", number) for number, name in enumerate(planes, start=1)}
     return detector(planes=places, wcs={"CTYPE1": "RA---TAN"})
 
 
-def test_delivered_units_become_electrons(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exposure", [EXPOSURE, None])
+@pytest.mark.parametrize("plane", ["weight", "variance"])
+def test_delivered_units_become_electrons(tmp_path: Path, exposure: Exposure | None, plane: str) -> None:
     science = noise("f4")
-    weight = np.full((NY, NX), 0.25, np.float32)
-    weight[2, 3] = 0
-    for unit, factor in (("adu", 2.0), ("counts/s", 60.0), ("electron s-1", 60.0)):
-        for exposure in (EXPOSURE, None):
-            image = read_delivered(
-                delivered(tmp_path, unit, science=science, weight=weight), {"sum": tmp_path / "x"}, exposure
-            )
-            assert np.allclose(image.pixels, science * factor, rtol=1e-6)
-            assert image.variance is not None
-            assert image.mask is not None
-            assert np.isinf(image.variance[2, 3])
-            assert image.variance[0, 0] == pytest.approx(4 * factor**2)
-            assert np.argwhere(image.mask).tolist() == [[2, 3]]
-            assert image.mask[2, 3] == Mask.NO_DATA
-            assert {"BUNIT": "electron", "CTYPE1": "RA---TAN", "SATURATE": 50000.0 * factor}.items() <= dict(
-                image.header
-            ).items()
+    error = np.full((NY, NX), 0.25 if plane == "weight" else 4.0, np.float32)
+    error[2, 3] = 0 if plane == "weight" else np.nan
+    image = read_delivered(delivered(tmp_path, science=science, **{plane: error}), {"sum": tmp_path / "x"}, exposure)
+    assert np.allclose(image.pixels, science * 2, rtol=1e-6)
+    assert image.variance is not None
+    assert image.mask is not None
+    assert image.variance[0, 0] == pytest.approx(16)
+    assert np.isinf(image.variance[2, 3])
+    assert np.argwhere(image.mask).tolist() == [[2, 3]]
+    assert image.mask[2, 3] == Mask.NO_DATA
+    cards = {"BUNIT": "electron", "CTYPE1": "RA---TAN", "SATURATE": 100000.0, "EXPTIME": 30.0}
+    assert cards.items() <= dict(image.header).items()
 
 
 def test_variance_where_none_is_delivered(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def picture(seed: int = 1) -> Image:
 
 
 @pytest.mark.parametrize("lossless", [False, True])
-def test_the_same_image_gives_the_same_bytes(tmp_path: Path, lossless: bool) -> None:
+def test_the_same_image_gives_the_same_bytes(tmp_path: Path, *, lossless: bool) -> None:
     for name in "ab":
         write_image(tmp_path / name, picture(), dict(reversed(IDENTITY.items())) if name == "b" else IDENTITY, lossless)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -53,6 +53,7 @@ def test_lossless_is_lossless(tmp_path: Path) -> None:
     assert image.variance is not None
     assert np.array_equal(back.variance, image.variance)
     assert back.mask is not None
+    assert image.mask is not None
     assert np.array_equal(back.mask, image.mask)
     assert dict(back.header) == dict(image.header)
 
@@ -76,17 +77,19 @@ def test_rounding_is_a_sixteenth_of_the_noise_and_is_stated(tmp_path: Path) -> N
     assert np.median(back.variance[good] - image.variance[good]) == pytest.approx(added, abs=525 / 128)
     assert np.abs(back.variance[good] / image.variance[good] - 1).max() < 1 / 128
     assert back.mask is not None
+    assert image.mask is not None
     assert np.array_equal(back.mask, image.mask)
     assert dict(back.header) == dict(image.header)
 
 
 @pytest.mark.parametrize("lossless", [False, True])
-def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, lossless: bool) -> None:
+def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, *, lossless: bool) -> None:
     write_image(tmp_path / "x", picture(), IDENTITY, lossless)
     mine = read_image(tmp_path / "x")
     with astropy_fits.open(tmp_path / "x", checksum=True) as file:  # a wrong sum is a warning, warnings are errors
         assert [hdu.name for hdu in file] == ["PRIMARY", "SCIENCE", "VARIANCE", "MASK"]
         assert np.array_equal(file["SCIENCE"].data.astype(np.float32), mine.pixels, equal_nan=True)
+        assert mine.mask is not None
         assert np.array_equal(file["MASK"].data, mine.mask)
         assert file["MASK"].header["BIT1"] == "SATURATED"
         assert file["SCIENCE"].header["CRVAL1"] == 70.123456789012
@@ -96,18 +99,20 @@ def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, lossless: boo
 
 @pytest.mark.fitsverify
 @pytest.mark.parametrize("lossless", [False, True])
-def test_fitsverify_finds_no_fault(tmp_path: Path, lossless: bool) -> None:
+def test_fitsverify_finds_no_fault(tmp_path: Path, *, lossless: bool) -> None:
     write_image(tmp_path / "x.fits", replace(picture(), header={"OBJECT": "M 31"}), IDENTITY, lossless)
     assert conformance.by_fitsverify(tmp_path / "x.fits") == ()
 
 
 @pytest.mark.parametrize("lossless", [False, True])
-def test_rows_are_the_rows_of_the_whole(tmp_path: Path, lossless: bool) -> None:
+def test_rows_are_the_rows_of_the_whole(tmp_path: Path, *, lossless: bool) -> None:
     write_image(tmp_path / "x", picture(), IDENTITY, lossless)
     whole = read_image(tmp_path / "x")
     rows = open_rows(tmp_path / "x")
     assert isinstance(rows, Rows)
-    assert (rows.shape, rows.dtype, rows.header["BUNIT"]) == (SHAPE, np.float32, "electron")
+    assert rows.shape == SHAPE
+    assert rows.dtype == np.dtype(np.float32)
+    assert rows.header["BUNIT"] == "electron"
     for name, plane in (("science", whole.pixels), ("variance", whole.variance), ("mask", whole.mask)):
         assert plane is not None
         read = rows.read(5, 9, name)
@@ -119,7 +124,7 @@ def test_rows_are_the_rows_of_the_whole(tmp_path: Path, lossless: bool) -> None:
 
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("height", [1, 37, 300])
-def test_bands_give_the_bytes_of_the_whole(tmp_path: Path, lossless: bool, height: int) -> None:
+def test_bands_give_the_bytes_of_the_whole(tmp_path: Path, height: int, *, lossless: bool) -> None:
     image = picture()
     write_image(tmp_path / "whole", image, IDENTITY, lossless)
     sink = ImageSink(tmp_path / "bands", SHAPE, IDENTITY, lossless, image.header)

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image as Pillow
 
@@ -24,8 +25,10 @@ def test_pillow_sees_the_array(shape: tuple[int, ...], tmp_path: Path) -> None:
     assert data == png(array.copy())
 
 
-@pytest.mark.parametrize("array", [np.zeros((3, 3), np.float32), np.zeros((3, 3, 4), np.uint8), np.zeros((0, 3), np.uint8)])
-def test_other_arrays_are_refused(array: np.ndarray) -> None:  # type: ignore[type-arg]
+@pytest.mark.parametrize(
+    "array", [np.zeros((3, 3), np.float32), np.zeros((3, 3, 4), np.uint8), np.zeros((0, 3), np.uint8)]
+)
+def test_other_arrays_are_refused(array: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(DataFault) as caught:
         png(array)
     assert caught.value.code == "data.bad-value"

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 from astropy.io import fits as astropy_fits
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spica.kernels import rice
@@ -97,9 +96,7 @@ def test_no_damaged_bytes_are_read_beyond_their_end() -> None:
     assert rice.decode_integers(out, negative, ends, 4, rice.BLOCK, np.empty(rows.shape, np.int32)) == 0
     for seed in range(30):  # any bytes end in an answer
         noise = np.random.default_rng(seed).integers(0, 256, 300).astype(np.uint8)
-        bad = rice.decode_integers(
-            noise, np.array([0]), np.array([300]), 2, rice.BLOCK, np.empty((1, 2000), np.int32)
-        )
+        bad = rice.decode_integers(noise, np.array([0]), np.array([300]), 2, rice.BLOCK, np.empty((1, 2000), np.int32))
         assert bad in {-1, 0}
 
 

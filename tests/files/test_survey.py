@@ -49,7 +49,9 @@ def test_no_survey_is_said(tmp_path: Path) -> None:
         ("name = ", "", ""),
     ],
 )
-def test_wrong_settings_are_refused_with_the_nearest_name(tmp_path: Path, line: str, setting: str, nearest: str) -> None:
+def test_wrong_settings_are_refused_with_the_nearest_name(
+    tmp_path: Path, line: str, setting: str, nearest: str
+) -> None:
     text = line if line.startswith("name") else f"name = 'x'\n{line}"
     (tmp_path / FILE_NAME).write_text(text)
     with pytest.raises(SetupFault) as caught:

@@ -39,7 +39,7 @@ def fault_of(path: Path) -> DataFault:
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("name", ["x.fits", "x.fit", "x.fts"])
-def test_a_good_file(tmp_path: Path, name: str, compressed: bool) -> None:
+def test_a_good_file(tmp_path: Path, name: str, *, compressed: bool) -> None:
     path = mosaic(tmp_path / name, compressed=compressed)
     found = inspect_file(path)
     assert found.checksum == checksums.of_file(path)
@@ -88,8 +88,14 @@ def _flip(where: float) -> Callable[[bytes], bytes]:
         (_flip(0.3), "file.corrupt"),
         (_flip(0.85), "file.corrupt"),
         (lambda data: data.replace(b"M 31", b"M 32"), "file.corrupt"),
-        (lambda data: data.replace(b"NAXIS1  =                  400", b"NAXIS1  =                 -400"), "file.corrupt"),
-        (lambda data: data.replace(b"BITPIX  =                   16", b"BITPIX  =                   17"), "file.corrupt"),
+        (
+            lambda data: data.replace(b"NAXIS1  =                  400", b"NAXIS1  =                 -400"),
+            "file.corrupt",
+        ),
+        (
+            lambda data: data.replace(b"BITPIX  =                   16", b"BITPIX  =                   17"),
+            "file.corrupt",
+        ),
     ],
 )
 def test_damage_is_named(tmp_path: Path, damage: Callable[[bytes], bytes], code: str) -> None:
@@ -145,7 +151,9 @@ def test_damage_anywhere_is_noticed(tmp_path: Path, damage: Callable[[float], Ca
 def test_nonstandard_headers_are_told_not_refused(tmp_path: Path) -> None:
     path = mosaic(tmp_path / "x.fits", sums=False)
     data = path.read_bytes()
-    data = data.replace(b"OBJECT  = 'M 31    '", b"object  = 'M 31    '").replace(b"EXTEND  =                    T", b"EXPOSURE= 6,4E-05             ")
+    data = data.replace(b"OBJECT  = 'M 31    '", b"object  = 'M 31    '").replace(
+        b"EXTEND  =                    T", b"EXPOSURE= 6,4E-05             "
+    )
     path.write_bytes(data)
     lines = inspect_file(path).conformance
     assert any("'object'" in line for line in lines)
@@ -163,12 +171,17 @@ def test_sums_agree_with_astropy(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 def test_real_files_agree_with_astropy_about_their_sums(real_data: Path) -> None:
-    for name in ("raw_lco/mef_raw_test_frame.fits", "lco_calibrated/banzai_test_frame.fits.fz", "panoptes/solved.fits.fz"):
+    for name in (
+        "raw_lco/mef_raw_test_frame.fits",
+        "lco_calibrated/banzai_test_frame.fits.fz",
+        "panoptes/solved.fits.fz",
+    ):
         assert {hdu.checked for hdu in inspect(real_data / name)} == {"checksum"}
     # A frame whose pixels were changed after the sums had been written: astropy warns, we refuse.
-    with pytest.warns(UserWarning, match="[Cc]hecksum|[Dd]atasum"), astropy_fits.open(
-        real_data / "wcs" / "tpv.fits", checksum=True
-    ) as file:
+    with (
+        pytest.warns(UserWarning, match="[Cc]hecksum|[Dd]atasum"),
+        astropy_fits.open(real_data / "wcs" / "tpv.fits", checksum=True) as file,
+    ):
         assert file[0].data is not None
     assert fault_of(real_data / "wcs" / "tpv.fits").code == "file.corrupt"
     assert inspect_file(real_data / "wcs" / "tpv.fits", sums=False).hdus[0].checked == ""

@@ -71,16 +71,15 @@ def read_delivered(
     Parameters
     ----------
     detector : its record; `planes` says where science, variance or weight, and mask lie; the gain of its first
-        amplifier is electrons per delivered unit, the read noise electrons.
+        amplifier is electrons per delivered unit (of a rate: the exposure time is in it), the read noise electrons.
     paths : checksum to place of the files.
-    exposure : its exposure; the file's EXPTIME is used where it is None.
+    exposure : its exposure, for the header; the file's EXPTIME where it is None.
     delivered : the camera table's section: what the values of the mask mean.
 
     Returns
     -------
     Image
-        Pixels [electron] (a delivered rate is multiplied by the exposure time), variance [electron²] (infinite where
-        the weight is 0), mask. Without variance or weight the variance is that of the photons above the faintest level
+        Pixels [electron], variance [electron²] (infinite where the weight is 0), mask. Without variance or weight the variance is that of the photons above the faintest level
         plus the noise seen between neighbouring pixels. The header holds the delivered sky solution.
 
     Raises
@@ -99,11 +98,12 @@ def read_delivered(
             raise DataFault("header.bad-geometry", message, plane=name, exposure=detector.exposure)
     amplifier = detector.amplifiers[0]
     seconds = exposure.exposure_time if exposure else _number(header.get("EXPTIME"))
-    factor = amplifier.gain * (seconds if _is_rate(header) else 1.0)
+    factor = amplifier.gain
     science = pixels * np.float32(factor)
     mask = _mask(read["mask"][0], delivered) if "mask" in read else np.zeros(science.shape, np.int32)
     if "variance" in read:
         variance = read["variance"][0] * np.float32(factor * factor)
+        variance[~np.isfinite(variance)] = np.inf
     elif "weight" in read:
         variance = _inverse(read["weight"][0], factor)
     else:
@@ -168,16 +168,9 @@ def _delivered_plane(
     plane = _plane(data, hdus, index, path)
     ny = plane.shape[0]
     header = {**hdus[0].header, **plane.hdu.header}
-    header["UNITS"] = f"{hdus[0].header.get('BUNIT')} {plane.hdu.header.get('BUNIT')}"
     if name == "mask":
         return np.asarray(plane.read(), np.int32), header
     return plane.floats(0, ny), header
-
-
-def _is_rate(header: Mapping[str, Scalar]) -> bool:
-    """Whether the delivered unit is per second (some writers say so in the primary header alone)."""
-    units = str(header["UNITS"]).lower().replace(" ", "")
-    return "/s" in units or "s-1" in units or "s**-1" in units
 
 
 def _number(value: Scalar) -> float:
