@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -15,11 +16,25 @@ GUIDE = ROOT / "docs" / "authors-guide.md"
 
 
 @pytest.fixture(scope="module")
-def outside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheel of the example package."""
+    return build_wheel(ROOT / "examples" / "outside_package", tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture(scope="module")
+def outside(wheel: Path, example: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Site with spica and the example package."""
     site = Site(tmp_path_factory.mktemp("outside"))
     site.install(wheel)
-    site.install(build_wheel(ROOT / "examples" / "outside_package", tmp_path_factory.mktemp("example")))
+    site.install(example)
+    return site
+
+
+@pytest.fixture(scope="module")
+def beside(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Site with the example package alone: spica is this checkout's, whose kernels are compiled already."""
+    site = Site(tmp_path_factory.mktemp("beside"))
+    site.install(example)
     return site
 
 
@@ -67,3 +82,21 @@ def test_commands_of_the_guide_run(outside: Site, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert [word for word in block.expected if word not in done.stdout] == []
+
+
+def test_its_camera_feeds_its_pipeline_with_its_task(beside: Site, tmp_path: Path) -> None:
+    beside.spica("init", "survey", cwd=tmp_path)
+    survey = tmp_path / "survey"
+    few = [word for name in ("exposures=1", "biases=3", "darks=3", "flats=3") for word in ("--set", name)]
+    beside.spica("simulate", "../sky", "--camera", "twin", "--set", "density=2000", *few, cwd=survey)
+    beside.spica("ingest", "../sky/raw", cwd=survey)
+    beside.spica("run", "calibrations", "--executor", "inprocess", cwd=survey)
+    beside.spica("run", "crowded", "--executor", "inprocess", cwd=survey)
+    story = json.loads(beside.spica("why", "twin-20261120-00010/1", "--json", cwd=survey))
+    metrics = {metric["name"]: metric for metric in story["metrics"]}
+    density = metrics["sources"]["value"] / 256**2
+    # Within a factor of two of sources strewn at random: few sources scatter, and close pairs are found as one.
+    expected = (0.693 / (3.1416 * density)) ** 0.5
+    assert metrics["nearest_neighbour"]["units"] == "pixel"
+    assert 0.5 < metrics["nearest_neighbour"]["value"] / expected < 2
+    assert metrics["nearest_neighbour"]["source"] == "crowding"

@@ -48,8 +48,10 @@ class Site:
         return self._run([sys.executable, "-W", "error", "-c", code], cwd)
 
     def spica(self, *words: str, cwd: Path) -> str:
-        """Run the console script that the wheel installed; what it prints."""
-        return self._run([str(self.folder / "bin" / "spica"), *words], cwd)
+        """Run spica's command line with this site: the console script, where its wheel is installed; what it prints."""
+        script = self.folder / "bin" / "spica"
+        start = [str(script)] if script.exists() else [sys.executable, "-m", "spica"]
+        return self._run([*start, *words], cwd)
 
     def _run(self, command: list[str], cwd: Path) -> str:
         done = subprocess.run(command, cwd=cwd, env=self.environment(), capture_output=True, text=True, check=False)
