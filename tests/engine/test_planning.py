@@ -64,7 +64,12 @@ def test_frames_without_band_are_selected_with_those_of_a_band(ground: Ground) -
 
 @pytest.mark.parametrize(
     "text",
-    ["band='r'", "not (band in ('g', 'r') or seeing > 1.2)", "name like '%x''y' and mjd between 1 and 2.5", "ra is null"],
+    [
+        "band='r'",
+        "not (band in ('g', 'r') or seeing > 1.2)",
+        "name like '%x''y' and mjd between 1 and 2.5",
+        "ra is null",
+    ],
 )
 def test_a_selection_survives_rendering(text: str) -> None:
     tree = parse(text)

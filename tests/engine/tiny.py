@@ -41,26 +41,44 @@ def draw(settings: Draw, unit: Unit, exposure: Exposure) -> Products:
 
 
 def _misbehave(settings: Draw, unit: Unit) -> None:
+    if settings.misbehave == "sign":
+        Path(f"{settings.marker}.{os.getpid()}").touch()
+        return
     if settings.marker:
         marker = Path(settings.marker)
         if marker.exists():
             return
         marker.touch()
-    match settings.misbehave:
-        case "raise":
-            raise ZeroDivisionError(str(unit))
-        case "fault":
-            raise DataFault("data.no-pixels", f"{unit} is empty", unit=str(unit))
-        case "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "hang":
-            time.sleep(1000)
-        case "eat":
-            eaten = []
-            while True:
-                eaten.append(np.ones(2**23, np.uint8))
-        case "full":
-            raise OSError(28, "No space left on device", "somewhere")
+    DEEDS[settings.misbehave](unit)
+
+
+def _raise(unit: Unit) -> None:
+    raise ZeroDivisionError(str(unit))
+
+
+def _fault(unit: Unit) -> None:
+    raise DataFault("data.no-pixels", f"{unit} is empty", unit=str(unit))
+
+
+def _kill(unit: Unit) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(unit: Unit) -> None:
+    time.sleep(1000)
+
+
+def _eat(unit: Unit) -> None:
+    eaten = []
+    while True:
+        eaten.append(np.ones(2**23, np.uint8))
+
+
+def _full(unit: Unit) -> None:
+    raise OSError(28, "No space left on device", "somewhere")
+
+
+DEEDS = {"raise": _raise, "fault": _fault, "kill": _kill, "hang": _hang, "eat": _eat, "full": _full}
 
 
 def level(settings: Draw, frame: Image) -> Products:
@@ -77,8 +95,8 @@ def combine(settings: Draw, frames: tuple[Member, ...], levels: tuple[Member, ..
     def bands() -> Iterator[Band]:
         for y0 in range(0, SHAPE[0], 10):
             y1 = min(y0 + 10, SHAPE[0])
-            mean = np.mean([each.read(y0, y1) for each in rows], axis=0, dtype=np.float64)
-            yield Band(y0, {"science": mean.astype(np.float32)})
+            stack = np.array([each.read(y0, y1) for each in rows], np.float64)
+            yield Band(y0, {"science": np.asarray(stack.mean(axis=0), np.float32)})
 
     return {"master": Banded(SHAPE, bands(), {"NFRAMES": len(rows)})}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from spica.core.camera import Camera
 from spica.core.faults import DataFault, FaultRecord
 from spica.core.jobs import ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord
@@ -73,7 +74,7 @@ class Dispatch:
             self.made(self._registry.products(registered).values())
         detectors = self._registry.detectors(pairs) if pairs else {}
         return Stock(
-            root=self._survey.root,
+            camera=self._camera,
             section=self._section,
             path_of=self._survey.path_of,
             detectors=detectors,
@@ -101,8 +102,11 @@ class Dispatch:
         }
         return self._registry.files(checksums) if checksums else {}
 
+    def _camera(self, name: str) -> Camera:
+        return tables.load(name, self._folders)
+
     def _section(self, camera: str, detector: int, which: str, band: str) -> Mapping[str, Any]:
-        return section(tables.load(camera, self._folders), detector, which, band)
+        return section(self._camera(camera), detector, which, band)
 
     def _spec(self, job: PlannedJob, stock: Stock) -> JobSpec:
         chain = job.recipe.chain

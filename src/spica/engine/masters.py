@@ -11,6 +11,9 @@ from spica.core.faults import DataFault, FaultRecord
 from spica.engine.targets import Target
 from spica.registry.rows import MasterRow
 
+_NIGHT = 1.5
+"""Days: a master whose frames are farther away is not of the unit's night."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -50,8 +53,15 @@ def registered(row: MasterRow) -> Candidate:
     )
 
 
-Shelf = dict[tuple[tuple[int, int], str, str], list[Candidate]]
-"""Binning, read-out mode and band to masters in order of time."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Masters of one binning, read-out mode and band in order of time; `centres` are their mean times."""
+
+    centres: list[float]
+    candidates: list[Candidate]
+
+
+Shelf = dict[tuple[tuple[int, int], str, str], _Row]
 
 
 class Masters:
@@ -73,46 +83,38 @@ class Masters:
         self._all.setdefault(place, {})[candidate.band, candidate.block] = candidate
         self._shelves.pop(place, None)
 
-    def choose(self, name: str, target: Target) -> Candidate | FaultRecord:
-        """The master of this name for a unit, or the fault that says why there is none.
+    def choose(self, name: str, target: Target) -> Candidate | None:
+        """The master of this name for a unit, None where there is none (`why_none` says why).
 
         Same camera, detector, binning and read-out mode; the unit's band, or none; valid at its time; of those the
         same night's first, then the nearest in time.
         """
         row = target.head
-        place = (name, row.camera, row.detector)
+        shelf = self._shelf((name, row.camera, row.detector))
         best: Candidate | None = None
-        shelf = self._shelf(place)
-        for band in dict.fromkeys((row.band, "")):
-            found = _nearest(shelf.get((row.binning, row.readout_mode, band), ()), target)
+        for band in (row.band, "") if row.band else ("",):
+            held = shelf.get((row.binning, row.readout_mode, band))
+            found = _nearest(held, target) if held is not None else None
             if found is not None and (best is None or _rank(found, target) < _rank(best, target)):
                 best = found
-        if best is None or best.shape != (row.ny, row.nx):
-            return self._absent(name, target, best)
         return best
 
     def _shelf(self, place: tuple[str, str, int]) -> Shelf:
         shelf = self._shelves.get(place)
         if shelf is None:
-            shelf = {}
+            groups: dict[tuple[tuple[int, int], str, str], list[Candidate]] = {}
             for each in self._all.get(place, {}).values():
-                shelf.setdefault((each.binning, each.readout_mode, each.band), []).append(each)
-            for row in shelf.values():
-                row.sort(key=lambda each: (each.centre, each.key))
-            self._shelves[place] = shelf
+                groups.setdefault((each.binning, each.readout_mode, each.band), []).append(each)
+            shelf = self._shelves[place] = {}
+            for kind, group in groups.items():
+                ordered = sorted(group, key=lambda each: (each.centre, each.key))
+                shelf[kind] = _Row([each.centre for each in ordered], ordered)
         return shelf
 
-    def _absent(self, name: str, target: Target, misfit: Candidate | None) -> FaultRecord:
+    def why_none(self, name: str, target: Target) -> FaultRecord:
+        """The fault that says why no master of this name serves a unit."""
         row = target.head
         start = f"{target.unit}: no {name}"
-        if misfit is not None:
-            fault = DataFault(
-                "calibration.shape",
-                f"{start} fits: {misfit.key} has the shape {misfit.shape}, the detector {(row.ny, row.nx)}",
-                master=misfit.key,
-                need=name,
-            )
-            return fault.record()
         there = list(self._all.get((name, row.camera, row.detector), {}).values())
         bands = sorted({each.band for each in there})
         if there and row.band not in bands and "" not in bands:
@@ -144,30 +146,42 @@ def _rank(candidate: Candidate, target: Target) -> tuple[bool, float, str]:
     return not same, abs(candidate.centre - target.mjd), candidate.key
 
 
-def _nearest(shelf: Iterable[Candidate], target: Target) -> Candidate | None:
+def misfit(candidate: Candidate, target: Target) -> FaultRecord | None:
+    """The fault of a master whose shape is not the detector's, None if it is."""
+    row = target.head
+    if candidate.shape == (row.ny, row.nx):
+        return None
+    return DataFault(
+        "calibration.shape",
+        f"{target.unit}: the {candidate.name} of block {candidate.block} has the shape {candidate.shape}, "
+        f"the detector {(row.ny, row.nx)}",
+        master=candidate.key,
+    ).record()
+
+
+def _nearest(row: _Row, target: Target) -> Candidate | None:
     """The best valid one of masters in order of time; looks outwards from the unit's time."""
-    ordered = list(shelf) if not isinstance(shelf, list) else shelf
     mjd, night = target.mjd, target.head.night
-    middle = bisect.bisect_left(ordered, mjd, key=lambda each: each.centre)
     best: Candidate | None = None
-    for candidate in _outwards(ordered, middle):
-        if best is not None and abs(candidate.centre - mjd) > max(abs(best.centre - mjd), 1.5):
-            break  # farther away than the best, and too far to be of the same night
+    for place in _outwards(bisect.bisect_left(row.centres, mjd), len(row.centres)):
+        candidate, distance = row.candidates[place], abs(row.centres[place] - mjd)
+        if best is not None and distance > max(abs(best.centre - mjd), _NIGHT):
+            break
         if candidate.valid_from <= mjd < candidate.valid_to and (
             best is None or _rank(candidate, target) < _rank(best, target)
         ):
             best = candidate
-            if candidate.block.partition("~")[0] == night:
+            if candidate.block.startswith(night):
                 break
     return best
 
 
-def _outwards(ordered: list[Candidate], middle: int) -> Iterator[Candidate]:
+def _outwards(middle: int, count: int) -> Iterator[int]:
     low, high = middle - 1, middle
-    while low >= 0 or high < len(ordered):
+    while low >= 0 or high < count:
         if low >= 0:
-            yield ordered[low]
+            yield low
             low -= 1
-        if high < len(ordered):
-            yield ordered[high]
+        if high < count:
+            yield high
             high += 1

@@ -80,8 +80,12 @@ class _Planner:
         def part(name: str, detector: int, which: str, band: str) -> str:
             return digest(section(camera(name), detector, which, band))
 
+        @cache
+        def delivered(name: str) -> str:
+            return digest(camera(name).delivered.model_dump(mode="json"))
+
         self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
-        self._ground = Ground(part, Masters(registry.masters()))
+        self._ground = Ground(part, delivered, Masters(registry.masters()))
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
         self._rows: list[list[DetectorRow]] = []

@@ -72,12 +72,12 @@ class Reader:
         return path
 
     def _pixels(self, source: Raw | Delivered) -> Any:
-        from spica.files.images import read_delivered, read_raw
+        from spica.files.frames import read_delivered, read_raw
 
         paths = {checksum: self._count(Path(path)) for checksum, path in source.paths.items()}
         if isinstance(source, Raw):
             return read_raw(source.detector, paths, source.exposure)
-        return read_delivered(source.detector, paths)
+        return read_delivered(source.detector, paths, source.exposure, source.table)
 
     def _stored(self, source: Stored) -> Any:
         path = self._count(Path(source.path))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spica.core.camera import Delivered as DeliveredTable
 from spica.core.faults import FaultRecord
 from spica.core.jobs import InputRecord, StepRecord
 from spica.core.records import Detector, Exposure, Unit
@@ -49,11 +50,12 @@ class Raw:
 
 @dataclass(frozen=True)
 class Delivered:
-    """An image reduced elsewhere; paths by file checksum."""
+    """An image reduced elsewhere; paths by file checksum; the camera table's section on what its planes mean."""
 
     detector: Detector
     exposure: Exposure
     paths: Mapping[str, str]
+    table: DeliveredTable
 
 
 @dataclass(frozen=True)

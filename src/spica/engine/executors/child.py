@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     socket = Connection(descriptor)
     # Loaded before we say that we are ready, so that no unit's time or memory is charged for it.
-    import spica.files.images
+    import spica.files.frames
+    import spica.files.images  # noqa: F401
     from spica.engine.worker import work
 
     specs = _receive(socket)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from spica.core.camera import Camera
 from spica.core.faults import FaultRecord
 from spica.core.jobs import ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord
@@ -33,6 +34,7 @@ class Ground:
     Attributes
     ----------
     section : digest of a camera's section, by camera, detector, section and band.
+    delivered : digest of what a camera's table says of frames reduced elsewhere.
     masters : candidates so far.
     places : per chain, values of a unit to the number of its job, or -1 - n for refusal n.
     keys : key of each job.
@@ -41,6 +43,7 @@ class Ground:
     """
 
     section: Callable[[str, int, str, str], str]
+    delivered: Callable[[str], str]
     masters: Masters
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -52,7 +55,7 @@ class Ground:
 class Stock:
     """What jobs are sent out with: records fetched in bulk for the jobs at hand."""
 
-    root: Path
+    camera: Callable[[str], Camera]
     section: Callable[[str, int, str, str], Mapping[str, Any]]
     path_of: Callable[[FileRecord | str], Path]
     detectors: Mapping[tuple[str, int], Detector] = field(default_factory=dict)

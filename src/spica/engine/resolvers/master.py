@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spica.core.faults import DataFault, FaultRecord
+from spica.core.faults import DataFault
+from spica.engine.masters import misfit
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.resolvers.product import stored
 from spica.engine.spec import Source
@@ -19,8 +20,11 @@ class Master:
     def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:
         """The master that serves the unit."""
         chosen = ground.masters.choose(binding.product, target)
-        if isinstance(chosen, FaultRecord):
-            return () if step.optional(binding.need) and chosen.code != "calibration.shape" else chosen
+        if chosen is None:
+            return () if step.optional(binding.need) else ground.masters.why_none(binding.product, target)
+        wrong = misfit(chosen, target)
+        if wrong is not None:
+            return wrong
         if chosen.maker is not None and chosen.maker in ground.broken:
             return DataFault(
                 "data.upstream",

@@ -68,15 +68,18 @@ class DeliveredImage:
     """Source 'delivered'."""
 
     def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:  # noqa: ARG002
-        """The digest of the detector's facts and bytes."""
-        return (Link(target.head.input_digest, str(target.unit), "delivered"),)
+        """The digests of the detector's facts and bytes, and of what the camera's table says of its planes."""
+        row = target.head
+        meaning = Link(ground.delivered(row.camera), row.camera, "section delivered")
+        return (Link(row.input_digest, str(target.unit), "delivered"), meaning)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
         """Records and paths."""
         row = target.head
         detector = stock.detectors[row.exposure, row.detector]
         checksums = dict.fromkeys((detector.file, *(checksum for checksum, _ in detector.planes.values())))
-        return Delivered(detector, stock.exposures[row.exposure], _paths(stock, checksums))
+        table = stock.camera(row.camera).delivered
+        return Delivered(detector, stock.exposures[row.exposure], _paths(stock, checksums), table)
 
 
 class CameraSection:
