@@ -127,7 +127,8 @@ def _value(name: str, exposure: Exposure, camera: Camera) -> Scalar:
         return _frame_type(exposure, camera)
     if name == "name":
         number = exposure.name.removeprefix(f"{camera.name}-")
-        if camera.naming.startswith("{camera}-"):
+        pattern = camera.header[name].pattern
+        if camera.naming.startswith("{camera}-") or (pattern and not re.search(pattern, number)):
             return exposure.name
         return int(number) if number.isdigit() else number
     read = _VALUES.get(name)

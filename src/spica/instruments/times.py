@@ -6,11 +6,11 @@ import re
 import warnings
 from datetime import date, timedelta
 
-from astropy.time import Time
 from erfa import ErfaWarning  # type: ignore[import-untyped]
 
 from spica.core.camera import Camera
 from spica.core.records import Scalar
+from spica.instruments.offline import Time
 
 _DAY = 86400.0
 _TAI_UTC_NOW = 37.0
