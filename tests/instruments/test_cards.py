@@ -108,7 +108,7 @@ def test_a_frame_type_that_a_camera_cannot_say_is_an_error(cameras: dict[str, Ca
 def test_sections_written_are_sections_read(name: str, cameras: dict[str, Camera]) -> None:
     camera = cameras[name]
     spec = camera.detectors[-1]
-    images = []
+    images: list[dict[str, Any]] = []
     for number, hdu in enumerate(spec.hdus):
         amplifiers = [a for a in spec.amplifiers if a.hdu == number]
         wide = max(s[1] for a in amplifiers for s in (a.data, a.overscan, a.prescan) if s)
@@ -125,7 +125,10 @@ def test_sections_written_are_sections_read(name: str, cameras: dict[str, Camera
             }
             | hdu_cards(camera, amplifiers, (8192, 4096))
         )
-    headers = [{"NAXIS": 0, **primary_cards(_exposure(camera), camera), **detector_cards(camera, spec)}, *images]
+    headers: list[dict[str, Any]] = [
+        {"NAXIS": 0, **primary_cards(_exposure(camera), camera), **detector_cards(camera, spec)},
+        *images,
+    ]
     (found,) = detectors(headers, camera, translate(headers, camera), "sum")
     assert (found.nx, found.ny) == (spec.nx, spec.ny)
     assert found.amplifiers == spec.amplifiers

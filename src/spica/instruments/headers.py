@@ -21,7 +21,6 @@ from spica.instruments.problems import Problem, PropertyError, refuse
 from spica.instruments.reading import FREE_WORDS, TIMES_AGREE, Reading, from_table, kind_of
 from spica.instruments.rules import Header, Reader, find, look_up
 from spica.instruments.times import night_of
-from spica.instruments.translators import from_translator
 
 __all__ = ["Understood", "is_reduced", "read", "recognise", "translate"]
 
@@ -138,6 +137,9 @@ def _read(reader: Reader, headers: Sequence[Header], camera: Camera, filename: s
     """Translator and table together: the translator's word counts, the table fills in, their clocks must agree."""
     if not camera.translator:
         return from_table(reader)
+    # The package takes a second or two to import: only for the cameras that it knows.
+    from spica.instruments.translators import from_translator
+
     reading = from_translator(headers, camera, filename)
     for name in _TABLE_FIRST & camera.header.keys():
         reading.drop(name)
