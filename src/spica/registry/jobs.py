@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, case, delete, func, select, text, update
@@ -35,13 +36,19 @@ def states(door: Door, keys: Iterable[str]) -> dict[str, JobState]:
             else:
                 made.setdefault(product.job, []).append(product)
     outcomes = {each.value: each for each in Outcome}
+    # Sorted here, a few at a time: the database would sort all rows of all jobs at once.
     return {
         key: JobState(
-            *(key, outcomes[outcome], attempts, tuple(made.get(key, ())), tuple(gone.get(key, ()))),
+            *(key, outcomes[outcome], attempts),
+            tuple(sorted(made.get(key, ()), key=_by_key)),
+            tuple(sorted(gone.get(key, ()))),
             fault["code"] if fault else "",
         )
         for key, outcome, attempts, fault in recorded
     }
+
+
+_by_key = attrgetter("key")
 
 
 def _states(door: Door) -> Select[Any]:
@@ -52,7 +59,7 @@ def _states(door: Door) -> Select[Any]:
 def _states_products(door: Door) -> Select[Any]:
     query = select(products.c.forgotten, *forms.PRODUCT_COLUMNS)
     joined = query.join_from(products, units, units.c.id == products.c.unit)
-    return joined.where(door.listing(products.c.job, "given")).order_by(products.c.job, products.c.key)
+    return joined.where(door.listing(products.c.job, "given"))
 
 
 def lease(door: Door, keys: Iterable[str], owner: str, seconds: float) -> set[str]:

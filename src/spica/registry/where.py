@@ -37,6 +37,9 @@ EXPOSURE_COLUMNS: dict[str, ColumnElement[Any]] = {
 }
 DETECTOR_COLUMNS: dict[str, ColumnElement[Any]] = {name: detectors.c[name] for name in ("detector", "nx", "ny", "file")}
 GRADE = "grade"
+_NARROWING = {"=", "in", "between", "like"}
+_FEW = 20_000
+"""So many units are quicker listed than looked up one by one."""
 _COMPARE = {
     "=": lambda column, value: column == value,
     "!=": lambda column, value: column != value,
@@ -52,7 +55,7 @@ _COMPARE = {
 def of_detectors(connection: Connection, selection: str) -> ColumnElement[bool] | None:
     """Condition on ``detectors join exposures``; None for an empty selection."""
     tree = parse(selection)
-    return None if tree is None else _Builder(connection, tree).build(tree)
+    return None if tree is None else _Builder(connection, tree).whole(tree)
 
 
 def of_exposures(connection: Connection, selection: str) -> ColumnElement[bool] | None:
@@ -61,7 +64,7 @@ def of_exposures(connection: Connection, selection: str) -> ColumnElement[bool] 
     if tree is None:
         return None
     builder = _Builder(connection, tree)
-    condition = builder.build(tree)
+    condition = builder.whole(tree)
     if not builder.fine:
         return condition
     taken = select(detectors.c.exposure).join_from(detectors, exposures, exposures.c.id == detectors.c.exposure)
@@ -91,6 +94,8 @@ class _Builder:
     """Builds the condition of one tree; `fine` when it tests something finer than an exposure."""
 
     def __init__(self, connection: Connection, tree: Expression) -> None:
+        self.connection = connection
+        self.leading: set[Comparison] = set()
         wanted = set(names(tree))
         self.fine = bool(wanted & DETECTOR_COLUMNS.keys())
         self.metrics: dict[str, dict[str, int]] = {}
@@ -107,7 +112,31 @@ class _Builder:
                 raise unknown(name, {*EXPOSURE_COLUMNS, *DETECTOR_COLUMNS, GRADE, *self.metrics})
         self.fine = self.fine or any(Grain.DETECTOR.value in self.metrics[name] for name in left)
 
+    def whole(self, tree: Expression) -> ColumnElement[bool]:
+        """Condition of the whole tree, having chosen which metric leads the search."""
+        parts = tree.parts if isinstance(tree, Both) else (tree,)
+        tests = [part for part in parts if isinstance(part, Comparison)]
+        wide: dict[Comparison, int] = {}
+        narrowed = any(test.name in EXPOSURE_COLUMNS and test.operator in _NARROWING for test in tests)
+        for test in tests:
+            if test.name not in self.metrics or test.operator in {"null", "!="}:
+                continue
+            if self._count(test, _FEW + 1) <= _FEW:
+                self.leading.add(test)
+            else:
+                wide[test] = 0
+        if wide and not narrowed and not self.leading:
+            self.leading.add(min(wide, key=lambda test: self._count(test, None)))
+        return self.build(tree)
+
+    def _count(self, test: Comparison, limit: int | None) -> int:
+        """How many values a comparison finds, counted no further than `limit` (in the index alone)."""
+        numbers = self.metrics[test.name].values()
+        found = select(metrics.c.unit).where(metrics.c.name.in_(numbers), compare(test, metrics.c.value)).limit(limit)
+        return self.connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+
     def build(self, tree: Expression) -> ColumnElement[bool]:
+        """Condition of a part of the tree."""
         match tree:
             case Not(inner=inner):
                 return not_(self.build(inner))
@@ -132,13 +161,19 @@ class _Builder:
         return self._holding(test, compare(test, metrics.c.value))
 
     def _holding(self, test: Comparison, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Listed from the index of values where this test leads the search, else looked up unit by unit."""
         places = {Grain.DETECTOR.value: detectors.c.unit, Grain.EXPOSURE.value: exposures.c.unit}
-        return or_(
-            *(
-                places[grain].in_(select(metrics.c.unit).where(metrics.c.name == number, condition))
-                for grain, number in self.metrics[test.name].items()
+        found = []
+        for grain, number in self.metrics[test.name].items():
+            values = select(metrics.c.unit).where(metrics.c.name == number, condition)
+            place = places[grain]
+            owner = place.table
+            found.append(
+                place.in_(values)
+                if test in self.leading
+                else values.where(metrics.c.unit == place).correlate(owner).exists()
             )
-        )
+        return or_(*found)
 
     def _on_grade(self, test: Comparison) -> ColumnElement[bool]:
         """The exposure's last grade."""
