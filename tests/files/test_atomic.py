@@ -81,9 +81,12 @@ def test_the_dead_leave_parts_that_are_swept(tmp_path: Path) -> None:
     mine = atomic.part_of(tmp_path / "y.fits")
     mine.write_bytes(b"mine")
     (left,) = [path for path in tmp_path.iterdir() if path != mine]
+    theirs = left.with_name(left.name.replace(".fits.", ".fits.elsewhere"))
+    theirs.touch()
     assert left.name.startswith(".x.fits.")
     assert atomic.sweep(tmp_path) == [left]
     assert mine.exists()
+    assert theirs.exists()
 
 
 def test_free_space_of_a_folder_to_be(tmp_path: Path) -> None:

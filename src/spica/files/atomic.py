@@ -9,9 +9,12 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from spica.core.faults import Fault, ResourceFault
@@ -71,8 +74,8 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def part_of(path: Path) -> Path:
-    """A temporary name beside `path` that no other process uses and that `sweep` knows."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}{PART}")
+    """A temporary name beside `path` that no other process of any machine uses and that `sweep` knows."""
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{next(_counter)}{PART}")
 
 
 def commit(part: Path, path: Path, *, durable: bool = True) -> None:
@@ -94,8 +97,9 @@ def sweep(folder: Path) -> list[Path]:
     """Delete what killed processes of this machine left half-written below `folder`; returns what was deleted."""
     gone = []
     for part in sorted(folder.rglob(f".*{PART}")):
-        owner = part.name.removesuffix(PART).rpartition(".")[2].partition("-")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        host, _, rest = part.name.removesuffix(PART).rpartition(".")[2].partition("-")
+        owner = rest.partition("-")[0]
+        if host == _host() and owner.isdigit() and not _alive(int(owner)):
             part.unlink(missing_ok=True)
             gone.append(part)
     return gone
@@ -106,6 +110,12 @@ def free_space(path: Path) -> int:
     while not path.exists() and path != path.parent:
         path = path.parent
     return shutil.disk_usage(path).free
+
+
+@cache
+def _host() -> str:
+    """Name of this machine as letters and digits: folders may be shared with others, whose processes are not ours."""
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname()) or "host"
 
 
 def _flush(path: Path) -> None:

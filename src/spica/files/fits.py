@@ -11,6 +11,7 @@ import mmap
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from spica.kernels.wordsum import word_sum
 Card = tuple[str, Scalar, str]
 _END = b"END" + b" " * 77
 _NO_SUM = "0" * 16
+_LEAD = 12
+"""Cards that hold what the size of the data follows from, where the order is the standard's."""
 SUFFIXES = (".fits", ".fit", ".fts", ".fits.fz", ".fit.fz", ".fits.gz", ".fit.gz", ".fts.gz")
 
 
@@ -40,7 +43,6 @@ class Hdu:
     data : first byte of the data.
     size : bytes of data without the padding.
     text : the header as text, without END and padding.
-    header : keyword to value.
     """
 
     index: int
@@ -48,7 +50,11 @@ class Hdu:
     data: int
     size: int
     text: str
-    header: dict[str, Scalar]
+
+    @cached_property
+    def header(self) -> dict[str, Scalar]:
+        """Keyword to value; parsed when first asked for (a reader of one HDU needs none of the others)."""
+        return cards.parse(self.text)
 
     @property
     def name(self) -> str:
@@ -149,8 +155,10 @@ def _read_header(data: memoryview, start: int, index: int, path: Path) -> Hdu:
             message = f"{path}: the header of HDU {index} does not end"
             raise DataFault("file.truncated", message, path=str(path), hdu=index, missing=BLOCK)
     text = bytes(data[start : at + end]).decode("latin-1")
-    header = cards.parse(text)
-    return Hdu(index, start, at + BLOCK, _data_size(header, index, path), text, header)
+    lead = cards.parse(text[: _LEAD * CARD])
+    if (index and "GCOUNT" not in lead) or lead.get("NAXIS1") == 0:
+        lead = cards.parse(text)
+    return Hdu(index, start, at + BLOCK, _data_size(lead, index, path), text)
 
 
 def _data_size(header: dict[str, Scalar], index: int, path: Path) -> int:
@@ -163,7 +171,7 @@ def _data_size(header: dict[str, Scalar], index: int, path: Path) -> int:
 
     axes = [whole(f"NAXIS{i + 1}") for i in range(whole("NAXIS"))]
     if abs(whole("BITPIX")) not in {8, 16, 32, 64}:
-        message = f"{path}: HDU {index} has BITPIX = {header['BITPIX']!r}"
+        message = f"{path}: HDU {index} has BITPIX = {header.get('BITPIX')!r}"
         raise DataFault("file.corrupt", message, path=str(path), hdu=index, keyword="BITPIX")
     if not axes:
         return 0
