@@ -12,6 +12,7 @@ from astropy.wcs import WCS
 
 from spica.core.camera import Camera
 from spica.core.faults import SetupFault
+from spica.core.mask import Mask
 from spica.instruments import tables
 from spica.instruments.detectors import detectors
 from spica.instruments.geometry import field_radius, focal_to_plane, nominal_wcs, outlines, pixel_to_focal
@@ -124,6 +125,14 @@ def test_sections_are_plain_and_apart(demo: Camera) -> None:
     assert section(demo, 3, "crosstalk")["matrix"] == [[0.0, 2.5e-4], [1.5e-4, 0.0]]
     assert section(demo, 3, "geometry")["rotation"] == 180.0
     assert [a["gain"] for a in section(demo, 3, "amplifiers")["amplifiers"]] == [1.80, 1.74]
+
+
+def test_delivered_masks_are_spelt_in_spica_s_words(cameras: dict[str, Camera]) -> None:
+    for name in ("decam", "mosaic3", "90prime"):
+        found = section(cameras[name], cameras[name].detectors[0].id, "delivered")
+        assert found["mask_form"] == "codes"
+        assert set(found["mask_values"].values()) <= set(Mask.__members__)
+    assert section(cameras["lco"], 1, "delivered")["mask_form"] == "boolean"
 
 
 def test_a_section_handed_out_is_the_caller_s_own(demo: Camera) -> None:

@@ -191,3 +191,11 @@ def test_all_problems_of_a_table_are_told_at_once() -> None:
     with pytest.raises(SetupFault) as caught:
         tables.load_text('extends = "demo"\nname = "x"\npixel_scale = -2\npixel_size = "wide"\n', "mine")
     assert caught.value.evidence["problems"] == 2
+
+
+def test_the_documented_example_loads() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text("utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    camera = tables.load_text(example)
+    assert [spec.name for spec in camera.detectors] == ["WEST", "EAST"]
+    assert camera.detectors[1].amplifiers[1].gain == 1.5

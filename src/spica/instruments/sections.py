@@ -20,7 +20,8 @@ def section(camera: Camera, detector: int, which: str, band: str = "") -> dict[s
     camera : the table.
     detector : id of the detector.
     which : 'amplifiers' (nx, ny, list of amplifiers), 'crosstalk' (matrix, amplifier names), 'geometry' (pixel scale
-        and size, place, parity, distortion), 'filter' (the filter of `band`, {} where band is ''), 'grading'.
+        and size, place, parity, distortion), 'filter' (the filter of `band`, {} where band is ''), 'grading',
+        'delivered' (how masks of frames reduced elsewhere are spelt).
     band : for 'filter'.
 
     Raises
@@ -81,10 +82,15 @@ def _grading(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
     return {name: list(limits) for name, limits in camera.grading.items()}
 
 
+def _delivered(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
+    return camera.delivered.model_dump(mode="json", include={"mask_form", "mask_values"})
+
+
 _SECTIONS: dict[str, Callable[[Camera, int, str], dict[str, Any]]] = {
     "amplifiers": _amplifiers,
     "crosstalk": _crosstalk,
     "geometry": _geometry,
     "filter": _filter,
     "grading": _grading,
+    "delivered": _delivered,
 }
