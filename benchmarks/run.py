@@ -107,7 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
     known = discover()
     if strangers := [group for group in order.groups if group not in known]:
         parser.error(f"no such group: {', '.join(strangers)}; there are {', '.join(known)}")
-    console = Console()
+    # A file or a log has no width of its own: the table stays whole there.
+    console = Console() if sys.stdout.isatty() else Console(width=180)
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     groups = order.groups or list(known)
