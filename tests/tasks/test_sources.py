@@ -186,3 +186,15 @@ def test_a_delivered_image_is_marked_not_changed() -> None:
     assert np.count_nonzero(found.mask) == 1
     with pytest.raises(DataFault):
         take(NoSettings(), Image(np.full((3, 3), np.nan, np.float32)))
+
+
+def test_sky_positions_need_a_solution_and_say_so_without() -> None:
+    sky = draw(12, np.full(9, 2e4))
+    found = catalogue(sky.image)
+    assert np.all(np.isnan(found["ra"]))
+    assert found.header["WCSNOTE"] == "no solution was delivered"
+    odd = dataclasses.replace(DETECTOR, wcs={"CTYPE1": "RA---ZEA", "CTYPE2": "DEC--ZEA"})
+    back = background(BackgroundSettings(), sky.image)["background"]
+    segments = detect(DetectSettings(), sky.image, back)["segments"]
+    found = measure(MeasureSettings(), sky.image, back, segments, EXPOSURE, odd)["sources"]
+    assert "ZEA" in str(found.header["WCSNOTE"])

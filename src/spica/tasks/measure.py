@@ -57,7 +57,7 @@ def measure(
     Returns
     -------
     sources : Catalogue, one row per segment in the order of their first pixels; pixel positions 0-based, sky positions
-        by the WCS of the record (NaN without one).
+        by the WCS of the record (NaN without a usable one; the card WCSNOTE says why).
     """
     scene = _scene(science, background)
     shapes = measure_segments(scene.image, scene.variance, segments.start, segments.pixels, scene.mask)
@@ -65,7 +65,8 @@ def measure(
     columns: dict[str, Column] = _isophotal(shapes, a, b, theta)
     columns |= _photometry(settings, scene, shapes, (a, b, theta))
     columns |= _positions(scene, shapes, columns)
-    columns |= _sky(columns, detector.wcs)
+    sky, cards = _sky(columns, detector.wcs)
+    columns |= sky
     near = np.clip(np.rint([columns["y"], columns["x"]]).astype(np.int64), 0, np.array([science.shape]).T - 1)
     columns["background"] = background.pixels[near[0], near[1]]
     columns["flags"] = _flags(columns, science.shape)
@@ -73,7 +74,7 @@ def measure(
         [source_id(exposure.id, detector.detector, n) for n in range(segments.count)], np.int64
     )
     columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
-    return {"sources": Catalogue(columns, _header(settings, science))}
+    return {"sources": Catalogue(columns, _header(settings, science) | cards)}
 
 
 def _scene(science: Image, background: Image) -> _Scene:
@@ -156,13 +157,14 @@ def _positions(scene: _Scene, shapes: Isophotal, columns: Mapping[str, Column]) 
     }
 
 
-def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> dict[str, Column]:
-    """ICRS positions by the delivered WCS; NaN where there is none."""
-    if "CRVAL1" not in cards:
+def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[dict[str, Column], dict[str, Scalar]]:
+    """ICRS positions by the delivered WCS, and a header card that says why there are none where it cannot be used."""
+    try:
+        ra, dec = pixel_to_sky(from_cards(cards), columns["x"], columns["y"])
+    except ValueError as reason:
         nowhere = np.full(len(columns["x"]), np.nan)
-        return {"ra": nowhere, "dec": nowhere}
-    ra, dec = pixel_to_sky(from_cards(cards), columns["x"], columns["y"])
-    return {"ra": ra, "dec": dec}
+        return {"ra": nowhere, "dec": nowhere}, {"WCSNOTE": str(reason) if cards else "no solution was delivered"}
+    return {"ra": ra, "dec": dec}, {}
 
 
 def _flags(columns: Mapping[str, Column], shape: tuple[int, int]) -> Column:

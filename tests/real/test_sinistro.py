@@ -1,0 +1,66 @@
+"""A raw mosaic of four amplifiers (Las Cumbres Sinistro, binned 2 × 2): assembled frame and catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from spica.files.catalogues import read_catalogue
+from spica.files.images import read_image
+from tests.support.terminal import Terminal, new_survey
+
+pytestmark = pytest.mark.realdata
+UNIT = "sinistro-elp1m008-fa05-20211007-0042/1"
+
+
+@pytest.fixture(scope="module")
+def survey(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    terminal = new_survey(tmp_path_factory.mktemp("sinistro") / "survey")
+    report = terminal.ask("ingest", real_data / "raw_lco/mef_raw_test_frame.fits")
+    assert (report["new"], report["quarantined"]) == (1, 0)
+    return terminal
+
+
+def test_without_masters_it_is_refused_and_the_reason_is_named(survey: Terminal) -> None:
+    survey.order("run", "reduce", "--executor", "inprocess", code=1)
+    assert survey.ask("why", UNIT)["jobs"][-1]["outcome"] == "refused"
+    assert any(fault["code"] == "calibration.missing" for fault in survey.ask("faults")["faults"])
+
+
+def test_the_frame_is_assembled_and_catalogued(survey: Terminal, real_data: Path) -> None:
+    survey.order("run", "quick", "--executor", "inprocess")
+    image = read_image(survey.product(UNIT, "science"))
+    assert image.variance is not None
+    assert image.mask is not None
+    ny, nx = image.shape
+    with fits.open(real_data / "raw_lco/mef_raw_test_frame.fits") as raw:
+        levels = [float(np.median(hdu.data)) for hdu in raw[1:]]
+        assert len(levels) == 4
+    quarters = [
+        float(np.median(image.pixels[y : y + ny // 2, x : x + nx // 2])) for y in (0, ny // 2) for x in (0, nx // 2)
+    ]
+    # The raw quarters differ by their bias levels; gains alone bring the sky to a few per cent without any flat.
+    assert np.ptp(levels) / np.mean(levels) > np.ptp(quarters) / np.mean(quarters)
+    assert np.ptp(quarters) / np.mean(quarters) < 0.05
+    sources = read_catalogue(survey.product(UNIT, "sources"))
+    bright = (sources["snr"] > 50) & (sources["flags"] == 0)
+    assert np.count_nonzero(bright) > 100
+    assert 1.5 < float(np.median(sources["fwhm"][bright])) < 8
+    # The rough delivered solution puts the sources where the telescope pointed.
+    assert abs(float(np.median(sources["ra"])) - 287.3) < 0.5
+    assert abs(float(np.median(sources["dec"])) - 59.5) < 0.5
+
+
+def test_the_sky_noise_is_the_one_that_the_variance_promises(survey: Terminal) -> None:
+    survey.order("run", "quick", "--executor", "inprocess")
+    image = read_image(survey.product(UNIT, "science"))
+    assert image.variance is not None
+    sky = slice(300, 420), slice(60, 180)
+    pixels = image.pixels[sky].astype(float)
+    across = np.diff(pixels, axis=1).ravel() / np.sqrt(2)
+    sigma = 1.4826 * float(np.median(np.abs(across - np.median(across))))
+    # Without a flat the pixels' own responses (about 1 % of 1900 electrons) stay in: 45 becomes 49 electrons.
+    assert sigma == pytest.approx(float(np.sqrt(np.median(image.variance[sky]))), rel=0.15)
