@@ -73,13 +73,18 @@ class Door:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
         """A connection in one transaction: everything within is recorded, or nothing.
+
+        What is not `lasting` (jobs and leases: work that a rerun repeats with the same bytes) does not wait for
+        PostgreSQL's disk; a power failure may then undo the last half second, as it may always with SQLite's WAL.
 
         SQLite takes the write lock at once (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written. PostgreSQL runs at READ COMMITTED: each deed that races is one statement with its condition inside.
         """
         with translated(self.url), self._writing.begin() as connection:
+            if not self.sqlite and not lasting:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
 
     def now(self, connection: Connection) -> float:
