@@ -67,6 +67,7 @@ def test_raw_pixels_of_every_form(tmp_path: Path, coding: dict[str, Any] | None,
     data = fits.open_bytes(tmp_path / "x")
     plane = Plane(data, fits.layout(data, tmp_path / "x")[1], tmp_path / "x")
     assert np.array_equal(plane.read(5, 23), pixels[5:23])
+    assert np.array_equal(plane.read(35, 40), pixels[35:])
     assert np.array_equal(plane.floats(17, 19), pixels[17:19].astype(np.float32))
 
 

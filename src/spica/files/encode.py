@@ -159,9 +159,8 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
     `added` is the variance that the rounding of SCIENCE adds.
     """
     ny, nx = source.shape
-    heap: list[bytes] = []
+    heap = bytearray()
     ends = np.empty(ny, np.int64)
-    filled = 0
     room = np.empty(rice.bound(min(CHUNK_ROWS, ny), nx), np.uint8)
     for y0, y1 in _chunks(ny):
         rows = source.read(y0, y1, name)
@@ -173,16 +172,15 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
             if not fits_in:
                 return False
         size = int(ends[y1 - 1])
-        heap.append(room[:size].tobytes())
-        ends[y0:y1] += filled
-        filled += size
+        ends[y0:y1] += len(heap)
+        heap += room[:size].data
     sizes = np.diff(ends, prepend=0)
     table = np.stack([sizes, ends - sizes], axis=1).astype(">i4")
-    total = fits.data_sum(b"".join([table.tobytes(), *heap]))
-    out.write(fits.header_bytes(_coded_cards(name, source, step, added, int(sizes.max()), filled), total))
+    total = fits.data_sum(heap, fits.data_sum(table))
+    out.write(fits.header_bytes(_coded_cards(name, source, step, added, int(sizes.max()), len(heap)), total))
     out.write(table.tobytes())
-    out.writelines(heap)
-    out.write(fits.padding(8 * ny + filled))
+    out.write(heap)
+    out.write(fits.padding(8 * ny + len(heap)))
     return True
 
 

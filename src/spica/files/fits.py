@@ -97,6 +97,17 @@ def map_bytes(path: Path) -> memoryview:
     return memoryview(mapped)
 
 
+def forget(data: memoryview, start: int, stop: int) -> None:
+    """Let go of the memory that mapped bytes have taken since they were read; the file is read again if asked for.
+
+    Without it a file read band by band counts whole as memory of the process.
+    """
+    mapped = data.obj
+    if isinstance(mapped, mmap.mmap) and stop > start:
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        mapped.madvise(mmap.MADV_DONTNEED, first, stop - first)
+
+
 def unpack(raw: memoryview, path: Path) -> memoryview:
     """The FITS bytes of a delivered file's bytes: as they are, or decompressed where they are a gzip."""
     if bytes(raw[:2]) != b"\x1f\x8b":
@@ -184,7 +195,7 @@ def _data_size(header: dict[str, Scalar], index: int, path: Path) -> int:
     return abs(whole("BITPIX")) // 8 * groups * (extra + cells)
 
 
-def data_sum(data: npt.NDArray[Any] | bytes | memoryview, start: int = 0) -> int:
+def data_sum(data: npt.NDArray[Any] | bytes | bytearray | memoryview, start: int = 0) -> int:
     """Ones' complement sum of big-endian 32-bit words, as DATASUM has it, continued from `start`."""
     raw = data.reshape(-1).view(np.uint8) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
     whole = raw.size // 4 * 4

@@ -19,7 +19,7 @@ from astropy.io import fits as astropy_fits
 
 from spica.core.faults import DataFault
 from spica.core.records import Scalar
-from spica.files import cards
+from spica.files import cards, fits
 from spica.files.fits import Hdu
 from spica.kernels import rice
 
@@ -101,7 +101,8 @@ class Plane:
             out = np.empty((y1 - y0, self.shape[1]), np.float32)
             blank = rice.BLANK - 1 if self.blank is None else self.blank
             coding = (*tiles, *_rice_parameters(self.hdu.header, self.bitpix))
-            self._must_decode(rice.decode_floats(self._heap, *coding, *self.scale, blank, fill, out))
+            bad = rice.decode_floats(self._heap, *coding, *self.scale, blank, fill, out)
+            self._finish(bad, *tiles)
             return out
         values = self.read(y0, y1).astype(np.float32, copy=False)
         if self.blank is not None:
@@ -117,9 +118,11 @@ class Plane:
                 dtype = np.dtype("u1")
             offset = self.hdu.data + y0 * nx * dtype.itemsize
             flat = np.frombuffer(self.bytes, dtype, (y1 - y0) * nx, offset)
-            return flat.reshape(y1 - y0, nx).astype(dtype.newbyteorder("="))
-        rows = self._rice(y0, y1)
-        return self._by_astropy(y0, y1) if rows is None else rows
+            rows = flat.reshape(y1 - y0, nx).astype(dtype.newbyteorder("="))
+            fits.forget(self.bytes, offset, offset + rows.nbytes)
+            return rows
+        coded = self._rice(y0, y1)
+        return self._by_astropy(y0, y1) if coded is None else coded
 
     @property
     def _height(self) -> int:
@@ -161,15 +164,19 @@ class Plane:
         return rows[y0 - first : y1 - first]
 
     def _decode(self, starts: Array, stops: Array, out: npt.NDArray[np.int32]) -> None:
+        if not len(starts):
+            return
         size, block = _rice_parameters(self.hdu.header, self.bitpix)
-        self._must_decode(rice.decode_integers(self._heap, starts, stops, size, block, out))
+        self._finish(rice.decode_integers(self._heap, starts, stops, size, block, out), starts, stops)
         if self.bitpix == 8:
             out &= 255
 
-    def _must_decode(self, bad: int) -> None:
+    def _finish(self, bad: int, starts: Array, stops: Array) -> None:
+        """Refuse the HDU where tile `bad` (≥ 0) did not decode; let go of the bytes that were read."""
         if bad >= 0:
             message = f"{self.path}: HDU {self.hdu.index} {self.hdu.name}: tile {bad} does not decode"
             raise DataFault("file.corrupt", message, path=str(self.path), hdu=self.hdu.index, tile=int(bad))
+        fits.forget(self.bytes, self.hdu.data + int(starts.min()), self.hdu.data + int(stops.max()))
 
     def _tiles(self, first: int, last: int) -> tuple[Array, Array] | None:
         """First byte and byte after the last (within the data) of tiles; None where some lie in another column."""
