@@ -14,7 +14,8 @@ from spica.instruments.rules import Reader
 
 Header = Mapping[str, Any]
 
-PLANES = ("science", "variance", "weight", "mask")
+_MOST_AXES = 999
+"""FITS 4.0, 4.4.1.1."""
 
 
 def size(header: Header) -> tuple[int, ...]:
@@ -22,8 +23,13 @@ def size(header: Header) -> tuple[int, ...]:
     prefix = "Z" if header.get("ZIMAGE") else ""
     if str(header.get("XTENSION", "IMAGE")).strip() in {"BINTABLE", "TABLE"} and not prefix:
         return ()
-    count = int(header.get(f"{prefix}NAXIS", 0) or 0)
-    return tuple(int(header.get(f"{prefix}NAXIS{axis}", 0) or 0) for axis in range(1, count + 1))
+    count = _whole(header.get(f"{prefix}NAXIS"))
+    return tuple(_whole(header.get(f"{prefix}NAXIS{axis}")) for axis in range(1, min(count, _MOST_AXES) + 1))
+
+
+def _whole(value: object) -> int:
+    """A number of pixels; 0 for anything that is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def image_hdus(headers: Sequence[Header]) -> list[int]:

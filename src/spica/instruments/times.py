@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 from erfa import ErfaWarning  # type: ignore[import-untyped]
@@ -16,6 +18,14 @@ _DAY = 86400.0
 _TAI_UTC_NOW = 37.0
 _MJD_ZERO = date(1858, 11, 17)
 FORMS = ("mjd", "jd", "isot")
+
+
+@contextmanager
+def doubtful_years_allowed() -> Iterator[None]:
+    """No warning of dates without known leap seconds, before 1960 or years ahead: such dates are judged later."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ErfaWarning)
+        yield
 
 
 def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
@@ -37,9 +47,7 @@ def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
     if form not in FORMS:
         msg = f"{form!r} is none of the forms of time {FORMS}"
         raise ValueError(msg)
-    with warnings.catch_warnings():
-        # A date before 1960 or years ahead has no known leap seconds; whether it is absurd is checked later.
-        warnings.simplefilter("ignore", ErfaWarning)
+    with doubtful_years_allowed():
         if form == "isot":
             text = str(value).strip().replace(" ", "T")
             return float(Time(text, format="isot", scale=scale).tai.mjd)
@@ -59,7 +67,8 @@ def join(day: str, clock: str) -> str:
 
 def utc_of(mjd_tai: float) -> str:
     """ISO date and time in UTC, milliseconds, of an MJD TAI."""
-    return str(Time(mjd_tai, format="mjd", scale="tai").utc.isot)
+    with doubtful_years_allowed():
+        return str(Time(mjd_tai, format="mjd", scale="tai").utc.isot)
 
 
 def tai_of(mjd_tai: float) -> str:
@@ -69,7 +78,8 @@ def tai_of(mjd_tai: float) -> str:
 
 def mjd_utc_of(mjd_tai: float) -> float:
     """MJD UTC of an MJD TAI."""
-    return float(Time(mjd_tai, format="mjd", scale="tai").utc.mjd)
+    with doubtful_years_allowed():
+        return float(Time(mjd_tai, format="mjd", scale="tai").utc.mjd)
 
 
 def night_of(camera: Camera, mjd_tai: float) -> str:

@@ -22,6 +22,7 @@ from spica.instruments.layout import ordered
 from spica.instruments.problems import PropertyError, absurd, missing
 from spica.instruments.reading import Reading
 from spica.instruments.rules import Header, plain
+from spica.instruments.times import doubtful_years_allowed
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,13 @@ def from_translator(headers: Sequence[Header], camera: Camera, filename: str = "
     A header that the package knows to be wrong is corrected by its own correction files first (on a copy). `ra` and
     `dec` are None for a moving target followed in apparent coordinates; `airmass` and `rotation` where not known.
     """
-    header = _merged(headers)
     cls = _translator(camera)
+    with doubtful_years_allowed():
+        return _ask(cls, _merged(headers), filename)
+
+
+def _ask(cls: type[Any], header: dict[str, Any], filename: str) -> Reading:
+    """Put every question to the translator; `header` may be corrected in place."""
     reading = Reading()
     try:
         fix_header(header, translator_class=cls)
