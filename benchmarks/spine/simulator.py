@@ -17,7 +17,8 @@ from spica.simulate.profiles import moffat, sersic
 from spica.simulate.settings import SimulationSettings
 from spica.simulate.survey import simulate
 
-SIDE = 201
+SIDE = 301
+PLACE = (SIDE // 2 + 0.3, SIDE // 2 - 0.17)
 FWHM = 4.5
 STAMPS = 300
 
@@ -46,26 +47,27 @@ def stamp(profile: str, size: float) -> tuple[np.ndarray, np.ndarray]:
     """One source as we draw it and as GalSim does."""
     one = np.ones(1)
     image = np.zeros((SIDE, SIDE), dtype=np.float32)
-    middle = SIDE // 2 * one
+    x, y = PLACE[0] * one, PLACE[1] * one
     psf = Psf(FWHM * one, 0.02 * one, -0.01 * one, 3.0)
     atmosphere = galsim.Moffat(beta=3.0, fwhm=FWHM).shear(g1=0.02, g2=-0.01)
     if profile == "star":
-        add_stars(image, middle, middle, 1e5 * one, psf, 0.01)
+        add_stars(image, x, y, 1e5 * one, psf, 0.01)
         model = atmosphere * 1e5
     else:
         index = {"exponential": 1.0, "de Vaucouleurs": 4.0}[profile]
         shape = (0.2 * one, 0.1 * one)
-        add_galaxies(image, middle, middle, 1e5 * one, size * one, shape, sersic(index), psf, moffat(3.0), 0.01)
+        add_galaxies(image, x, y, 1e5 * one, size * one, shape, sersic(index), psf, moffat(3.0), 0.01)
         light = galsim.Sersic(n=index, half_light_radius=size, flux=1e5).shear(g1=0.2, g2=0.1)
         model = galsim.Convolve(light, atmosphere, gsparams=galsim.GSParams(folding_threshold=1e-3))
-    peer = model.drawImage(galsim.Image(SIDE, SIDE, scale=1.0, dtype=float), method="no_pixel").array
-    return image, peer
+    offset = (PLACE[0] - SIDE // 2, PLACE[1] - SIDE // 2)
+    canvas = galsim.Image(SIDE, SIDE, scale=1.0, dtype=float)
+    return image, model.drawImage(canvas, method="no_pixel", offset=offset).array
 
 
 def half_light_radius(image: np.ndarray) -> float:
     """Radius that holds half of the light inside 60 pixels."""
-    y, x = np.indices(image.shape) - SIDE // 2
-    r = np.hypot(x, y).ravel()
+    y, x = np.indices(image.shape)
+    r = np.hypot(x - PLACE[0], y - PLACE[1]).ravel()
     order = np.argsort(r, kind="stable")
     order = order[r[order] < 60]
     grown = np.cumsum(image.ravel()[order], dtype=float)

@@ -24,7 +24,7 @@ from spica.simulate.random import pixel_stream, stream
 from spica.simulate.scene import Placed, light, locate
 from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
-from spica.simulate.sky import Sky
+from spica.simulate.sky import Finder, Sky
 
 SIXTEEN_BITS = 65535
 """Largest number of a 16-bit converter."""
@@ -65,15 +65,18 @@ class Optics(NamedTuple):
     fringe_strength: float = 0.0
 
 
-def expose(settings: SimulationSettings, camera: Camera, truth: Cell, optics: Optics, sky: Sky, shot: Shot) -> Drawn:
+def expose(
+    settings: SimulationSettings, camera: Camera, truth: Cell, optics: Optics, heavens: tuple[Sky, Finder], shot: Shot
+) -> Drawn:
     """Draw one detector of one shot; the same arguments give the same numbers."""
+    sky, finder = heavens
     spec, conditions = truth.spec, shot.conditions
     mask = np.zeros((spec.ny, spec.nx), dtype=np.int32)
     axes = focal_axes(camera, spec)
     image, solution, placed, trails = np.zeros((spec.ny, spec.nx), dtype=np.float32), None, None, 0
     if shot.frame_type is FrameType.OBJECT:
         solution = true_plate(settings, camera, spec, shot)
-        placed = locate(sky, shot, solution, (spec.ny, spec.nx))
+        placed = locate(sky, finder, shot, solution, (spec.ny, spec.nx))
         image = light(settings, camera, shot, spec, (sky, placed, solution), axes)
         trails = trails_into(image, mask, settings, camera, shot, spec, axes)
     # A flat's `sky` is its level in the exposure, a science exposure's a rate.

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from spica.core.camera import Camera, DetectorSpec
 from spica.kernels.compiled import Float32, Float64
 from spica.kernels.draw import Psf, add_galaxies, add_stars
-from spica.simulate.optics import Plate, to_pixels
+from spica.simulate.optics import Plate, to_pixels, to_sky, to_tangent
 from spica.simulate.profiles import moffat, sersic
 from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
-from spica.simulate.sky import INDICES, KINDS, Sky, magnitude, place
+from spica.simulate.sky import INDICES, KINDS, Finder, Sky, magnitude, place
 
 MARGIN = 60.0
 """Sources this far outside of a detector still send light onto it, pixels."""
@@ -33,18 +33,32 @@ class Placed:
     mag: Float64
 
 
-def locate(sky: Sky, shot: Shot, plate: Plate, shape: tuple[int, int]) -> Placed:
+def locate(sky: Sky, finder: Finder, shot: Shot, plate: Plate, shape: tuple[int, int]) -> Placed:
     """The sources that a detector of `shape` (ny, nx) sees in a shot."""
-    ra, dec = place(sky, shot.middle)
+    ny, nx = shape
+    x, y = (
+        np.array([nx / 2, -MARGIN, nx + MARGIN, -MARGIN, nx + MARGIN]),
+        np.array([ny / 2, -MARGIN, -MARGIN, ny + MARGIN, ny + MARGIN]),
+    )
+    ra, dec = to_sky(plate, x, y)
+    # A little wider than the corners: proper motions.
+    radius = 1.02 * max(float(separation) for separation in _separations(ra, dec)) + 0.002
+    rows = finder.near(sky, float(ra[0]), float(dec[0]), radius)
+    chosen = sky.select(rows)
     with np.errstate(invalid="ignore"):
-        x, y = to_pixels(plate, ra, dec)
-        inside = (np.abs(x - shape[1] / 2) < shape[1] / 2 + MARGIN) & (np.abs(y - shape[0] / 2) < shape[0] / 2 + MARGIN)
-    rows = np.flatnonzero(inside)
+        x, y = to_pixels(plate, *place(chosen, shot.middle))
+        inside = (np.abs(x - nx / 2) < nx / 2 + MARGIN) & (np.abs(y - ny / 2) < ny / 2 + MARGIN)
+    rows, x, y = rows[inside], x[inside], y[inside]
     mag = magnitude(sky.select(rows), shot.band, shot.middle)
     flux = shot.exposure_time * 10.0 ** (-0.4 * (mag - shot.conditions.zero_point))
     kept = flux > _FAINTEST
-    rows = rows[kept]
-    return Placed(rows, x[rows], y[rows], flux[kept], mag[kept])
+    return Placed(rows[kept], x[kept], y[kept], flux[kept], mag[kept])
+
+
+def _separations(ra: Float64, dec: Float64) -> Float64:
+    """Angles between the first place and the others, degrees."""
+    xi, eta = to_tangent(float(ra[0]), float(dec[0]), ra[1:], dec[1:])
+    return np.asarray(np.degrees(np.arctan(np.radians(np.hypot(xi, eta)))))
 
 
 def psf_at(

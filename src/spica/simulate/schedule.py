@@ -108,6 +108,11 @@ def fields(settings: SimulationSettings, camera: Camera) -> tuple[tuple[float, f
     return ((round(ra, 2), round(0.75 * camera.site.latitude, 2)),)
 
 
+def field_name(number: int) -> str:
+    """Name of the field of this place in the order's list."""
+    return f"F{number + 1:03d}"
+
+
 def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
     """All shots in the order in which they are taken.
 
@@ -190,7 +195,7 @@ def _science(settings: SimulationSettings, camera: Camera, shot: Shot, field: in
         shot.exposure_time,
         "",
         shot.band,
-        f"F{field + 1:03d}",
+        field_name(field),
         ra,
         dec,
         rotation,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from spica.core.camera import Camera
 from spica.simulate import schedule as plan
-from spica.simulate.optics import field_radius, from_tangent
+from spica.simulate.optics import field_radius, from_tangent, plate, to_sky, to_tangent
 from spica.simulate.random import stream
 from spica.simulate.settings import SimulationSettings
 
@@ -117,18 +117,20 @@ def sky(settings: SimulationSettings, camera: Camera) -> Sky:
 
 def _columns(settings: SimulationSettings, camera: Camera) -> dict[str, Float64]:
     """Places of the sources of all fields: the static ones, then transients and movers."""
-    reach = field_radius(camera) * (1.0 + 2.0 * settings.dither) * 1.03 + 0.005
-    side = 2.0 * reach
-    pixels = (side * 3600.0 / camera.pixel_scale) ** 2
     blocks: list[dict[str, Float64]] = []
     for number, (ra0, dec0) in enumerate(plan.fields(settings, camera)):
         rng = stream(settings.seed, "field", number)
+        (west, east), (south, north) = _window(settings, camera, number)
+        pixels = (east - west) * (north - south) * (3600.0 / camera.pixel_scale) ** 2
         static = round(settings.density * pixels / 1e6)
         extra = settings.transients_per_field * settings.effects.transients
         movers = settings.movers_per_field * settings.effects.movers
         n = static + extra + movers
-        spread = np.where(np.arange(n) < static, 1.0, 0.45)
-        ra, dec = from_tangent(ra0, dec0, *(reach * spread * rng.uniform(-1.0, 1.0, size=(2, n))))
+        # Transients and movers keep to the middle, so that dithers do not lose them.
+        spread = np.where(np.arange(n) < static, 0.5, 0.3)
+        u, v = spread * rng.uniform(-1.0, 1.0, size=(2, n))
+        xi, eta = 0.5 * (west + east) + u * (east - west), 0.5 * (south + north) + v * (north - south)
+        ra, dec = from_tangent(ra0, dec0, xi, eta)
         kind = np.zeros(n)
         kind[static : static + extra] = KINDS.index("transient")
         kind[static + extra :] = KINDS.index("mover")
@@ -142,6 +144,27 @@ def _columns(settings: SimulationSettings, camera: Camera) -> dict[str, Float64]
             "rate_ra": np.where(moves, rate * np.cos(angle), 0.0), "rate_dec": np.where(moves, rate * np.sin(angle), 0.0),
         })  # fmt: skip
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _window(
+    settings: SimulationSettings, camera: Camera, field: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits in ξ and η [degrees, about the field's centre] of what the detectors see in any exposure of a field."""
+    ra0, dec0 = plan.fields(settings, camera)[field]
+    margin = (80.0 * camera.pixel_scale + 5.0 * settings.pointing_error) / 3600.0
+    corners: list[Float64] = []
+    for shot in plan.schedule(settings, camera):
+        if shot.field != plan.field_name(field) or shot.ra is None or shot.dec is None:
+            continue
+        for spec in camera.detectors:
+            solution = plate(camera, spec, (shot.ra, shot.dec, shot.rotation))
+            x, y = np.array([0.0, spec.nx, 0.0, spec.nx]), np.array([0.0, 0.0, spec.ny, spec.ny])
+            corners.append(np.array(to_tangent(ra0, dec0, *to_sky(solution, x, y))))
+    if not corners:
+        reach = field_radius(camera)
+        return (-reach, reach), (-reach, reach)
+    low, high = np.min(corners, axis=(0, 2)) - margin, np.max(corners, axis=(0, 2)) + margin
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 
 
 def _magnitudes(settings: SimulationSettings, u: Float64) -> Float64:
@@ -166,6 +189,29 @@ def _colours(settings: SimulationSettings, camera: Camera, mag: Float64, slope: 
         wavelength = camera.band(band).wavelength or _R_WAVELENGTH
         result[band] = mag + slope * _R_WAVELENGTH * 1.5 * (1.0 / wavelength - 1.0 / first)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class Finder:
+    """Finds the sources of a piece of sky without looking at all of them: rows in order of declination."""
+
+    order: npt.NDArray[np.int64]
+    dec: Float64
+    movers: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sky: Sky) -> Finder:
+        """The finder of a sky."""
+        order = np.argsort(sky.dec, kind="stable")
+        return cls(order, sky.dec[order], np.flatnonzero(sky.kind == KINDS.index("mover")))
+
+    def near(self, sky: Sky, ra: float, dec: float, radius: float) -> npt.NDArray[np.int64]:
+        """Rows, ascending, of sources within about `radius` of a place [degrees]; moving objects always."""
+        low, high = np.searchsorted(self.dec, [dec - radius, dec + radius])
+        rows = self.order[low:high]
+        away = np.abs(np.mod(sky.ra[rows] - ra + 180.0, 360.0) - 180.0)
+        reach = radius / max(np.cos(np.radians(min(abs(dec) + radius, 89.9))), 1e-3)
+        return np.union1d(rows[away < reach], self.movers)
 
 
 def place(sky: Sky, mjd: float) -> tuple[Float64, Float64]:

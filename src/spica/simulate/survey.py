@@ -18,7 +18,7 @@ from spica.simulate.expose import Drawn, Optics, expose
 from spica.simulate.reference import save_reference
 from spica.simulate.schedule import Shot, bands, schedule
 from spica.simulate.settings import SimulationSettings
-from spica.simulate.sky import EPOCH, Sky, sky
+from spica.simulate.sky import EPOCH, Finder, Sky, sky
 from spica.simulate.truth import Ledger, save_planes, save_sky
 from spica.simulate.writing import Hdu, write
 
@@ -58,13 +58,14 @@ class Studio:
     settings: SimulationSettings
     camera: Camera
     sky: Sky
+    finder: Finder
     cell: Callable[[int], Cell]
     optics: Callable[[int, str, str], Optics]
 
     def draw(self, shot: Shot, spec: DetectorSpec) -> Drawn:
         """One detector of one shot."""
         optics = self.optics(spec.id, shot.band, str(shot.frame_type)) if shot.band else Optics()
-        return expose(self.settings, self.camera, self.cell(spec.id), optics, self.sky, shot)
+        return expose(self.settings, self.camera, self.cell(spec.id), optics, (self.sky, self.finder), shot)
 
 
 def studio(settings: SimulationSettings, camera: Camera) -> Studio:
@@ -81,7 +82,8 @@ def studio(settings: SimulationSettings, camera: Camera) -> Studio:
         truth = make_cell(detector)
         return Optics(flat(settings, camera, truth, band), *fringes(settings, camera, truth.spec, band))
 
-    return Studio(settings, camera, sky(settings, camera), make_cell, make_optics)
+    heavens = sky(settings, camera)
+    return Studio(settings, camera, heavens, Finder.of(heavens), make_cell, make_optics)
 
 
 def simulate(
