@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spica.cli.options import JsonOption, SurveyOption, examples
-from spica.cli.render import facts, print_json, say
+from spica.cli.render import facts, print_json, say, size
 
 app = typer.Typer(no_args_is_help=True, help="Upkeep of the registry.")
 
@@ -26,7 +26,7 @@ def backup(
     if as_json:
         print_json(done)
         return
-    say(f"backup of {done.registry} in {done.path} ({done.bytes} bytes)", "bold green")
+    say(f"backup of {done.registry} in {done.path} ({done.rows} rows, {size(done.bytes)})", "bold green")
 
 
 @app.command(epilog=examples("spica registry restore registry-2026-11-20.backup", "then: spica check"))
@@ -42,7 +42,7 @@ def restore(
     if as_json:
         print_json(done)
         return
-    say(f"{done.registry} restored from {done.path}", "bold green")
+    say(f"{done.registry} restored from {done.path} ({done.rows} rows)", "bold green")
     if done.kept:
         say(f"what was there before: {done.kept}")
     say("next: spica check")

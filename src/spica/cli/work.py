@@ -27,6 +27,8 @@ EXPORT = examples(
     "spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out"
 )
 SHOWN = 20
+DEGREES = frozenset({"ra", "dec"})
+"""Columns that need more digits than a table gives to others."""
 
 
 def run(
@@ -128,7 +130,11 @@ def sources(
     if as_json:
         print_json(found)
         return
-    show_table(f"{found.total} sources of {found.unit}", found.columns, found.rows)
+    rows = [
+        tuple(f"{value:.7f}" if name in DEGREES else value for name, value in zip(found.columns, row, strict=True))
+        for row in found.rows
+    ]
+    show_table(f"{found.total} sources of {found.unit}", found.columns, rows)
     say(f"from {', '.join(found.paths)}")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spica.core.camera import Camera
-from spica.core.faults import Fault
+from spica.core.faults import Fault, SetupFault
+from spica.files import atomic
 from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.services.surveys import camera_folders, locate_if_any
@@ -120,11 +121,11 @@ def draft(files: Sequence[Path], name: str = "", out: Path | None = None) -> Dra
     SetupFault
         ``order.invalid`` where `out` exists already.
     """
-    from spica.core.faults import SetupFault
-    from spica.files import atomic
+    from spica.files.verify import inspect_file
     from spica.intake import draft as drafting
 
-    text = drafting.draft(files, name)
+    samples = [(path.name, inspect_file(path, sums=False).headers) for path in files]
+    text = drafting.draft(samples, name)
     named = next((line.partition("=")[2].strip(' "') for line in text.splitlines() if line.startswith("name =")), name)
     if out is not None:
         if out.exists():

@@ -277,6 +277,10 @@ class _Intake:
         else:
             record = placing.place(record, examined.candidate, self.area, self.mode)
         self._count(examined.candidate, record, self.registry.reload(record))
+        # The file may tell another exposure now: what was said of the one before is settled all the same.
+        for row in self.registry.faults(code="file.changed", pipeline=""):
+            if row.fault.evidence.get("path") in {examined.candidate.origin, record.file.path}:
+                self.registry.clear_faults(row.unit)
 
     def _origin(self, path: Path) -> str:
         """Where a file came from: what is recorded of a copy in the survey, the path itself of any other."""

@@ -53,7 +53,7 @@ def finding(group: str, name: str, value: float, unit: str, low: float = -math.i
     return Finding(group, name, float(value), unit, expected, bool(low <= value <= high))
 
 
-def spread(values: npt.NDArray[np.generic]) -> float:
+def spread(values: Floats) -> float:
     """Robust standard deviation (from the median absolute deviation); NaN of nothing."""
     if not values.size:
         return math.nan
@@ -127,7 +127,8 @@ def _stars(frame: Frame, number: float) -> tuple[Floats, ...]:
     rows, true_rows = frame.rows[clean], frame.true_rows[clean]
 
     def made(name: str) -> Floats:
-        return frame.sources[name][rows].astype(np.float64)
+        values: Floats = frame.sources[name][rows].astype(np.float64)
+        return values
 
     true_x, true_y, electrons, mag = (
         frame.places[name][true_rows].astype(np.float64) for name in ("x", "y", "electrons", "mag")
@@ -268,7 +269,8 @@ def noise_pulls(frame: Frame) -> Floats:
     clean = (frame.image.mask & int(Mask.unusable() | Mask.DETECTED) == 0) & (frame.mask == 0)
     both = clean[:, 1:] & clean[:, :-1]
     pull = (pixels[:, 1:] - pixels[:, :-1]) / np.sqrt(np.maximum(variance[:, 1:] + variance[:, :-1], 1e-12))
-    return np.asarray(pull[both])
+    chosen: Floats = pull[both]
+    return chosen
 
 
 def judge_masters(masters: Sequence[Master]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Reading what people type: values of settings and units of work."""
+"""Reading what people type: values of settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import time as clock
 from typing import Any
 
 from spica.core.faults import SetupFault
-from spica.core.records import Unit
 
 
 def literal(text: str) -> Any:
@@ -34,18 +33,3 @@ def nested(given: Mapping[str, str]) -> dict[str, Any]:
                 raise SetupFault("order.invalid", f"--set {name}: {part!r} is a value already", setting=name)
         table[last] = literal(text)
     return found
-
-
-def unit(text: str) -> Unit:
-    """The unit that a text names.
-
-    Raises
-    ------
-    SetupFault
-        ``order.unknown-unit`` where the text cannot name one.
-    """
-    try:
-        return Unit.parse(text)
-    except ValueError as error:
-        advice = "write EXPOSURE, EXPOSURE/DETECTOR or grain:key/key…, such as calibration:demo/3/r/2026-11-20"
-        raise SetupFault("order.unknown-unit", f"{text!r} names no unit: {error}", advice=advice, unit=text) from error

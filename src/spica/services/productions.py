@@ -38,8 +38,18 @@ def productions(folder: Path | None, limit: int) -> tuple[ProductionLine, ...]:
         found = []
         for each in house.registry.productions(limit):
             cost = house.registry.costs(each.id)
-            ended = [each.outcomes.get(name, 0) for name in ("done", "refused", "failed")]
-            closed = utc(each.closed) if each.closed else ""
-            head = (each.id, each.name, each.pipeline, each.selection, utc(each.opened), closed)
-            found.append(ProductionLine(*head, *ended, cost["wall"], cost["cpu"]))
+            line = ProductionLine(
+                id=each.id,
+                name=each.name,
+                pipeline=each.pipeline,
+                selection=each.selection,
+                opened=utc(each.opened),
+                closed=utc(each.closed) if each.closed else "",
+                done=each.outcomes.get("done", 0),
+                refused=each.outcomes.get("refused", 0),
+                failed=each.outcomes.get("failed", 0),
+                wall=cost["wall"],
+                cpu=cost["cpu"],
+            )
+            found.append(line)
     return tuple(found)

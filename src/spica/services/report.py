@@ -29,6 +29,7 @@ SHOWN_MASKS = (
     Mask.SUSPECT,
     Mask.CROSSTALK,
 )
+COLOURS = ((1.0, 0.3, 0.2), (1.0, 0.9, 0.2), (0.9, 0.6, 0.1), (0.3, 1.0, 0.4), (0.3, 0.8, 1.0), (0.6, 0.6, 0.6))
 BINS = np.arange(-0.25, 3.0, 0.25)
 """Bins of completeness, in log10 of signal-to-noise."""
 
@@ -73,29 +74,29 @@ def frame_picture(house: Opened, frame: Frame, path: Path) -> None:
     show(made, frame.image.pixels, "detrended [electron]")
     show(found, frame.image.pixels, f"{len(frame.sources)} sources found (blue); missed though S/N > 10 (orange)")
     found.plot(frame.sources["x"], frame.sources["y"], "o", mfc="none", mec=BLUE, ms=8, mew=0.9)
-    missed = expected_snr(frame) > 10.0
+    missed = (expected_snr(frame) > 10.0) & inside(frame)
     missed[frame.true_rows] = False
     found.plot(frame.places["x"][missed], frame.places["y"][missed], "s", mfc="none", mec=ORANGE, ms=9, mew=0.9)
+    found.set(xlim=made.get_xlim(), ylim=made.get_ylim())
+    _mask(mask, frame)
+    save(figure, path)
+
+
+def _mask(axes: Axes, frame: Frame) -> None:
+    """The mask in colours, one for each meaning that it has."""
     planes = np.zeros((*frame.image.shape, 3))
-    names = []
     bits = frame.image.mask if frame.image.mask is not None else np.zeros(frame.image.shape, np.int32)
     for number, bit in enumerate(SHOWN_MASKS):
         here = bits & int(bit) != 0
         if here.any():
-            colour = np.array(_colour(number))
+            colour = COLOURS[number % len(COLOURS)]
             planes[here] = colour
-            names.append(f"{MEANINGS[str(bit.name)]}: {here.sum()}")
-            mask.plot([], [], "s", color=colour, label=names[-1])
-    mask.imshow(planes, origin="lower", interpolation="nearest")
-    mask.set_title("mask", fontsize=9)
-    if names:
-        mask.legend(fontsize=7, loc="upper right")
-    save(figure, path)
-
-
-def _colour(number: int) -> tuple[float, float, float]:
-    palette = ((1.0, 0.3, 0.2), (1.0, 0.9, 0.2), (0.9, 0.6, 0.1), (0.3, 1.0, 0.4), (0.3, 0.8, 1.0), (0.5, 0.5, 0.5))
-    return palette[number % len(palette)]
+            axes.plot([], [], "s", color=colour, label=f"{MEANINGS[str(bit.name)]}: {here.sum()}")
+    axes.imshow(planes, origin="lower", interpolation="nearest")
+    axes.set_title("mask", fontsize=9)
+    axes.tick_params(labelsize=6)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="upper right")
 
 
 def sources_picture(frames: Sequence[Frame], stars: Matched, path: Path) -> None:
@@ -103,10 +104,12 @@ def sources_picture(frames: Sequence[Frame], stars: Matched, path: Path) -> None
     figure = new_figure(12.0, 9.0)
     photometry, positions, completeness, pulls = figure.subplots(2, 2).flat
     error = 1.0857 * stars.error / np.maximum(stars.flux, 1e-3)
-    photometry.errorbar(stars.mag, stars.residual, error, fmt=".", color=BLUE, ecolor=GREY, elinewidth=0.6, ms=4)
+    sure = error < 0.2
+    given = (stars.mag[sure], stars.residual[sure], error[sure])
+    photometry.errorbar(*given, fmt=".", color=BLUE, ecolor=GREY, elinewidth=0.6, ms=4)
     photometry.axhline(0.0, color=ORANGE, linewidth=0.8)
-    photometry.set(xlabel="true magnitude", ylabel="measured - true [mag]", ylim=(-0.5, 0.5))
-    photometry.set_title(f"{stars.mag.size} clean stars, aperture of 5 pixels", fontsize=10)
+    photometry.set(xlabel="true magnitude", ylabel="measured - true [mag]", ylim=(-0.3, 0.3))
+    photometry.set_title(f"{sure.sum()} clean stars with errors below 0.2 mag, aperture of 5 pixels", fontsize=10)
     bright = stars.snr > BRIGHT
     positions.plot(stars.dx, stars.dy, ".", color=GREY, ms=3, label="all")
     positions.plot(stars.dx[bright], stars.dy[bright], ".", color=ORANGE, ms=5, label=f"S/N > {BRIGHT:.0f}")
@@ -149,7 +152,7 @@ def _pulls(axes: Axes, stars: Matched) -> None:
     both = {"x, y": np.concatenate([stars.dx / stars.x_err, stars.dy / stars.y_err]), "flux": flux[np.isfinite(flux)]}
     edges = np.linspace(-6.0, 6.0, 49)
     for (name, values), colour in zip(both.items(), (BLUE, ORANGE), strict=True):
-        axes.hist(values, edges, density=True, histtype="step", color=colour, label=name)
+        axes.hist(values, edges.tolist(), density=True, histtype="step", color=colour, label=name)
     axes.plot(edges, np.exp(-0.5 * edges**2) / np.sqrt(2.0 * np.pi), color=GREY, linewidth=0.8, label="normal")
     axes.set(xlabel="(measured - true) / error", ylabel="density")
     axes.set_title("pulls", fontsize=10)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spica.core.faults import FaultRecord, Outcome, SetupFault
+from spica.core.faults import FaultRecord, Outcome
 from spica.core.jobs import InputRecord
 from spica.core.records import Detector, Exposure, Grain, Scalar, Unit
 from spica.registry.rows import JobRow
 from spica.registry.store import Registry
 from spica.services.faults import FaultLine, line
-from spica.services.orders import unit as parse_unit
 from spica.services.surveys import Opened, opened
 from spica.services.times import utc
+from spica.services.units import detector_of, known_unit, quoted
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def why(text: str, folder: Path | None) -> Story:
         rejected = _quarantine(house.registry, text)
         if rejected is not None:
             return rejected
-        return _story(house, _known(house.registry, parse_unit(text)))
+        return _story(house, known_unit(house.registry, text))
 
 
 def _quarantine(registry: Registry, text: str) -> Story | None:
@@ -143,39 +143,6 @@ def _quarantine(registry: Registry, text: str) -> Story | None:
     facts: dict[str, Scalar] = {"path": rows[-1].path, "checksum": rows[-1].checksum, "since": utc(rows[-1].recorded)}
     verdict = "in quarantine" if held else "was in quarantine, and was taken later"
     return Story(text, verdict, facts, faults=told, todo=(told[-1].advice,) if held else ())
-
-
-def _known(registry: Registry, unit: Unit) -> Unit:
-    """The unit itself, if anything is known of it; an observatory's own name of an exposure will do."""
-    name = unit.keys.get("exposure")
-    if name is None:
-        if registry.jobs_of(unit) or registry.faults(unit):
-            return unit
-        raise SetupFault("order.unknown-unit", f"nothing is recorded of {unit}", unit=str(unit))
-    found = registry.exposures(f"exposure = '{_quoted(name)}'") or registry.exposures(
-        f"exposure like '%-{_quoted(name)}'"
-    )
-    if len(found) != 1:
-        near = [exposure.name for exposure in registry.exposures(f"exposure like '%{_quoted(name[-4:])}%'", limit=3)]
-        hint = f"; there is {', '.join(near)}" if near else ""
-        raise SetupFault("order.unknown-unit", f"there is no exposure {name!r}{hint}", unit=str(unit))
-    known = Unit(unit.grain, (found[0].name, *unit.values[1:]))
-    if unit.grain is Grain.DETECTOR and not registry.detectors([_pair(known)]):
-        raise SetupFault(
-            "order.unknown-unit", f"exposure {known.values[0]} has no detector {known.values[1]}", unit=str(unit)
-        )
-    return known
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _pair(unit: Unit) -> tuple[str, int]:
-    name, detector = unit.values
-    if not detector.isdigit():
-        raise SetupFault("order.unknown-unit", f"a detector is a number, not {detector!r}", unit=str(unit))
-    return name, int(detector)
 
 
 def _story(house: Opened, unit: Unit) -> Story:
@@ -242,9 +209,9 @@ def _files(house: Opened, unit: Unit) -> Iterator[FileStory]:
     registry = house.registry
     name = unit.values[0]
     if unit.grain is Grain.DETECTOR:
-        pairs = [_pair(unit)]
+        pairs = [detector_of(unit)]
     else:
-        pairs = [(row.exposure, row.detector) for row in registry.detector_rows(f"exposure = '{_quoted(name)}'")]
+        pairs = [(row.exposure, row.detector) for row in registry.detector_rows(f"exposure = '{quoted(name)}'")]
     checksums = sorted({sum_ for detector in registry.detectors(pairs).values() for sum_ in _checksums(detector)})
     for checksum, record in registry.files(checksums).items():
         path = (
