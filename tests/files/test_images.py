@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.core.streams import Band, Rows
 from spica.files import conformance, encode
+from spica.files.checksums import of_file
 from spica.files.images import ImageSink, open_rows, read_identity, read_image, write_image
 from spica.files.verify import inspect
 
@@ -214,3 +217,47 @@ def test_any_other_image_has_rows_too(tmp_path: Path) -> None:
     with pytest.raises(DataFault) as caught:
         open_rows(tmp_path / "y")
     assert caught.value.code == "header.bad-geometry"
+
+
+BOUNDED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from spica.core.streams import Band
+from spica.files.images import ImageSink, open_rows
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+ny, nx, height = 4096, 4096, 128
+rows = np.random.default_rng(1).normal(100, 5, (height, nx)).astype(np.float32)
+band = {"science": rows, "variance": rows, "mask": np.zeros(rows.shape, np.int32)}
+for warm in (True, False):
+    shape = (height, nx) if warm else (ny, nx)
+    before = peak()
+    sink = ImageSink(Path(sys.argv[1]), shape, {})
+    for y in range(0, shape[0], height):
+        sink.write(Band(y, band))
+    sink.close()
+    source = open_rows(Path(sys.argv[1]))
+    for y in range(0, shape[0], height):
+        source.read(y, y + height), source.read(y, y + height, "variance")
+print(peak() - before)
+"""
+
+
+def test_memory_is_bounded_by_the_band_not_by_the_image(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDED, str(tmp_path / "x")], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 80, "MiB, for an image of 192 MiB"
+
+
+@pytest.mark.parametrize(("lossless", "digest"), [(False, "KEPT"), (True, "PLAIN")])
+def test_the_form_of_the_files_has_not_changed(tmp_path: Path, digest: str, *, lossless: bool) -> None:
+    # Whoever changes the form of products on purpose changes this, and says so in `changes`.
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    pixels = ((x * 7919 + y * 104729) % 251 + 500).astype(np.float32)
+    image = Image(pixels, pixels + np.float32(25), (x == y).astype(np.int32), {"BUNIT": "electron", "OBJECT": "M 31"})
+    write_image(tmp_path / "x", image, IDENTITY, lossless)
+    assert of_file(tmp_path / "x") == digest
