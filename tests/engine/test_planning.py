@@ -106,7 +106,9 @@ def test_the_nearest_valid_master_is_taken_and_the_same_night_first(tmp_path: Pa
         ground.registry.add_many([record(each, 1) for each in frames])
     plan = ground.plan()
     found = {
-        job.target.block: next(link.unit for links in job.inputs for link in links if "master" in link.how)
+        job.target.block: next(
+            link.unit.rpartition("/")[2] for links in job.inputs for link in links if "master" in link.how
+        )
         for job in plan.jobs
         if job.recipe.chain.steps[0].label == "draw"
     }

@@ -45,6 +45,11 @@ class Dispatch:
         """Products that are there now."""
         self._products.update({record.key: record for record in products})
 
+    def there(self, key: str) -> bool:
+        """Whether a product that we know of lies on disk (or needs no file)."""
+        record = self._products.get(key)
+        return record is not None and (not record.path or self._survey.path_of(record.path).exists())
+
     def specs(self, numbers: Sequence[int]) -> dict[int, JobSpec | FaultRecord]:
         """The specs of these jobs, in order; a fault for one whose inputs cannot be found any more."""
         stock = self._stock([self._plan.jobs[number] for number in numbers])

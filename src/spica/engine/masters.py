@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from spica.core.catalogue import CODES
 from spica.core.faults import DataFault, FaultRecord
+from spica.core.records import Grain, Unit
 from spica.engine.targets import Target
 from spica.registry.rows import MasterRow
 
@@ -39,9 +40,9 @@ class Candidate:
         return 0.5 * (self.valid_from + self.valid_to)
 
     @property
-    def identity(self) -> tuple[str, str, int, str, str]:
-        """What it is a master of; a newer one of the same identity takes its place."""
-        return self.name, self.camera, self.detector, self.band, self.block
+    def unit(self) -> Unit:
+        """The calibration unit that it is of."""
+        return Unit(Grain.CALIBRATION, (self.camera, str(self.detector), self.band, self.block))
 
 
 def registered(row: MasterRow) -> Candidate:

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psutil
+
 from spica.core.faults import FaultRecord
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import stopping
@@ -110,6 +112,7 @@ def execute(
     production = registry.open_production(
         name or order.pipeline.name, order.pipeline.name, order.where, dict(order.overrides), owner
     )
+    _release_dead(registry)
     hold = Hold(production, owner, lease_seconds, attempts or survey.settings.engine.attempts)
     tally, begun = Tally(), time.monotonic()
     already = plan.counts()[Standing.DONE]
@@ -135,6 +138,16 @@ def execute(
         result = _result(production, plan, tally, already, time.monotonic() - begun)
         _close(registry, hold, result)
     return result
+
+
+def _release_dead(registry: Registry) -> None:
+    """Free what coordinators on this machine had leased that were killed; others' leases run out by themselves."""
+    for each in registry.productions(_CHUNK):
+        where, _, rest = each.owner.partition(":")
+        process = rest.partition(":")[0]
+        if each.closed is None and where == host() and process.isdigit() and not psutil.pid_exists(int(process)):
+            registry.release(each.owner)
+            registry.close_production(each.id, {**each.outcomes, "killed": 1})
 
 
 def _sweep(plan: Plan, survey: Survey) -> None:

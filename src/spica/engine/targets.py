@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from spica.core.records import Grain, Unit
 from spica.registry.rows import DetectorRow
 
+PLAIN_MODES = frozenset({"", "normal"})
+"""What cameras say that have one read-out mode only: blocks of theirs are called by the night alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -66,4 +69,4 @@ def block_of(row: DetectorRow, nights: int) -> str:
     block = row.night if nights == 1 else f"{int(row.mjd) // nights * nights}+{nights}"
     if row.binning != (1, 1):
         block += f"~{row.binning[0]}x{row.binning[1]}"
-    return f"{block}~{row.readout_mode.replace('/', '-')}" if row.readout_mode else block
+    return block if row.readout_mode in PLAIN_MODES else f"{block}~{row.readout_mode.replace('/', '-')}"

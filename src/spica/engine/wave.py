@@ -15,6 +15,7 @@ from spica.engine.interrupt import Wish
 from spica.engine.plan import Plan, Standing
 from spica.engine.scratch import Scratch
 from spica.engine.spec import JobSpec, Lost
+from spica.engine.standing import NEVER_MADE
 from spica.engine.walk import Walk
 from spica.files.survey import Survey
 from spica.registry.rows import JobState
@@ -27,6 +28,7 @@ _BATCH = 256
 _FLUSH_REPORTS = 256
 _FLUSH_SECONDS = 1.0
 _ELSEWHERE_SECONDS = 2.0
+_PATIENCE = 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Tally:
     failed: int = 0
     elsewhere: int = 0
     """Done by another coordinator meanwhile."""
+    vanished: int = 0
+    """Jobs that lost an input to another coordinator, and are planned anew."""
     given_up: dict[str, FaultRecord] = field(default_factory=dict)
     """Job keys that failed, and how."""
     stopped: FaultRecord | None = None
@@ -171,14 +175,28 @@ class Wave:
             self._tally.given_up[key] = FaultRecord(state.fault, CODES[state.fault].kind, what)
             self._cut(number)
             return True
-        wanted = {output.product for output in planned.recipe.chain.outputs if output.filed}
-        fresh = planned.reason == "never made" or planned.reason.startswith(("failed", "refused"))
-        if state.outcome is not Outcome.DONE or not (fresh and wanted <= {record.name for record in state.products}):
+        if state.outcome is not Outcome.DONE or not self._news(number, state):
             return False
         self._dispatch.made(state.products)
         self._tally.elsewhere += 1
         self._walk.finish(number)
         return True
+
+    def _news(self, number: int, state: JobState) -> bool:
+        """Whether a job that the plan wants to run was done since, and what it made is there or needed no more."""
+        planned = self._plan.jobs[number]
+        if not (planned.reason == NEVER_MADE or planned.reason.startswith(("failed", "refused"))):
+            return False  # it was done before the plan was made, and something of it is gone
+        here = {record.name for record in state.products}
+        missing = [output for output in planned.recipe.chain.outputs if output.filed and output.product not in here]
+        if not missing:
+            return True
+        if not all(output.scratch for output in missing):
+            return False
+        # Its scratch was deleted after the last consumer: the other coordinator has done those too, then.
+        consumers = [key for key, other in self._numbers.items() if number in self._plan.jobs[other].makers()]
+        ends = self._registry.states(consumers)
+        return all(key in ends and ends[key].outcome is Outcome.DONE for key in consumers)
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -194,10 +212,23 @@ class Wave:
                 self._dispatch.made(ended.products)
                 self._walk.finish(number)
                 self._unrecorded.append(ended)
+            elif self._vanished(number, ended):
+                self._cut(number)
+                self.cut = True
             else:
                 self._failed(number, ended)
         if not self._at_work and self._elsewhere:
             time.sleep(0.05)
+
+    def _vanished(self, number: int, report: JobReport) -> bool:
+        """Whether a job failed only because another order deleted a scratch product under its hands; not for ever."""
+        if report.fault is None or report.fault.code != "file.missing" or self._tally.vanished >= _PATIENCE:
+            return False
+        links = [link for links in self._plan.jobs[number].inputs for link in links if link.maker >= 0]
+        if all(self._dispatch.there(link.key) for link in links):
+            return False
+        self._tally.vanished += 1
+        return True
 
     def _lost(self, lost: Lost) -> None:
         spec = self._at_work.pop(lost.key)

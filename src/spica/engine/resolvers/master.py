@@ -28,13 +28,13 @@ class Master:
         if chosen.maker is not None and chosen.maker in ground.broken:
             return DataFault(
                 "data.upstream",
-                f"{target.unit} needs the {binding.product} of block {chosen.block}, which did not finish",
-                upstream=chosen.block,
+                f"{target.unit} needs the {binding.product} of {chosen.unit}, which did not finish",
+                upstream=str(chosen.unit),
                 cause=ground.broken[chosen.maker].code,
             ).record()
         off = chosen.centre - target.mjd
-        how = f"master of {chosen.block}, {off:+.2f} days"
-        return (Link(chosen.key, chosen.block, how, -1 if chosen.maker is None else chosen.maker),)
+        how = f"master, {off:+.2f} days"
+        return (Link(chosen.key, str(chosen.unit), how, -1 if chosen.maker is None else chosen.maker),)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
         """Where it lies."""
