@@ -164,3 +164,19 @@ def test_selection_by_grade(sky: Registry) -> None:
     assert len(sky.exposures("grade != 'A'")) == 11
     notes = sky.notes_of(Unit(Grain.EXPOSURE, (shots[0].name,)))
     assert [(note.kind, note.text) for note in notes] == [("grade", "A"), ("grade", "D"), ("comment", "clouds")]
+
+
+def test_a_metric_of_both_grains_and_many_units(registry: Registry) -> None:
+    """A detector is found by its own value or by its exposure's; above 20 000 values the search is led otherwise."""
+    one, two = exposure(1), exposure(2)
+    registry.add_many([ingest(one), ingest(two)])
+    registry.add_metrics(
+        [Metric(Unit(Grain.EXPOSURE, (one.name,)), "depth", 5.0), Metric(detector_unit(two, 2), "depth", 6.0)]
+    )
+    narrow = [(row.exposure, row.detector) for row in registry.detector_rows("depth > 4")]
+    assert narrow == [(one.name, 0), (one.name, 1), (one.name, 2), (one.name, 3), (two.name, 2)]
+    registry.add_metrics([Metric(Unit(Grain.TILE, (str(n),)), "depth", 9.0) for n in range(3)])
+    registry.add_metrics([Metric(detector_unit(exposure(50 + n // 250), n % 250), "depth", 7.0) for n in range(20_100)])
+    for selection in ("depth > 4", "depth > 4 and depth < 100", "nx = 64 and depth > 4"):
+        assert [(row.exposure, row.detector) for row in registry.detector_rows(selection)] == narrow
+    assert registry.exposures("depth > 5.5") == [two]

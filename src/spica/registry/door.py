@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     make_url,
     select,
+    true,
 )
 from sqlalchemy import exc as errors
 from sqlalchemy.sql.dml import Insert
@@ -73,25 +74,25 @@ class Door:
             yield connection
 
     @contextmanager
-    def write(self, *, lasting: bool = True) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         """A connection in one transaction: everything within is recorded, or nothing.
-
-        What is not `lasting` (jobs and leases: work that a rerun repeats with the same bytes) does not wait for
-        PostgreSQL's disk; a power failure may then undo the last half second, as it may always with SQLite's WAL.
 
         SQLite takes the write lock at once (BEGIN IMMEDIATE), so that what is read inside still holds when it is
         written. PostgreSQL runs at READ COMMITTED: each deed that races is one statement with its condition inside.
         """
         with translated(self.url), self._writing.begin() as connection:
-            if not self.sqlite and not lasting:
-                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
             yield connection
 
-    def now(self, connection: Connection) -> float:
-        """Unix seconds (UTC) by the clock that all users of this registry share: the server's, or this machine's."""
+    def now(self, connection: Connection, *, lasting: bool = True) -> float:
+        """Unix seconds (UTC) by the clock that all users of this registry share: the server's, or this machine's.
+
+        A transaction that is not `lasting` (jobs and leases: work that a rerun repeats with the same bytes) will not
+        wait for PostgreSQL's disk: a power failure may undo its last half second, as it always may with SQLite's WAL.
+        The same statement tells both, to save a round trip.
+        """
         if self.sqlite:
             return time.time()
-        return float(connection.execute(_SERVER_CLOCK).scalar_one())
+        return float(connection.execute(_SERVER_CLOCK if lasting else _SERVER_CLOCK_PASSING).scalar_one())
 
     def lock_intake(self, connection: Connection) -> None:
         """Let one intake at a time check and insert (SQLite's write lock does so by itself)."""
@@ -193,6 +194,7 @@ class Door:
 
 
 _SERVER_CLOCK = select(func.extract("epoch", func.clock_timestamp()))
+_SERVER_CLOCK_PASSING = _SERVER_CLOCK.add_columns(func.set_config("synchronous_commit", "off", true()))
 
 
 def _engine(url: str, busy: float) -> Engine:
@@ -205,7 +207,8 @@ def _engine(url: str, busy: float) -> Engine:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         if name == "postgresql":
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+            # Connections are made anew after five minutes rather than asked each time whether they still stand.
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_recycle=300)
     except (errors.ArgumentError, ModuleNotFoundError) as error:
         missing = "pip install 'spica[postgres]'" if isinstance(error, ModuleNotFoundError) else ""
         raise SetupFault(

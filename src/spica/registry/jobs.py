@@ -84,8 +84,8 @@ def lease(door: Door, keys: Iterable[str], owner: str, seconds: float) -> set[st
     """
     # In one order everywhere, or two coordinators could wait for each other.
     wanted = sorted({storable(key) for key in keys})
-    with door.write(lasting=False) as connection:
-        now = door.now(connection)
+    with door.write() as connection:
+        now = door.now(connection, lasting=False)
         taken = connection.execute(_LEASE[door.sqlite], _lease_values(door, wanted, owner, now, seconds))
         return set(taken.scalars())
 
@@ -114,14 +114,14 @@ _LEASE = {
 
 def renew(door: Door, owner: str, seconds: float) -> int:
     """Prolong all leases of an owner; answers how many it still holds."""
-    with door.write(lasting=False) as connection:
-        until = door.now(connection) + seconds
+    with door.write() as connection:
+        until = door.now(connection, lasting=False) + seconds
         return connection.execute(update(leases).where(leases.c.owner == owner).values(expires=until)).rowcount
 
 
 def release(door: Door, owner: str) -> int:
     """Give back all leases of an owner; answers how many there were."""
-    with door.write(lasting=False) as connection:
+    with door.write() as connection:
         return connection.execute(delete(leases).where(leases.c.owner == owner)).rowcount
 
 
@@ -133,8 +133,8 @@ def record_many(door: Door, reports: Sequence[JobReport], production: int | None
     """
     if not reports:
         return
-    with door.write(lasting=False) as connection:
-        now = door.now(connection)
+    with door.write() as connection:
+        now = door.now(connection, lasting=False)
         numbers = unit_numbers.numbers(door, connection, _units_of(reports))
         old = _outcomes(door, connection, [report.key for report in reports])
         _write_jobs(door, connection, reports, numbers, (production, owner, now))
