@@ -6,6 +6,6 @@ from astropy.utils import iers
 
 iers.conf.auto_download = False
 
-from astropy.time import Time  # noqa: E402 - its import looks for leap seconds at once, so the line above comes first
+from astropy.time import ScaleValueError, Time  # noqa: E402 - its import looks for leap seconds at once, so the line above comes first
 
-__all__ = ["Time"]
+__all__ = ["ScaleValueError", "Time"]

@@ -18,6 +18,7 @@ _DAY = 86400.0
 _TAI_UTC_NOW = 37.0
 _MJD_ZERO = date(1858, 11, 17)
 FORMS = ("mjd", "jd", "isot")
+SCALES = ("utc", "tai", "tt", "tdb")
 
 
 @contextmanager
@@ -46,6 +47,9 @@ def to_mjd_tai(value: Scalar, unit: str, header_scale: str = "") -> float:
     scale = (scale or header_scale.partition(" ")[0] or "utc").lower()
     if form not in FORMS:
         msg = f"{form!r} is none of the forms of time {FORMS}"
+        raise ValueError(msg)
+    if scale not in SCALES:
+        msg = f"{scale!r} is none of the scales of time {SCALES}"
         raise ValueError(msg)
     with doubtful_years_allowed():
         if form == "isot":

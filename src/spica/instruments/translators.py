@@ -19,6 +19,7 @@ from spica.core.camera import Camera, Site
 from spica.core.faults import SetupFault
 from spica.core.records import Scalar
 from spica.instruments.layout import ordered
+from spica.instruments.offline import ScaleValueError
 from spica.instruments.problems import PropertyError, absurd, missing
 from spica.instruments.reading import Reading
 from spica.instruments.rules import Header, plain
@@ -26,7 +27,15 @@ from spica.instruments.times import doubtful_years_allowed
 
 log = logging.getLogger(__name__)
 
-_TRANSLATION_ERRORS = (KeyError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError)
+_TRANSLATION_ERRORS = (
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    ArithmeticError,
+    ScaleValueError,
+)
 """What translators raise where a header is not as they expect."""
 
 _ABSENT = "could not find"
