@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 from spica.core.faults import Outcome
 from spica.core.records import Unit
 from spica.engine.executors.local import Local
-from tests.engine.ground import Ground
+from tests.engine.ground import Ground, make_ground
 
 
 def test_a_fresh_order_runs_to_its_end(ground: Ground) -> None:
@@ -46,6 +51,26 @@ def test_every_job_is_recorded_in_full(ground: Ground) -> None:
     assert report.cost.peak_memory > 0
     assert report.cost.bytes_written == sum(product.size for product in report.products)
     assert set(report.versions) >= {"spica", "numpy", "numba"}
+
+
+def test_the_same_on_postgresql(postgres_database: Callable[[], str], tmp_path: Path) -> None:
+    here, there = make_ground(tmp_path / "here"), make_ground(tmp_path / "there", url=postgres_database())
+    assert here.run(here.plan()).complete
+    assert there.run(there.plan(), Local(workers=2)).complete
+    assert here.contents() == there.contents()
+    assert there.plan().counts() == {"run": 0, "done": 17, "failed": 0, "refused": 0}
+    here.registry.close()
+    there.registry.close()
+
+
+def test_what_runs_in_workers_knows_no_registry() -> None:
+    names = "sqlalchemy", "spica.registry", "alembic", "duckdb", "spica.instruments"
+    program = (
+        "import sys, spica.engine.worker, spica.engine.executors.child, spica.files.images, spica.files.catalogues;"
+        f"print([name for name in {names!r} if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
 
 
 def test_local_workers_give_the_same_bytes(ground: Ground) -> None:

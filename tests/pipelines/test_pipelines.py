@@ -164,17 +164,37 @@ def test_a_faulty_pipeline_is_refused_with_names(
         ('[[step]]\ntask = "spread"\nrename = {master = "bias"}', ("'spread'", "'gather'", "source 'master'")),
         ('[[step]]\ntask = "look"\nframes = ["flat"]', ("'look'", "'make'", "different frames")),
         (
-            '[[step]]\ntask = "look"\nframes = ["bias"]\nafter = "add"\n[[step]]\nas = "b"\ntask = "add"\n'
-            'rename = { frame = "picture", sum = "s" }',
+            """
+[[step]]
+task = "look"
+frames = ["bias"]
+after = "add"
+[[step]]
+as = "b"
+task = "add"
+rename = { frame = "picture", sum = "s" }
+""",
             ("'b'", "'picture'", "memory", "'look'"),
         ),
         ('[[rescue]]\nafter = "data.no-pixel"\nstep = "add"\nsettings = {}', ("'data.no-pixel'", "'data.no-pixels'")),
         ('[[rescue]]\nafter = "data.no-pixels"\nstep = "ad"\nsettings = {}', ("'ad'", "'add'")),
-        ('[[step]]\nas = "late"\ntask = "make"\nbefore = "make"\nrename = { frame = "x" }\n'
-         '[[step]]\nas = "early"\ntask = "add"\nbefore = "late"\nrename = { frame = "x", sum = "y" }',
-         ("'early'", "'x'", "later step 'late'")),
+        (
+            """
+[[step]]
+as = "late"
+task = "make"
+before = "make"
+rename = { frame = "x" }
+[[step]]
+as = "early"
+task = "add"
+before = "late"
+rename = { frame = "x", sum = "y" }
+""",
+            ("'early'", "'x'", "later step 'late'"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_meet_is_refused_with_both_names(tmp_path: Path, more: str, words: tuple[str, ...]) -> None:
     child = f'name = "child"\nextends = "plain"\n{more}\n'
     with pytest.raises(SetupFault) as caught:
