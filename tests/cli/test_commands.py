@@ -173,7 +173,7 @@ def test_a_reader_that_leaves_early_is_no_error(reduced_once: Small) -> None:
 
 def test_interrupted_run_goes_on_with_the_same_command(empty: Small) -> None:
     run("ingest", empty.sky / "raw", cwd=empty.folder)
-    order = [SPICA, "run", "night", "--workers", "1"]
+    order: list[str | Path] = [SPICA, "run", "night", "--workers", "1"]
     child = subprocess.Popen(order, cwd=empty.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((empty.folder / "scratch").rglob("*.fits")) and time.monotonic() < deadline:

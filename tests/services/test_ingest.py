@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from pathlib import Path
 
@@ -134,7 +133,7 @@ def test_modes_that_copy_nothing(empty: Small, mode: str) -> None:
     if mode == "inplace":
         assert copies == []
     else:
-        assert os.path.samefile(copies[0], raw(empty)[0])
+        assert copies[0].samefile(raw(empty)[0])
 
 
 def test_lists_and_bundles(empty: Small) -> None:
@@ -159,7 +158,7 @@ def test_many_files_are_read_by_several_processes(empty: Small, monkeypatch: pyt
 
 def test_reload_reads_one_record_anew(empty: Small) -> None:
     take(empty, empty.sky / "raw")
-    copy = sorted((empty.folder / "raw").rglob("*.fits.fz"))[0]
+    copy = min((empty.folder / "raw").rglob("*.fits.fz"))
     for path in (copy, raw(empty)[0]):
         summary = ingest.ingest(Order(reload=path), empty.folder)
         assert (summary.reloaded, summary.files) == (1, 1)

@@ -194,7 +194,7 @@ def test_sources_of_a_detector_and_of_an_exposure(reduced_once: Small) -> None:
 def test_export_copies_what_was_recorded(done: Small, tmp_path: Path) -> None:
     out = export.export(tmp_path / "out", done.folder, unit=SCIENCE[0], kind="sources")
     assert len(out.paths) == 2
-    path = sorted((done.folder / "products" / "sources").rglob("*.parquet"))[0]
+    path = min((done.folder / "products" / "sources").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(DataFault) as caught:
         export.export(tmp_path / "again", done.folder, kind="sources")
