@@ -20,8 +20,8 @@ def test_demonstration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = demo.demonstrate(tmp_path / "demo", workers=1, seed=3, watcher=lambda step: told.append(step.stage))
     assert [stage.name for stage in report.stages] == [
         "compile kernels",
-        "simulate",
         "init",
+        "simulate",
         "ingest",
         "calibrations",
         "reduce",

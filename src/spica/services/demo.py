@@ -92,12 +92,12 @@ def demonstrate(folder: Path, *, workers: int = 0, seed: int = 20261120, watcher
     clock = _Clock()
     clock.stage("compile kernels", lambda: kernels.compile_all(watcher), lambda _: "all")
     sky, home = folder / "sky", folder / "survey"
+    clock.stage("init", lambda: initialise.initialise(home, name="Demonstration"), lambda _: "1 survey")
     clock.stage(
         "simulate",
-        lambda: simulation.simulate(sky, CAMERA, SKY | {"seed": str(seed)}, watcher=watcher),
+        lambda: simulation.simulate(sky, CAMERA, SKY | {"seed": str(seed)}, home, watcher),
         lambda made: f"{made.exposures} exposures, {made.pixels / 1e6:.0f} Mpix",
     )
-    clock.stage("init", lambda: initialise.initialise(home, name="Demonstration"), lambda _: "1 survey")
     taken = clock.stage(
         "ingest",
         lambda: ingest.ingest(ingest.Order((str(sky / "raw"),)), home, watcher),
