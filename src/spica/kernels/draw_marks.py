@@ -74,9 +74,10 @@ def _bleed_column(column: Float32, full_well: float, mask: Int32, saturated: int
                 moved = min(carried, room)
                 carried -= moved
                 column[y] += np.float32(moved)
+                mask[y] |= bled
                 if moved >= room:
                     column[y] = limit
-                    mask[y] |= saturated | bled
+                    mask[y] |= saturated
                     full += 1
             carried += 0.5 * excess[y]
     return full
@@ -86,8 +87,8 @@ def _bleed_column(column: Float32, full_well: float, mask: Int32, saturated: int
 def bleed(electrons: Float32, place: Box, full_well: float, mask: Int32, saturated: int, bled: int) -> int:
     """Let charge above the full well flow along the columns of one amplifier, half up and half down, in place.
 
-    Charge that reaches the section's edge is lost. Pixels that were too full get the bit `saturated`, pixels filled by
-    their neighbours `bled` and `saturated`.
+    Charge that reaches the section's edge is lost. Pixels that were too full, or became full, get the bit `saturated`,
+    pixels that took charge from others `bled`.
 
     Parameters
     ----------
