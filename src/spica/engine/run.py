@@ -6,11 +6,11 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
-from spica.core.faults import FaultRecord
+from spica.core.faults import FaultRecord, ResourceFault
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import stopping
 from spica.engine.meter import host
@@ -135,8 +135,7 @@ def execute(
             wave.purge()
         teller.tell(0, now=True)
     finally:
-        result = _result(production, plan, tally, already, time.monotonic() - begun)
-        _close(registry, hold, result)
+        result = _close(registry, hold, _result(production, plan, tally, already, time.monotonic() - begun))
     return result
 
 
@@ -185,13 +184,18 @@ def _result(production: int, plan: Plan, tally: Tally, already: int, seconds: fl
     )
 
 
-def _close(registry: Registry, hold: Hold, result: Result) -> None:
+def _close(registry: Registry, hold: Hold, result: Result) -> Result:
+    """Free the leases and close the production; a registry that cannot take it stops nothing that is done."""
     outcomes = {
         name: getattr(result, name)
         for name in ("done", "failed", "refused", "already", "failed_before", "elsewhere", "left")
     }
-    registry.release(hold.owner)
-    registry.close_production(hold.production, outcomes | {"interrupted": int(result.interrupted)})
+    try:
+        registry.release(hold.owner)
+        registry.close_production(hold.production, outcomes | {"interrupted": int(result.interrupted)})
+    except ResourceFault as fault:
+        return replace(result, stopped=result.stopped or fault.record())
+    return result
 
 
 class _Teller:

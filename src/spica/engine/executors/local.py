@@ -35,6 +35,8 @@ _AHEAD_SECONDS = 0.1
 _LOOK_SECONDS = 0.2
 _STARTS = 3
 """Workers that may die before they are ready, one after the other, until the installation is to blame."""
+_KILLED_STARTS = 10
+"""The same where a signal killed them, from outside as like as not."""
 
 
 @dataclass
@@ -194,7 +196,7 @@ class Local:
         self._workers.remove(worker)
         if not worker.ready:
             self._stillborn += 1
-            if self._stillborn >= _STARTS:
+            if self._stillborn >= (_STARTS if status >= 0 else _KILLED_STARTS):
                 raise InternalFault(
                     "internal.error",
                     f"worker processes die before they are ready (exit status {status})",
