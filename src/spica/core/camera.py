@@ -139,6 +139,9 @@ class Camera(Table):
     )
     translator: str = Field(default="", description="astro-metadata-translator's name for it, '' if none")
     recognise: dict[str, str] = Field(default_factory=dict, description="header keyword to regular expression")
+    masters: dict[str, str] = Field(
+        default_factory=dict, description="header keyword to regular expression: any that agrees says 'a master'"
+    )
     reduced: dict[str, str] = Field(
         default_factory=dict, description="header keyword to regular expression: any that agrees says 'reduced'"
     )

@@ -63,6 +63,11 @@ CODES: dict[str, FaultCode] = {
         _D, "header values are outside their allowed range", "mend the header, then 'spica ingest --reload FILE'"
     ),
     "header.unknown-filter": FaultCode(_D, "the filter is not in the camera table", "add it to the table's filters"),
+    "header.master": FaultCode(
+        _D,
+        "the file is a master calibration made elsewhere, not an exposure",
+        "leave it out of the delivery: it would be taken for a raw frame",
+    ),
     "header.bad-geometry": FaultCode(_D, "sections in the header do not fit the pixels", "check the read-out mode"),
     # exposures
     "exposure.conflict": FaultCode(

@@ -67,8 +67,12 @@ def _agrees(headers: Sequence[Header], keyword: str, pattern: str, filename: str
 
 def is_reduced(headers: Sequence[Header], camera: Camera, filename: str = "") -> bool:
     """Whether any of the table's `reduced` signs is in the headers: the frame was detrended elsewhere."""
+    return _any_agrees(headers, camera.reduced, filename)
+
+
+def _any_agrees(headers: Sequence[Header], signs: Mapping[str, str], filename: str) -> bool:
     texts = ordered(headers)
-    return any(_agrees(texts, keyword, pattern, filename) for keyword, pattern in camera.reduced.items())
+    return any(_agrees(texts, keyword, pattern, filename) for keyword, pattern in signs.items())
 
 
 def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> Exposure:
@@ -89,8 +93,11 @@ def translate(headers: Sequence[Header], camera: Camera, filename: str = "") -> 
     ------
     DataFault
         ``header.missing``, ``header.absurd`` or ``header.unknown-filter`` (the gravest), listing every property that
-        is missing or cannot be true.
+        is missing or cannot be true; ``header.master`` for a master calibration.
     """
+    if _any_agrees(headers, camera.masters, filename):
+        message = f"{filename or 'the file'}: a master calibration of {camera.name}, not an exposure"
+        raise DataFault("header.master", message, file=filename, camera=camera.name)
     found = read(headers, camera, filename)
     if found.reading.problems:
         raise refuse(found.reading.problems, camera.name, filename)
