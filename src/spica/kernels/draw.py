@@ -16,6 +16,8 @@ _LOST = 4e-4
 """Fraction of a source's light that may fall outside of its stamp."""
 _LOST_EACH = 2.5e-5
 """The same for each of the Gaussians of a galaxy, as a fraction of the whole galaxy's light."""
+_STEEP = 60.0
+"""Largest exponent of a factor of a Gaussian in float32, with room for its height."""
 _FAR = 400.0
 """Largest radius of a stamp, pixels."""
 
@@ -109,12 +111,13 @@ def add_stars(image: Float32, x: Float64, y: Float64, flux: Float64, psf: Psf, e
 
 @compiled
 def _add_gaussian(
-    image: Float32, x: float, y: float, flux: float, vxx: float, vxy: float, vyy: float, reach: float, work: Float64
+    image: Float32, x: float, y: float, flux: float, vxx: float, vxy: float, vyy: float, reach: float, work: Float32
 ) -> None:
     """Add one Gaussian over the bounding box of its ellipse of `reach` standard deviations.
 
     The exponential factorises into a column term, a row term and a product that grows by the same factor per column
-    from row to row: two multiplications per pixel and no exponential.
+    from row to row: two multiplications per pixel. The terms themselves follow by recurrence (in float64), because the
+    ratio of a Gaussian's neighbouring values changes by a constant factor: eight exponentials in all.
     """
     ny, nx = image.shape
     det = vxx * vyy - vxy * vxy
@@ -126,18 +129,33 @@ def _add_gaussian(
     if n <= 0 or j1 <= j0:
         return
     peak = flux / (2.0 * math.pi * math.sqrt(det))
+    if 0.5 * c * max(j0 - y, j1 - 1 - y, y - j0, y - j1 + 1) ** 2 > _STEEP:
+        # So long and thin that the factors would leave the range of float32: pixel by pixel.
+        for j in range(j0, j1):
+            dy = j - y
+            for i in range(i0, i1):
+                dx = i - x
+                image[j, i] += np.float32(peak * math.exp(-dx * (0.5 * a * dx + b * dy) - 0.5 * c * dy * dy))
+        return
     column, growth = work[0, :n], work[1, :n]
+    dx, dy = i0 - x, j0 - y
+    value, step = peak * math.exp(-dx * (0.5 * a * dx + b * dy)), math.exp(-a * (dx + 0.5) - b * dy)
+    factor, bend, tilt = math.exp(-b * dx), math.exp(-a), math.exp(-b)
     for i in range(n):
-        dx = i0 + i - x
-        column[i] = peak * math.exp(-dx * (0.5 * a * dx + b * (j0 - y)))
-        growth[i] = math.exp(-b * dx)
+        column[i] = np.float32(value)
+        growth[i] = np.float32(factor)
+        value *= step
+        step *= bend
+        factor *= tilt
+    row, step, bend = math.exp(-0.5 * c * dy * dy), math.exp(-c * (dy + 0.5)), math.exp(-c)
     for j in range(j0, j1):
-        dy = j - y
-        row = math.exp(-0.5 * c * dy * dy)
         line = image[j, i0:i1]
+        height = np.float32(row)
         for i in range(n):
-            line[i] += np.float32(row * column[i])
+            line[i] += height * column[i]
             column[i] *= growth[i]
+        row *= step
+        step *= bend
 
 
 @compiled
@@ -209,7 +227,7 @@ def add_galaxies(
     edge : float
         Gaussians reach at least to this surface brightness [electron/pixel].
     """
-    work = np.empty((2, image.shape[1]))
+    work = np.empty((2, image.shape[1]), dtype=np.float32)
     pairs = np.empty(((profile.flux.size + 1) * moffat.flux.size, 3))
     for k in range(x.size):
         n = _blend(moffat, profile, moffat_scale(psf.fwhm[k], psf.beta), size[k], pairs)
