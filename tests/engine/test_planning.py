@@ -80,6 +80,13 @@ def test_a_selection_survives_rendering(text: str) -> None:
     assert for_frames(text, [FrameType.FLAT]) == text
 
 
+def test_an_order_for_some_detectors_leaves_whole_exposures_alone(ground: Ground) -> None:
+    some = ground.plan(None, "detector = 1")
+    assert running(some) == {"draw_bias", "combine_bias", "draw"}
+    assert some.counts()["run"] == 3 + 1 + 3
+    assert running(ground.plan(None, "night = '2026-11-20'")) == {"draw_bias", "combine_bias", "draw", "count"}
+
+
 def test_without_masters_units_are_refused_with_the_reason(tmp_path: Path) -> None:
     ground = make_ground(tmp_path / "s", biases=0)
     plan = ground.plan()

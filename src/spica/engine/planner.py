@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from spica.core.camera import Camera
 from spica.core.faults import FaultRecord, SetupFault
 from spica.core.keys import digest
-from spica.core.records import ExposureState
+from spica.core.records import ExposureState, Grain
 from spica.core.where import parse
 from spica.engine import standing
 from spica.engine.masters import Candidate, Masters
@@ -111,6 +112,17 @@ class _Planner:
 
     def _select(self, chain: Chain) -> list[DetectorRow]:
         """The rows that a chain's units come from, in key order."""
+        rows = self._selected(chain)
+        if chain.grain is not Grain.EXPOSURE or not self._order.where.strip():
+            return rows
+        # An order for some detectors says nothing about whole exposures: those are left to an order for all of them.
+        there = Counter(
+            row.exposure for row in self._registry.detector_rows(where=chain.where, frame_types=chain.frames)
+        )
+        here = Counter(row.exposure for row in rows)
+        return [row for row in rows if here[row.exposure] == there[row.exposure]]
+
+    def _selected(self, chain: Chain) -> list[DetectorRow]:
         upstream = [binding.chain for binding in chain.outside if binding.chain is not None]
         inherited = self._rows[upstream[0]] if upstream else None
         if inherited is not None:

@@ -44,7 +44,9 @@ def _judge(
     if state.outcome is Outcome.REFUSED:
         return Standing.RUN, f"refused before: {state.fault}"
     if state.outcome is Outcome.FAILED:
+        # What the data say stays; whether a file can be read depends on the disk, and may be mended meanwhile.
         lasting = state.fault in CODES and CODES[state.fault].kind is FaultKind.DATA
+        lasting = lasting and not state.fault.startswith("file.")
         if lasting and not retry:
             return Standing.FAILED, f"failed before on the same data: {state.fault}"
         return Standing.RUN, f"failed before: {state.fault}"
