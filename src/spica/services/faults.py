@@ -81,9 +81,11 @@ def faults(folder: Path | None, code: str = "", pipeline: str | None = None) -> 
         rows = house.registry.faults(None, code, "" if pipeline == INGEST else pipeline)
         quarantined = house.registry.quarantined() if pipeline in {None, INGEST} else []
     found = [line(str(row.unit), row.pipeline or INGEST, row.fault, row.recorded) for row in rows]
+    # A file that contradicts a known exposure is told of with the exposure: not once more as a file in quarantine.
+    told = {row.fault.message for row in rows}
     found += [
         line(row.path, "quarantine", row.fault, row.recorded)
         for row in quarantined
-        if not code or row.fault.code == code
+        if code in {"", row.fault.code} and row.fault.message not in told
     ]
     return tuple(found)

@@ -19,6 +19,8 @@ from spica.services.surveys import Opened, camera_folders, opened
 KINDS: dict[str, FrameType] = {"bias": FrameType.BIAS, "dark": FrameType.DARK, "flat": FrameType.FLAT}
 """Masters that science frames are reduced with, and the frames that they are made of."""
 OPTIONAL = frozenset({"dark"})
+FEW = 6
+"""Detectors that are listed by name."""
 FEWEST_FRAMES = 3
 """Frames from which a master can be made with the shipped settings."""
 
@@ -142,7 +144,18 @@ def _missing_detectors(rows: Iterable[DetectorRow], cameras: Mapping[str, Camera
 
 
 def _named(ids: Iterable[int], names: Mapping[int, str]) -> str:
-    return ", ".join(f"{number} ({names[number]})" if number in names else str(number) for number in ids)
+    """Detectors for people: a few by number and name, many as ranges of numbers."""
+    chosen = list(ids)
+    if len(chosen) <= FEW:
+        return ", ".join(f"{number} ({names[number]})" if number in names else str(number) for number in chosen)
+    ranges: list[list[int]] = []
+    for number in chosen:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    told = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in ranges)
+    return f"{told} ({len(chosen)} of {len(names)})"
 
 
 def _gaps(exposures: Iterable[Exposure]) -> Iterator[Missing]:
