@@ -35,7 +35,7 @@ def file_name(camera: Camera, shot: Shot, spec: DetectorSpec | None = None, ampl
 def _own(camera: Camera, shot: Shot, spec: DetectorSpec | None) -> str:
     """The observatory's way, where a pattern cannot say it; '' for the others."""
     date, clock = shot.night.replace("-", ""), re.sub(r"\D", "", utc_of(shot.mjd_tai)[11:19])
-    detector, raft, sensor = (spec.id, spec.raft, spec.name) if spec is not None else (0, "", "")
+    detector, sensor = (spec.id, spec.name) if spec is not None else (0, "")
     forms = {
         "decam": f"c4d_{date[2:]}_{clock}_{_DECAM[shot.frame_type]}",
         "megaprime": f"{shot.sequence:07d}{_LETTERS[shot.frame_type]}",
@@ -43,7 +43,7 @@ def _own(camera: Camera, shot: Shot, spec: DetectorSpec | None) -> str:
         "hsc": f"HSC{'AB'[detector // 100 % 2]}{shot.sequence:06d}{detector % 100:02d}",
         "suprimecam": f"SUPA{shot.sequence:07d}{detector % 10}",
         "sinistro": f"tst1m000-fa00-{date}-{shot.sequence:04d}-{_LETTERS[shot.frame_type]}00",
-        "imsim": "_".join(["lsst_a", str(shot.sequence), shot.band or str(shot.frame_type), raft, sensor]),
+        "imsim": "_".join(["lsst_a", str(shot.sequence), shot.band or str(shot.frame_type), sensor]),
     }
     return forms.get(camera.name, "")
 
