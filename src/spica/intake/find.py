@@ -74,10 +74,10 @@ def _expand(paths: Iterable[str | Path], base: Path, depth: int) -> Iterator[Pat
             yield from _listed(base / text[1:], depth)
             continue
         path = Path(os.path.normpath(base / text))
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - Path's own raises where a folder above may not be entered
             yield from _folder(path)
-        elif path.exists() or not glob.has_magic(text):
-            yield path if path.exists() else _lost(path, f"{path} is not there")
+        elif os.path.lexists(path) or not glob.has_magic(text):
+            yield _named(path)
         else:
             found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (an absolute pattern)
             if not found:
@@ -86,13 +86,32 @@ def _expand(paths: Iterable[str | Path], base: Path, depth: int) -> Iterator[Pat
                 yield from _folder(Path(item)) if Path(item).is_dir() else [Path(item)]
 
 
-def _folder(folder: Path) -> Iterator[Path]:
-    """FITS files and bundles below a folder, sorted; hidden ones are left out."""
-    for place, folders, names in os.walk(folder):
+def _named(path: Path) -> Path | Candidate:
+    """A file named outright; one that is not there, or that may not even be looked at, is told."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return _lost(path, f"{path} is not there")
+    except OSError as error:
+        return _closed(path, error)
+    return path
+
+
+def _folder(folder: Path) -> Iterator[Path | Candidate]:
+    """FITS files and bundles below a folder, sorted; hidden ones are left out, folders that cannot be read are told."""
+    closed: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith((*SUFFIXES, *BUNDLES)) and not name.startswith("."):
                 yield Path(place) / name
+    for error in closed:
+        yield _closed(Path(error.filename), error)
+
+
+def _closed(path: Path, error: OSError) -> Candidate:
+    message = f"{path} cannot be read: {error.strerror}"
+    return Candidate(path, str(path), fault=DataFault("file.unreadable", message, path=str(path)))
 
 
 def _listed(path: Path, depth: int) -> Iterator[Path | Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections import Counter
@@ -163,6 +164,7 @@ class _Intake:
 
     def take(self, paths: Iterable[str], spool: Path, watcher: Watcher) -> None:
         """Take all files that an order names."""
+        self._reopen()
         batch: list[tuple[Examined, IngestRecord]] = []
         found = examine_all(self._unknown(candidates(paths, spool), watcher), self.tables, self.workers)
         try:
@@ -176,6 +178,12 @@ class _Intake:
         finally:
             self._record(batch)
         watcher(Step("ingest", self.tally.files, self.tally.files))
+
+    def _reopen(self) -> None:
+        """Folders that could not be read before and can be now leave quarantine: their files speak for themselves."""
+        for row in self.registry.quarantined():
+            if os.path.isdir(row.path) and os.access(row.path, os.R_OK | os.X_OK):  # noqa: PTH112 - never raises
+                self.registry.release_from_quarantine(row.path)
 
     def _unknown(self, found: Iterable[Candidate], watcher: Watcher) -> Iterator[Candidate]:
         """Files that have to be read: those of an unchanged size and time whose copy is there are known."""
@@ -254,7 +262,7 @@ class _Intake:
         """Record a file that cannot be taken; a copied one is kept in the quarantine folder for people to look at."""
         self.tally.files += candidate.fault is None
         kept = ""
-        if candidate.path.is_file() and candidate.fault is None:
+        if candidate.fault is None and candidate.path.is_file():
             checksum = checksum or _checksum(candidate.path)
             if checksum and (self.mode == "copy" or candidate.spooled):
                 kept = str(placing.set_aside(candidate, self.survey.folder("quarantine"), checksum))
