@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from astropy.io import fits
 
 from tests.drills.ground import DETECTORS, LAST, Field, edit, name_of
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SKY
-from tests.support.terminal import Terminal
+from tests.support.terminal import new_survey
 
 OBJECT = name_of(LAST)
 FLATS = (7, 8, 9)
@@ -19,6 +20,12 @@ FLATS = (7, 8, 9)
 
 def codes(production: dict[str, list[dict[str, str]]]) -> set[str]:
     return {group["code"] for group in production["faults"]}
+
+
+def keyless(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """Catalogues and pictures by their names without job keys (images name their raw file in their headers)."""
+    kept = {name: data for name, data in contents.items() if not name.endswith(".fits")}
+    return {name.rpartition(".")[0].rpartition(".")[0]: data for name, data in kept.items()}
 
 
 def test_a_detector_is_missing_from_a_mosaic(field: Field, expected: dict[str, bytes]) -> None:
@@ -35,18 +42,14 @@ def test_a_detector_is_missing_from_a_mosaic(field: Field, expected: dict[str, b
     (missing,) = field.ask("inventory")["missing_detectors"]
     assert OBJECT in missing["what"]
     assert "2" in missing["why"] + missing["what"]
-    (fault,) = [line for line in field.ask("faults")["faults"] if line["code"] == "exposure.detector-missing"]
-    assert OBJECT in fault["subject"]
-    assert fault["advice"]
+    assert OBJECT in field.order("inventory")
     assert field.night()["done"] == NIGHT_UNITS - 1
     summary = field.ask("ingest", late)
     assert summary["completed"] == 1
-    assert field.ask("faults")["faults"] == []
+    assert field.ask("inventory")["complete"]
     assert field.night()["done"] == 2, "the detector, and its exposure's summary"
-    # File checksums differ from those of the whole mosaic, and with them job keys; not so the pixels' results.
-    same = {name.partition(".")[0]: data for name, data in field.contents().items() if not name.endswith(".png")}
-    calm = {name.partition(".")[0]: data for name, data in expected.items() if not name.endswith(".png")}
-    assert set(same) == set(calm)
+    # Other files than the whole mosaic, and so other job keys in the names; the same pixels, sources and pictures.
+    assert keyless(field.contents()) == keyless(expected)
 
 
 def test_two_files_claim_one_exposure(field: Field, expected: dict[str, bytes]) -> None:
@@ -87,21 +90,20 @@ def test_the_same_file_under_two_names_is_one(field: Field, expected: dict[str, 
     assert field.contents() == expected
 
 
-def test_a_file_is_delivered_again_with_other_bytes(taken: Field, expected: dict[str, bytes]) -> None:
-    path = taken.raw(LAST)
-    good = path.read_bytes()
+def test_a_file_is_delivered_again_with_other_bytes(field: Field, expected: dict[str, bytes]) -> None:
+    field.order("ingest", field.delivery)
+    path = field.raw(LAST)
     edit(path, OBJECT="renamed")
-    summary = taken.ask("ingest", taken.delivery, code=1)
+    summary = field.ask("ingest", field.delivery, code=1)
     assert summary["changed"] == 1
     (problem,) = summary["problems"]
     assert (problem["code"], problem["path"]) == ("file.changed", str(path))
     assert "--reload" in problem["advice"]
-    taken.night()
-    assert taken.contents() == expected, "the old record stands"
-    assert taken.ask("ingest", "--reload", path)["reloaded"] == 1
-    assert taken.ask("faults")["faults"] == []
-    assert taken.night()["done"] == 3
-    path.write_bytes(good)
+    field.night()
+    assert field.contents() == expected, "the old record stands"
+    assert field.ask("ingest", "--reload", path)["reloaded"] == 1
+    assert field.ask("faults")["faults"] == []
+    assert field.night()["done"] == len(DETECTORS) + 1
 
 
 def without_flats(field: Field) -> None:
@@ -119,11 +121,6 @@ def flats_of_another_mode(field: Field) -> None:
         edit(field.raw(number), READMODE="fast")
 
 
-def one_flat(field: Field) -> None:
-    for number in FLATS[1:]:
-        field.raw(number).unlink()
-
-
 def without_biases(field: Field) -> None:
     for number in (1, 2, 3):
         field.raw(number).unlink()
@@ -132,8 +129,7 @@ def without_biases(field: Field) -> None:
 CALIBRATIONS: list[tuple[Callable[[Field], None], str, str]] = [
     (without_flats, "calibration.missing", "flat"),
     (flats_of_another_band, "calibration.band", "'r'"),
-    (flats_of_another_mode, "calibration.missing", "fast"),
-    (one_flat, "calibration.missing", "flat"),
+    (flats_of_another_mode, "calibration.missing", "flat"),
     (without_biases, "calibration.missing", "bias"),
 ]
 
@@ -168,16 +164,59 @@ def test_calibrations_that_do_not_serve(
     assert {name: made_now.get(name) for name in expected} == expected
 
 
-def test_flats_of_another_size(empty_once: Field, field: Field, expected: dict[str, bytes]) -> None:
-    """Flats that the camera wrote binned: another shape, the same detector."""
+def test_too_few_flats(field: Field, expected: dict[str, bytes]) -> None:
+    for number in FLATS[1:]:
+        field.raw(number).rename(field.sky / f"late-{number}.fits.fz")
+    field.ask("ingest", field.delivery)
+    made = field.night(code=1)
+    assert (made["failed"], made["refused"]) == (len(DETECTORS), 3 * len(DETECTORS))
+    assert codes(made) == {"calibration.too-few", "calibration.missing", "data.quorum"}
+    (fault,) = field.ask("faults", "calibration.too-few")["faults"][:1]
+    assert "demo/" in fault["message"]
+    assert "3 are needed" in fault["message"]
+    assert "more frames" in fault["advice"]
+    for number in FLATS[1:]:
+        (field.sky / f"late-{number}.fits.fz").rename(field.raw(number))
+    field.ask("ingest", field.delivery)
+    assert field.night()["complete"]
+    assert field.contents() == expected
+
+
+def test_flats_of_another_size(field: Field) -> None:
+    """Flats that the camera wrote binned: refused for want of biases of that binning, and with them the objects."""
     for number in FLATS:
         bin_by_two(field, number)
     field.ask("ingest", field.delivery)
     made = field.night(code=1)
-    assert codes(made) & {"calibration.missing", "calibration.shape"}
-    (fault,) = [job["fault"] for job in field.ask("why", f"{OBJECT}/1")["jobs"] if job["outcome"] == "refused"]
-    assert fault["code"] in {"calibration.missing", "calibration.shape"}
-    assert "binning" in fault["advice"] + fault["message"] or "2x2" in fault["message"]
+    assert (made["failed"], codes(made)) == (0, {"calibration.missing", "data.quorum"})
+    (fault,) = [job["fault"] for job in field.ask("why", f"{name_of(FLATS[0])}/1")["jobs"] if job["fault"]]
+    assert "1x1" in fault["message"], "there are biases, of another binning"
+    assert {job["outcome"] for job in field.ask("why", f"{OBJECT}/1")["jobs"]} == {"refused"}
+
+
+def test_masters_of_another_size(done: Field, larger: Path, expected: dict[str, bytes]) -> None:
+    """The detectors are replaced by larger ones; the masters of the old ones do not serve."""
+    shutil.copy(larger / "camera.toml", done.folder / "cameras" / "demo.toml")
+    assert done.ask("ingest", larger / "raw")["new"] == 1
+    made = done.night("--where", "exposure = 'demo-20261120-00500'", pipeline="reduce", code=1)
+    assert (made["done"], made["refused"]) == (0, 3)
+    assert codes(made) == {"calibration.shape", "data.quorum"}
+    (job,) = done.ask("why", "demo-20261120-00500/1")["jobs"]
+    assert "(128, 128)" in job["fault"]["message"]
+    assert "(160, 160)" in job["fault"]["message"]
+    assert "binning" in job["fault"]["advice"]
+    assert done.contents() == expected, "what was done stays"
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A delivery of one exposure with larger detectors than the survey's table has."""
+    root = tmp_path_factory.mktemp("larger")
+    order = SKY | {"detector_size": "160,160", "exposures": "1", "biases": "0", "darks": "0", "flats": "0"}
+    words = [word for name, value in (order | {"first": "500"}).items() for word in ("--set", f"{name}={value}")]
+    other = new_survey(root / "elsewhere")
+    other.order("simulate", root / "sky", *words)
+    return root / "sky"
 
 
 def bin_by_two(field: Field, number: int) -> None:
@@ -193,13 +232,8 @@ def bin_by_two(field: Field, number: int) -> None:
         fits.HDUList(parts).writeto(path, overwrite=True, checksum=True)
 
 
-def test_detectors_of_another_size_than_the_table_says(field: Field, tmp_path_factory: pytest.TempPathFactory) -> None:
-    sky = tmp_path_factory.mktemp("large")
-    larger = SKY | {"detector_size": "160,160", "exposures": "1", "biases": "0", "darks": "0", "flats": "0"}
-    words = [word for name, value in larger.items() for word in ("--set", f"{name}={value}")]
-    Terminal(sky).order("init", sky / "elsewhere")
-    Terminal(sky / "elsewhere").order("simulate", sky / "sky", *words, "--set", "first=500")
-    summary = field.ask("ingest", sky / "sky" / "raw", code=1)
-    (problem,) = summary["problems"]
+def test_detectors_of_another_size_than_the_table_says(field: Field, larger: Path) -> None:
+    (problem,) = field.ask("ingest", larger / "raw", code=1)["problems"]
     assert problem["code"] == "header.bad-geometry"
-    assert "500" in problem["message"]
+    assert "demo-20261120-00500" in problem["message"]
+    assert problem["advice"]

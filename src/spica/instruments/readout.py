@@ -15,6 +15,8 @@ from spica.instruments.rules import find, plain
 
 Header = Mapping[str, Any]
 
+SPARE_ROWS = 0.02
+"""Fraction of a chip's rows that may follow the table's sections: parallel overscan that no table needs to name."""
 _SECTION = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
 
 
@@ -84,7 +86,7 @@ def readout(
     made = tuple(
         amplifier.model_copy(update=values) for amplifier, values in zip(spec.amplifiers, amplifiers, strict=True)
     )
-    _fit(made, headers, hdus, spec, exposure)
+    _fit(made, headers, hdus, spec, exposure, whole=not camera.sections_from_header)
     return made
 
 
@@ -235,9 +237,14 @@ def _fit(
     hdus: Sequence[int],
     spec: DetectorSpec,
     exposure: Exposure,
+    *,
+    whole: bool,
 ) -> None:
-    """Refuse sections that leave the pixels, or data that do not fill their place in the detector."""
-    wrong = []
+    """Refuse sections that leave the pixels, or data that do not fill their place in the detector.
+
+    `whole`: the sections are the table's and tell of all pixels; more of them are another read-out than the table's.
+    """
+    wrong = _left_over(amplifiers, headers, hdus, exposure.binning) if whole else []
     for amplifier in amplifiers:
         nx, ny = size(headers[hdus[min(amplifier.hdu, len(hdus) - 1)]])[:2]
         for name in ("data", "overscan", "prescan"):
@@ -256,3 +263,21 @@ def _fit(
             binning=f"{exposure.binning[0]} {exposure.binning[1]}",
             problems=len(wrong),
         )
+
+
+def _left_over(
+    amplifiers: Sequence[AmplifierSpec], headers: Sequence[Header], hdus: Sequence[int], binning: tuple[int, int]
+) -> list[str]:
+    """HDUs with columns outside all sections beyond the remainder that binning leaves, or with too many such rows."""
+    reach: dict[int, tuple[int, int]] = {}
+    for amplifier in amplifiers:
+        hdu = hdus[min(amplifier.hdu, len(hdus) - 1)]
+        sections = [each for each in (amplifier.data, amplifier.overscan, amplifier.prescan) if each]
+        x, y = reach.get(hdu, (0, 0))
+        reach[hdu] = max(x, *(each[1] for each in sections)), max(y, *(each[3] for each in sections))
+    found = {hdu: size(headers[hdu])[:2] for hdu in reach}
+    return [
+        f"HDU {hdu} has {found[hdu][0]} x {found[hdu][1]} pixels, the camera table's sections end at {x} x {y}"
+        for hdu, (x, y) in reach.items()
+        if found[hdu][0] - x >= binning[0] or found[hdu][1] - y >= max(binning[1], SPARE_ROWS * y)
+    ]
