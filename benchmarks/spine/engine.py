@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.figure import Figure, at_most, figure
+from benchmarks.measure import run_program
 from spica.core.camera import AmplifierSpec
 from spica.core.faults import Outcome
 from spica.core.jobs import JobReport, ProductRecord
@@ -26,6 +28,7 @@ from spica.pipelines.catalogue import load
 from spica.registry.store import Registry
 from tests.support.postgres import PrivateServer, server_programs
 
+ROOT = Path(__file__).resolve().parents[2]
 NULL_UNITS = 10_000
 PLANNED_UNITS = 100_000
 DETECTORS = 100
@@ -144,8 +147,20 @@ def planning(root: Path) -> Iterator[Figure]:
         yield figure(f"dry run of a finished production of {counts['run']} jobs", wall, "s", at_most(30.0))
 
 
+def kills() -> Figure:
+    """Twenty random kills of workers and coordinators in a production of about a hundred units: the drill of the tests."""
+    drill = "tests/engine/test_drill.py::test_twenty_kills_in_a_hundred_units_change_no_byte"
+    try:
+        run_program([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", drill], cwd=ROOT)
+        broken = 0
+    except RuntimeError as error:
+        print(error)
+        broken = 1
+    return figure("20 random kills: runs with other bytes than undisturbed", broken, "runs", at_most(0))
+
+
 def figures() -> Iterator[Figure]:
-    """Overhead on SQLite and PostgreSQL, planning."""
+    """Overhead on SQLite and PostgreSQL, planning, kills."""
     folder = Path(tempfile.mkdtemp(prefix="spica-bench-"))
     try:
         yield overhead(folder / "sqlite", "SQLite")
@@ -153,5 +168,6 @@ def figures() -> Iterator[Figure]:
             with PrivateServer(durable=True) as server:
                 yield overhead(folder / "postgres", "PostgreSQL", server.fresh_database())
         yield from planning(folder / "planning")
+        yield kills()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,8 @@ def misbehave(ground: Ground, what: str, marker: Path | None = None, **local: An
     overrides = {"draw.misbehave": what, "draw.units": ONE}
     if marker:
         overrides["draw.marker"] = str(marker)
-    return ground.run(ground.plan(None, "", **overrides), Local(workers=2, **local)), ground
+    attempts = 1 if what == "hang" else 2
+    return ground.run(ground.plan(None, "", **overrides), Local(workers=2, **local), attempts=attempts), ground
 
 
 def fault_of(ground: Ground) -> tuple[str, int]:

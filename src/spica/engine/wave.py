@@ -27,7 +27,7 @@ _AGAIN = frozenset({"worker.killed", "worker.timeout"})
 _BATCH = 256
 _FLUSH_REPORTS = 256
 _FLUSH_SECONDS = 1.0
-_ELSEWHERE_SECONDS = 2.0
+_ELSEWHERE_SECONDS = 1.0
 _PATIENCE = 20
 
 
