@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spica.core.records import Scalar
-from spica.simulate.writing import Hdu, _characters, encoded, write
+from spica.simulate.writing import Hdu, encoded, write
 
 
 def content() -> list[Hdu]:
@@ -47,19 +45,6 @@ def test_same_content_same_bytes(tmp_path: Path, suffix: str) -> None:
         write(tmp_path / f"{name}{suffix}", content())
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
     assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
-
-
-@given(st.integers(0, 0xFFFFFFFF))
-def test_checksum_characters_are_letters_and_digits_that_keep_the_sum(value: int) -> None:
-    text = _characters(value)
-    assert len(text) == 16
-    assert text.isascii()
-    assert text.isalnum()
-    turned = text[1:] + text[0]
-    total = sum(int.from_bytes(turned[k : k + 4].encode(), "big") - 0x30303030 for k in range(0, 16, 4))
-    while total > 0xFFFFFFFF:
-        total = (total & 0xFFFFFFFF) + (total >> 32)
-    assert total % 0xFFFFFFFF == value % 0xFFFFFFFF
 
 
 def test_primary_may_hold_the_pixels() -> None:

@@ -18,10 +18,10 @@ from astropy.io import fits
 
 from spica.core.records import Scalar
 from spica.files.atomic import writing
+from spica.files.fits import ascii_sum, data_sum
 
 BLOCK = 2880
 _CARD = 80
-_WORD = 0xFFFFFFFF
 
 
 class Hdu(NamedTuple):
@@ -79,12 +79,12 @@ def _with_checksums(data: memoryview) -> bytes:
     end = _end_of_header(data)
     cards = bytes(data[:end])
     body = data[-(-(end + _CARD) // BLOCK) * BLOCK :]
-    total = _sum(body)
+    total = data_sum(body)
     blank = "0" * 16
     texts = [_card("CHECKSUM", blank), _card("DATASUM", str(total)), "END".ljust(_CARD)]
     header = (cards.decode("ascii") + "".join(texts)).encode("ascii")
     header += b" " * (-len(header) % BLOCK)
-    check = _characters(~_add(_sum(header), total) & _WORD).encode()
+    check = ascii_sum(data_sum(header, total)).encode()
     place = end + 11
     return header[:place] + check + header[place + 16 :] + bytes(body)
 
@@ -99,33 +99,3 @@ def _end_of_header(data: memoryview) -> int:
         if bytes(data[start : start + 8]) == b"END     ":
             return start
     raise ValueError("no END card")
-
-
-def _sum(data: bytes | memoryview) -> int:
-    """Ones' complement sum of big-endian 32-bit words; the length is a multiple of 4."""
-    total = int(np.frombuffer(data, dtype=">u4").sum(dtype=np.uint64))
-    while total > _WORD:
-        total = (total & _WORD) + (total >> 32)
-    return total
-
-
-def _add(a: int, b: int) -> int:
-    total = a + b
-    return (total & _WORD) + (total >> 32)
-
-
-def _characters(value: int) -> str:
-    """The 16 letters and digits of a checksum (FITS 4.0, appendix J.3), which leave the HDU's sum all ones."""
-    columns = []
-    for shift in (24, 16, 8, 0):
-        byte = (value >> shift) & 0xFF
-        letters = [byte // 4 + 48 + (byte % 4 if i == 0 else 0) for i in range(4)]
-        # Keep clear of punctuation: move pairs apart by one until all are digits or letters.
-        while any(58 <= c <= 64 or 91 <= c <= 96 for c in letters):
-            for i in (0, 2):
-                if any(58 <= c <= 64 or 91 <= c <= 96 for c in letters[i : i + 2]):
-                    letters[i] += 1
-                    letters[i + 1] -= 1
-        columns.append(letters)
-    text = "".join(chr(columns[j][i]) for i in range(4) for j in range(4))
-    return text[-1] + text[:-1]
