@@ -15,7 +15,7 @@ version = release = spica.__version__
 
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "real-frames-figures.md"]  # the latter is a part of real-frames.md
+exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "substitution"]
 myst_substitutions = {
     "columns": tables.columns(),

@@ -2,7 +2,7 @@
 
     python docs/real_frames.py DATA      # folder of the real frames; see tests/support/groups.py
 
-Writes docs/images/real-*.png and docs/real-frames-figures.md.
+Writes docs/images/real-*.png and docs/real-frames-figures.txt.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def main() -> None:
         work = Path(scratch)
         lines = [sinistro(work, data), huntsman(work, data), *delivered(work, data)]
     head = ["| frame | sources | clean, S/N > 20 | median FWHM [pixel] |", "| --- | --- | --- | --- |"]
-    (HERE / "real-frames-figures.md").write_text("\n".join([*head, *lines]) + "\n")
+    (HERE / "real-frames-figures.txt").write_text("\n".join([*head, *lines]) + "\n")
 
 
 if __name__ == "__main__":
