@@ -57,7 +57,7 @@ class MemoryRows:
         self.header = image.header
 
     def read(self, y0: int, y1: int, plane: str = "science") -> np.ndarray:
-        found = {"science": self.image.pixels, "mask": self.image.mask}[plane]
+        found = {"science": self.image.pixels, "mask": self.image.mask, "variance": self.image.variance}[plane]
         assert found is not None
         return found[y0:y1]
 

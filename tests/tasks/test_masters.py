@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -41,7 +42,7 @@ class Memory:
 
     def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
         self.highest = max(self.highest, y1 - y0)
-        planes = {"science": self.image.pixels, "mask": self.image.mask}
+        planes = {"science": self.image.pixels, "mask": self.image.mask, "variance": self.image.variance}
         found = planes[plane]
         assert found is not None
         return found[y0:y1]
@@ -51,7 +52,12 @@ def frames(number: int, mean: float, sigma: float, seed: int = 1) -> list[Image]
     rng = np.random.default_rng(seed)
     header = {"EXPTIME": 10.0, "DARKTIME": 10.0}
     return [
-        Image(rng.normal(mean, sigma, SHAPE).astype(np.float32), None, np.zeros(SHAPE, np.int32), header)
+        Image(
+            rng.normal(mean, sigma, SHAPE).astype(np.float32),
+            np.full(SHAPE, sigma**2, np.float32),
+            np.zeros(SHAPE, np.int32),
+            header,
+        )
         for _ in range(number)
     ]
 
@@ -80,12 +86,30 @@ def test_the_mean_comes_back_with_its_error() -> None:
     found = master(frames(9, 100, 6), CombineSettings())
     assert found.variance is not None
     assert float(found.pixels.mean()) == pytest.approx(100, abs=4 * 2 / np.sqrt(found.pixels.size))
+    assert np.median(found.variance) == pytest.approx(4.0)
     assert float(np.sqrt(found.variance.mean())) == pytest.approx(2.0, rel=0.05)
     assert found.header["NCOMBINE"] == 9
 
 
+@pytest.mark.parametrize("method", ["clipped", "median", "mean"])
+@pytest.mark.parametrize("number", [3, 5])
+def test_pulls_of_few_frames_have_unit_width(method: str, number: int) -> None:
+    settings = CombineSettings.model_validate({"method": method})
+    found = [master(frames(number, 50, 4, seed), settings) for seed in range(10)]
+    pulls = np.concatenate([(image.pixels - 50) / np.sqrt(np.asarray(image.variance)) for image in found])
+    assert 0.95 < float(np.std(pulls)) < 1.08
+
+
 def test_the_result_does_not_depend_on_the_bands() -> None:
-    images = [Image(np.tile(i.pixels, (40, 40)), None, np.tile(i.mask, (40, 40)), i.header) for i in frames(4, 50, 5)]  # type: ignore[arg-type]
+    images = [
+        dataclasses.replace(
+            image,
+            pixels=np.tile(image.pixels, (40, 40)),
+            variance=np.ones((1600, 1200), np.float32),
+            mask=np.zeros((1600, 1200), np.int32),
+        )
+        for image in frames(4, 50, 5)
+    ]
     small, large = (master(images, CombineSettings(memory=memory)) for memory in (8, 512))
     assert np.array_equal(small.pixels, large.pixels)
     rows, levels = members(images)
@@ -108,7 +132,10 @@ def test_flats_of_any_level_make_one_flat() -> None:
     rng = np.random.default_rng(4)
     response = rng.uniform(0.9, 1.1, SHAPE)
     zero = np.zeros(SHAPE, np.int32)
-    images = [Image((response * scale).astype(np.float32), None, zero) for scale in (1e4, 2e4, 3e4)]
+    images = [
+        Image((response * scale).astype(np.float32), np.full(SHAPE, scale, np.float32), zero)
+        for scale in (1e4, 2e4, 3e4)
+    ]
     found = master(images, CombineSettings(scale="level"))
     np.testing.assert_allclose(found.pixels, response / np.median(response), rtol=1e-5)
 
@@ -129,7 +156,7 @@ def test_unfit_frames_are_left_out_with_their_reason() -> None:
 
 
 def test_frames_of_other_shapes_are_named() -> None:
-    odd = Image(np.ones((3, 3), np.float32), None, np.zeros((3, 3), np.int32))
+    odd = Image(np.ones((3, 3), np.float32), np.ones((3, 3), np.float32), np.zeros((3, 3), np.int32))
     with pytest.raises(DataFault, match=r"e3/1 has the shape \(3, 3\)"):
         master([*frames(3, 1, 1), odd], CombineSettings())
 

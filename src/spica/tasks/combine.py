@@ -127,9 +127,11 @@ def _bands(settings: CombineSettings, frames: list[_Frame], shape: tuple[int, in
     masks = np.empty((len(frames), height, nx), np.int32)
     for y0 in range(0, ny, height):
         y1 = min(y0 + height, ny)
+        noise = np.zeros((y1 - y0, nx), np.float64)
         for n, frame in enumerate(frames):
             stack[n, : y1 - y0] = frame.rows.read(y0, y1)
             masks[n, : y1 - y0] = frame.rows.read(y0, y1, "mask")
+            noise += np.asarray(frame.rows.read(y0, y1, "variance"), np.float32) * frame.scale**2
         found = combine_band(
             stack[:, : y1 - y0],
             masks[:, : y1 - y0],
@@ -140,7 +142,20 @@ def _bands(settings: CombineSettings, frames: list[_Frame], shape: tuple[int, in
             iterations=settings.iterations,
         )
         mask: npt.NDArray[np.int32] = np.where(found.used == 0, np.int32(Mask.NO_DATA), np.int32(0))
-        yield Band(y0, {"science": found.mean, "variance": found.variance, "mask": mask})
+        variance = _variance(settings, noise / len(frames), found.used)
+        yield Band(y0, {"science": found.mean, "variance": variance, "mask": mask})
+
+
+def _variance(
+    settings: CombineSettings, noise: npt.NDArray[np.float64], used: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float32]:
+    """Variance of the combination from the frames' own variance planes; 0 where no frame was good.
+
+    The scatter of a few clipped values would say too little: five of them come out 15 % too calm. The variance of
+    a median of n normal values is π/2 / (n + π/2 - 1) of theirs: exact for 1 and many, good to 2 % for odd numbers.
+    """
+    factor = np.pi / 2 / (used + np.pi / 2 - 1) if settings.method == "median" else 1 / np.maximum(used, 1)
+    return np.where(used > 0, factor * noise, 0.0).astype(np.float32)
 
 
 def _cards(
