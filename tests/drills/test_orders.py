@@ -29,14 +29,16 @@ ORDERS: list[tuple[tuple[str, ...], str, str]] = [
     (("pipeline", "show", "redcue"), "pipeline.unknown", "reduce"),
     (("metrics", "list", "--where", "bakground > 0"), "where.invalid", "background"),
     (("why", "demo-20261120-00099"), "order.unknown-unit", "00099"),
-    (("why", "demo-20261120-00010/9"), "order.unknown-unit", "/9"),
+    (("why", "demo-20261120-00010/9"), "order.unknown-unit", "no detector 9"),
     (("faults", "file.emty"), "order.invalid", "file.empty"),
     (("export", "demo-20261120-00010", "--kind", "sciense"), "order.nothing", "science"),
     (("init", "."), "survey.exists", "survey"),
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "evidence"), ORDERS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else None)
+@pytest.mark.parametrize(
+    ("words", "code", "evidence"), ORDERS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else None
+)
 def test_a_wrong_order(
     calm: Field, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: str, evidence: str
 ) -> None:
@@ -87,7 +89,11 @@ def test_wrong_settings_of_the_survey(taken: Field, text: str, code: str, eviden
     path = taken.folder / "survey.toml"
     good = path.read_text()
     path.write_text('name = "survey"\n' + text + "\n")
-    order = ("ingest", taken.delivery) if "area" in text or "cameras" in text else ("run", "night", "--executor", "inprocess")
+    order = (
+        ("ingest", taken.delivery)
+        if "area" in text or "cameras" in text
+        else ("run", "night", "--executor", "inprocess")
+    )
     fault = taken.ask(*order, code=2)["fault"]
     assert (fault["code"], evidence in fault["message"]) == (code, True), fault
     assert fault["advice"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import (
     ARRAY,
+    URL,
     BigInteger,
     Column,
     ColumnElement,
@@ -202,7 +205,7 @@ def _engine(url: str, busy: float) -> Engine:
         parsed = make_url(url)
         name = parsed.get_backend_name()
         if name == "sqlite":
-            engine = create_engine(parsed, connect_args={"timeout": busy})
+            engine = create_engine(_on_its_disk(parsed), connect_args={"timeout": busy})
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
@@ -215,6 +218,25 @@ def _engine(url: str, busy: float) -> Engine:
             "registry.missing", f"registry {shown(url)}: {error}", advice=missing, url=shown(url)
         ) from error
     raise SetupFault("registry.missing", f"registry {shown(url)}: only sqlite and postgresql serve", url=shown(url))
+
+
+def _on_its_disk(url: URL) -> URL:
+    """The address of a SQLite file; on a disk that is read-only one that says so, for SQLite wants to write to read.
+
+    A log that was not copied back holds what the file lacks: it cannot be read then, and `translated` says why.
+    """
+    path = sqlite_path(str(url))
+    if path is None or not _on_read_only_disk(path) or _has_bytes(path.with_name(f"{path.name}-wal")):
+        return url
+    return url.set(database=f"file:{quote(str(path))}", query={"mode": "ro", "immutable": "1", "uri": "true"})
+
+
+def _on_read_only_disk(path: Path) -> bool:
+    return path.exists() and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 _PRAGMAS = (
@@ -300,6 +322,10 @@ def translated(url: str) -> Iterator[None]:
         raise ResourceFault("registry.busy", f"registry {shown(url)} did not answer in time", url=shown(url)) from error
     except errors.DBAPIError as error:
         said = f"{type(error.orig).__name__}: {error.orig}"
+        path = sqlite_path(url)
+        if path is not None and "unable to open" in said and path.exists() and not os.access(path.parent, os.W_OK):
+            # SQLite keeps a log beside its file, and cannot even read without being allowed to write one.
+            raise ResourceFault("disk.read-only", f"registry {shown(url)} cannot be written: {said}") from error
         for words, fault, code, meaning in _MEANINGS:
             if any(word in said.lower() for word in words):
                 raise fault(code, f"registry {shown(url)} {meaning}: {said}", url=shown(url)) from error

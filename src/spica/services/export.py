@@ -42,11 +42,14 @@ def export(
         ``disk.full``, ``disk.read-only``.
     """
     with opened(folder) as house:
-        products = _products(house.registry, unit, where, kind)
+        products = _products(house.registry, unit, where)
         root = house.survey.root
+    there = sorted({product.name for product in products})
+    products = [product for product in products if kind in {"", product.name}]
     if not products:
         what = f"product {kind!r}" if kind else "product"
-        raise SetupFault("order.nothing", f"there is no {what} of {unit or where or 'this survey'}")
+        hint = f"; there are {', '.join(there)}" if there else ""
+        raise SetupFault("order.nothing", f"there is no {what} of {unit or where or 'this survey'}{hint}")
     copied = []
     for number, product in enumerate(products, start=1):
         target = to / Path(product.path).name
@@ -62,7 +65,7 @@ def export(
     return Exported(to, tuple(copied))
 
 
-def _products(registry: Registry, unit: str, where: str, kind: str) -> list[ProductRecord]:
+def _products(registry: Registry, unit: str, where: str) -> list[ProductRecord]:
     if unit:
         chosen = known_unit(registry, unit)
         if chosen.grain is Grain.EXPOSURE:
@@ -74,7 +77,7 @@ def _products(registry: Registry, unit: str, where: str, kind: str) -> list[Prod
     found: dict[tuple[Unit, str], ProductRecord] = {}
     for each in units:
         for product in registry.products_of(each):
-            if product.path and not product.scratch and kind in {"", product.name}:
+            if product.path and not product.scratch:
                 found[each, product.name] = product
     return list(found.values())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spica.core.faults import DataFault, Fault, FaultRecord, SetupFault
 from spica.core.records import FileRecord, IngestRecord
-from spica.files import checksums
+from spica.files import atomic, checksums
 from spica.files.storage import Area
 from spica.files.survey import LOCAL, Survey
 from spica.instruments import tables
@@ -114,8 +114,11 @@ def ingest(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> S
         if order.reload is not None:
             intake.reload(order.reload)
         else:
-            with tempfile.TemporaryDirectory(dir=house.survey.folder("scratch"), prefix="spool-") as spool:
-                intake.take(order.paths, Path(spool), watcher)
+            scratch = house.survey.folder("scratch")
+            with atomic.disk_faults(scratch):
+                spool = tempfile.TemporaryDirectory(dir=scratch, prefix="spool-")
+            with spool as place:
+                intake.take(order.paths, Path(place), watcher)
     return _summary(intake.tally, time.monotonic() - began)
 
 
@@ -285,10 +288,6 @@ class _Intake:
         else:
             record = placing.place(record, examined.candidate, self.area, self.mode)
         self._count(examined.candidate, record, self.registry.reload(record))
-        # The file may tell another exposure now: what was said of the one before is settled all the same.
-        for row in self.registry.faults(code="file.changed", pipeline=""):
-            if row.fault.evidence.get("path") in {examined.candidate.origin, record.file.path}:
-                self.registry.clear_faults(row.unit)
 
     def _origin(self, path: Path) -> str:
         """Where a file came from: what is recorded of a copy in the survey, the path itself of any other."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spica.core.faults import SetupFault
 from spica.core.settings import resolve
-from spica.files.survey import Survey
+from spica.files.survey import FILE_NAME, Survey
 from spica.pipelines import catalogue
 from spica.pipelines.graph import describe
 from spica.pipelines.model import Pipeline
+from spica.pipelines.reading import nearest
 from spica.services.surveys import locate_if_any, pipeline_folders
 
 
@@ -72,12 +74,38 @@ class Checked:
 
 
 def load(name: str, survey: Survey | None) -> Pipeline:
-    """A pipeline by its name, or by the path of its file."""
+    """A pipeline by its name, or by the path of its file.
+
+    Raises
+    ------
+    SetupFault
+        ``pipeline.*``, ``task.unknown``, ``settings.*``; ``settings.unknown`` also where survey.toml has settings for
+        something that is neither a task nor a step of any pipeline.
+    """
     folders = pipeline_folders(survey)
     if name.endswith(".toml"):
         path = Path(name).absolute()
-        return catalogue.load(path.stem, (*folders, path.parent))
-    return catalogue.load(name, folders)
+        pipeline = catalogue.load(path.stem, (*folders, path.parent))
+    else:
+        pipeline = catalogue.load(name, folders)
+    if survey is not None:
+        _refuse_strangers(pipeline, survey)
+    return pipeline
+
+
+def _refuse_strangers(pipeline: Pipeline, survey: Survey) -> None:
+    """Settings in survey.toml for what nobody knows would be passed over without a word: a misspelt name is told."""
+    known = {step.label for step in pipeline.steps} | set(catalogue.tasks())
+    if set(survey.settings.tasks) <= known:
+        return
+    folders = pipeline_folders(survey)
+    known |= {step.label for name in catalogue.names(folders) for step in catalogue.load(name, folders).steps}
+    for owner in survey.settings.tasks:
+        if owner not in known:
+            near = nearest(owner, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            message = f"{survey.root / FILE_NAME}: [tasks.{owner}] is neither a task nor a step of any pipeline{hint}"
+            raise SetupFault("settings.unknown", message, setting=owner, nearest=near)
 
 
 def listing(folder: Path | None) -> tuple[PipelineLine, ...]:
