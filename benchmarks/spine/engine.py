@@ -22,9 +22,11 @@ from spica.engine.executors.local import Local
 from spica.engine.plan import Plan, PlannedJob
 from spica.engine.planner import make_plan
 from spica.engine.run import execute
+from spica.engine.why import explain
 from spica.engine.writing import SUFFIXES
 from spica.files.survey import Survey
 from spica.pipelines.catalogue import load
+from spica.pipelines.model import Pipeline
 from spica.registry.store import Registry
 from tests.support.postgres import PrivateServer, server_programs
 
@@ -145,6 +147,20 @@ def planning(root: Path) -> Iterator[Figure]:
         wall = time.perf_counter() - begun
         assert again.counts()["done"] == counts["run"], again.counts()
         yield figure(f"dry run of a finished production of {counts['run']} jobs", wall, "s", at_most(30.0))
+        del again
+        yield from explaining(registry, survey, pipeline, before)
+
+
+def explaining(registry: Registry, survey: Survey, pipeline: Pipeline, before: int) -> Iterator[Figure]:
+    """A dry run where one setting has changed what all jobs do: each says so."""
+    begun = time.perf_counter()
+    plan = make_plan(registry, survey, pipeline, overrides={"detrend.overscan_skip": 3})
+    explained = explain(plan, registry)
+    wall = time.perf_counter() - begun
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    assert explained == plan.counts()["run"] == len(plan.jobs)
+    yield figure(f"dry run that says what changed of {explained} jobs", wall, "s", at_most(30.0))
+    yield figure(f"memory of planning {explained} jobs and saying what changed", memory, "GiB", at_most(1.0))
 
 
 def kills() -> Figure:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from spica.cli.main import app
+from spica.pipelines import catalogue
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
 
 RUNNER = CliRunner()
@@ -51,6 +53,26 @@ def test_the_whole_way(empty: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "done in night" in story
     assert "detrend.flat" in story
     assert "flux_auto" in spica("sources", f"{SCIENCE[0]}/1").stdout
+
+
+def test_a_dry_run_names_what_has_changed(reduced_once: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("run", "night", "--dry-run", "--survey", reduced_once.folder)
+    assert answer(*words)["reasons"] == []
+    set_anew = answer(*words, "--set", "detect.threshold=7")
+    assert {reason["why"] for reason in set_anew["reasons"]} == {
+        "detect.threshold is 7.0, was 5.0",
+        "input summary.sources changed",
+    }
+    assert "detect.threshold is 7.0, was 5.0" in spica(*words, "--set", "detect.threshold=7").stdout
+    units = {unit["unit"]: unit["why"] for unit in set_anew["units"] if unit["verdict"] == "run"}
+    assert f"changed: detector:{SCIENCE[0]}/1" in units[f"exposure:{SCIENCE[0]}"]
+    known = dict(catalogue.tasks())
+    monkeypatch.setattr(catalogue, "tasks", lambda: known | {"detect": replace(known["detect"], version=99)})
+    version = known["detect"].version
+    assert any(
+        reason["why"] == f"task detect is version 99, was {version}" and reason["count"] == 2 * len(SCIENCE)
+        for reason in answer(*words)["reasons"]
+    )
 
 
 @pytest.mark.parametrize(

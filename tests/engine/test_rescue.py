@@ -37,6 +37,7 @@ def test_rungs_are_taken_in_order_and_recorded(ground: Ground) -> None:
         "after data.too-many-sources: find with threshold=5.0",
     )
     assert report.steps[-1].settings["threshold"] == 5.0, "the settings that were used in the end"
+    assert report.steps[-1].sources["threshold"] == "rescue"
     assert ground.plan(plan.order.pipeline).counts()["run"] == 0
 
 

@@ -9,6 +9,7 @@ from spica.core.faults import Outcome, SetupFault
 from spica.core.jobs import InputRecord
 from spica.core.records import Grain, Metric, Unit
 from spica.core.task import Form
+from spica.registry import last
 from spica.registry.store import Registry
 from tests.registry.samples import BAD_PIXELS, STEPS, detector_unit, exposure, ingest, master, product, report
 
@@ -109,6 +110,27 @@ def test_provenance_graph(registry: Registry) -> None:
     # A job whose inputs changed under the same key (never in real life) keeps the last ones only.
     registry.record(replace(second, inputs=()))
     assert registry.consumers_of(first.products[1].key) == []
+
+
+def test_what_was_done_last(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last, "_CHUNK", 3)  # several questions, for seven units
+    units = [detector_unit(exposure(1), number) for number in range(7)]
+    labels = [step.label for step in STEPS]
+    assert list(registry.last_done(labels, units)) == []
+    newer = (STEPS[0], replace(STEPS[1], version=3))
+    registry.record_many([report(unit) for unit in units[:6]])
+    registry.record(report(units[1], tag="other", steps=newer))
+    # Neither what failed nor what had other steps was done last.
+    registry.record(report(units[2], tag="failed", outcome=Outcome.FAILED))
+    registry.record(report(units[3], tag="short", steps=STEPS[:1]))
+    found = {row.unit: row for row in registry.last_done(labels, units)}
+    assert list(found) == [str(unit) for unit in units[:6]]
+    assert all(row.steps == STEPS for name, row in found.items() if name != str(units[1]))
+    assert found[str(units[1])].steps == newer
+    assert found[str(units[2])].key == report(units[2]).key
+    assert found[str(units[0])].inputs == (("raw", "f" * 40, ""), ("flat", f"{'e' * 40}/flat", ""))
+    assert [row.unit for row in registry.last_done(labels[:1], units)] == [str(units[3])]
+    assert list(registry.last_done(["other"], units)) == []
 
 
 def test_settings_are_kept_once(registry: Registry) -> None:

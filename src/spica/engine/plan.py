@@ -35,6 +35,7 @@ class PlannedJob:
     recipe, target, key : what, on which unit, and its Merkle key.
     inputs : parallel to ``recipe.chain.outside``: the links that satisfy each need (none: an optional one is absent).
     standing, reason : whether it would run, and why, in words.
+    detail : of which units the inputs have changed, where that is the reason.
     """
 
     recipe: Recipe
@@ -43,6 +44,7 @@ class PlannedJob:
     inputs: tuple[tuple[Link, ...], ...]
     standing: Standing = Standing.RUN
     reason: str = ""
+    detail: str = ""
 
     @property
     def unit(self) -> Unit:

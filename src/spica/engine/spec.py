@@ -14,6 +14,9 @@ from spica.core.task import Form
 from spica.pipelines.graph import Chain
 from spica.pipelines.model import Rescue
 
+RESCUE = "rescue"
+"""Source of a setting that a rung of the rescue ladder has set."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,11 +34,14 @@ class Recipe:
     digest: str
 
     def step_records(self, settings: tuple[Mapping[str, Any], ...] | None = None) -> tuple[StepRecord, ...]:
-        """The steps for the registry, with the settings that were used in the end."""
+        """The steps for the registry, with the settings that were used in the end; those of rungs are told apart."""
         used = self.settings if settings is None else settings
         return tuple(
-            StepRecord(step.label, step.task.name, step.task.version, given, where)
-            for step, given, where in zip(self.chain.steps, used, self.sources, strict=True)
+            StepRecord(
+                *(step.label, step.task.name, step.task.version, given),
+                {**where, **{name: RESCUE for name, value in given.items() if value != asked[name]}},
+            )
+            for step, given, asked, where in zip(self.chain.steps, used, self.settings, self.sources, strict=True)
         )
 
 

@@ -2,77 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 
-from spica.core.faults import Outcome
-from spica.core.jobs import InputRecord, JobReport
+from spica.core.jobs import StepRecord
 from spica.engine.plan import Plan, PlannedJob, Standing
+from spica.engine.spec import RESCUE, Recipe
 from spica.engine.standing import NEVER_MADE
+from spica.registry.rows import LastDone
 from spica.registry.store import Registry
 
+REWIRED = "the steps are wired, kept or rescued in another way"
+_NAMED = 3
+"""Units named of an input that has changed."""
 
-def explain(plan: Plan, registry: Registry, limit: int = 2000) -> int:
-    """Say in the reasons of jobs that were never made what differs from the unit's last job of the same steps.
 
-    Two questions to the registry for each job: `limit` keeps the patience of whoever waits for a dry run. The others
-    keep "never made", which is true of their keys.
+def explain(plan: Plan, registry: Registry) -> int:
+    """Say in jobs that were never made what differs from the unit's last job of the same steps.
+
+    The `reason` tells what changed (a setting, a task's version, an input) in the same words for all units of which
+    the same holds; the `detail` names the inputs. Units that had no such job keep "never made".
 
     Returns
     -------
-    Number of jobs that were looked at.
+    Number of jobs of which there was an earlier one.
     """
-    looked = 0
-    fresh = (job for _, job in plan.standing(Standing.RUN) if job.reason == NEVER_MADE)
-    for job in islice(fresh, limit):
-        looked += 1
-        last = _last(job, registry)
-        if last is not None:
-            job.reason = "; ".join(changes(last, job)) or "the steps are wired, kept or rescued in another way"
-    return looked
+    fresh: dict[tuple[str, ...], dict[str, PlannedJob]] = {}
+    for _, job in plan.standing(Standing.RUN):
+        if job.reason == NEVER_MADE:
+            labels = tuple(step.label for step in job.recipe.chain.steps)
+            fresh.setdefault(labels, {})[str(job.unit)] = job
+    compared = 0
+    for labels, planned in fresh.items():
+        tell = _Teller()
+        for last in registry.last_done(labels, (job.unit for job in planned.values())):
+            tell(planned[last.unit], last)
+            compared += 1
+    return compared
 
 
-def _last(job: PlannedJob, registry: Registry) -> JobReport | None:
-    labels = tuple(step.label for step in job.recipe.chain.steps)
-    done = [
-        row
-        for row in registry.jobs_of(job.unit)
-        if row.outcome is Outcome.DONE and row.labels == labels and row.key != job.key
-    ]
-    if not done:
-        return None
-    return registry.job(max(done, key=lambda row: (row.recorded, row.key)).key)
+class _Teller:
+    """Compares jobs of the same steps with their last ones; what holds of many is put into words once."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[int, int, str], str] = {}
+        self._needs: dict[int, tuple[str, ...]] = {}
+        self._kept: list[object] = []
+
+    def __call__(self, job: PlannedJob, last: LastDone) -> None:
+        found = list(_inputs(self._needs_of(job.recipe), job, last))
+        heads = "; ".join(head for head, _ in found)
+        place = (id(job.recipe), id(last.steps), heads)
+        if place not in self._said:
+            self._kept.append(last.steps)
+            sure, doubtful = changed_steps(last.steps, job.recipe)
+            self._said[place] = "; ".join([*sure, *filter(None, [heads])] or doubtful) or REWIRED
+        job.reason = self._said[place]
+        job.detail = "; ".join(f"{head}{which}" for head, which in found)
+
+    def _needs_of(self, recipe: Recipe) -> tuple[str, ...]:
+        if id(recipe) not in self._needs:
+            # Kept, so that nothing else comes to lie at its address.
+            self._kept.append(recipe)
+            self._needs[id(recipe)] = tuple(f"{each.step}.{each.need.name}" for each in recipe.chain.outside)
+        return self._needs[id(recipe)]
 
 
-def changes(last: JobReport, job: PlannedJob) -> Iterator[str]:
-    """What a planned job has that the last one of the same steps had not, in words."""
-    for old, new in zip(last.steps, job.recipe.step_records(), strict=True):
+def changed_steps(before: Iterable[StepRecord], recipe: Recipe) -> tuple[list[str], list[str]]:
+    """What a recipe has that the steps of a job had not, in words; apart, what differs from what a rescue had set.
+
+    What the order said before a rung of the ladder said otherwise was not kept: such a setting may be the same.
+    """
+    sure: list[str] = []
+    doubtful: list[str] = []
+    for old, new in zip(before, recipe.step_records(), strict=True):
         if old.version != new.version:
-            yield f"task {new.task} is version {new.version}, was {old.version}"
+            sure.append(f"task {new.task} is version {new.version}, was {old.version}")
         for name, value in new.settings.items():
-            before = old.settings.get(name)
-            if before != value and not last.rungs:
-                yield f"{new.label}.{name} is {value!r}, was {before!r}"
-    here, there = _by_need(job.input_records()), _by_need(last.inputs)
-    for need, keys in here.items():
-        before_keys = there.get(need, {})
-        if keys != before_keys:
-            yield _input(need, before_keys, keys)
-    for need in there:
-        if need not in here:
-            yield f"input {need} is left out"
+            if name not in old.settings:
+                sure.append(f"{new.label}.{name} is {value!r}, a new setting")
+            elif old.settings[name] != value:
+                said = f"{new.label}.{name} is {value!r}, was {old.settings[name]!r}"
+                if old.sources.get(name) == RESCUE:
+                    doubtful.append(f"{said} (set by a rescue)")
+                else:
+                    sure.append(said)
+    return sure, doubtful
 
 
-def _by_need(inputs: tuple[InputRecord, ...]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for each in inputs:
-        found.setdefault(each.need, {})[each.key] = each.unit
-    return found
+def _inputs(needs: tuple[str, ...], job: PlannedJob, last: LastDone) -> Iterator[tuple[str, str]]:
+    """Of each input that is another now: what changed, and of which units."""
+    before: dict[str, dict[str, str]] = {}
+    for need, key, unit in last.inputs:
+        before.setdefault(need, {})[key] = unit
+    for need, links in zip(needs, job.inputs, strict=True):
+        there = before.pop(need, {})
+        now = {link.key: link.unit for link in links}
+        if now.keys() != there.keys():
+            yield f"input {need} changed", _which(there, now)
+    for need in before:
+        yield f"input {need} is left out", ""
 
 
-def _input(need: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+def _which(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     new = sorted({unit for key, unit in now.items() if key not in before})
     gone = sorted({unit for key, unit in before.items() if key not in now} - set(new))
-    words = [f"changed: {', '.join(new[:3])}{' …' if len(new) > 3 else ''}"] if new else []
-    words += [f"without {', '.join(gone[:3])}{' …' if len(gone) > 3 else ''}"] if gone else []
-    return f"input {need} {'; '.join(words)}"
+    words = [", ".join(new[:_NAMED]) + (" …" if len(new) > _NAMED else "")] if new else []
+    words += [f"without {', '.join(gone[:_NAMED])}{' …' if len(gone) > _NAMED else ''}"] if gone else []
+    return f": {'; '.join(words)}"

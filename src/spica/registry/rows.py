@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from spica.core.faults import FaultRecord, Outcome
-from spica.core.jobs import ProductRecord
+from spica.core.jobs import ProductRecord, StepRecord
 from spica.core.records import ExposureState, FrameType, Unit
 
 
@@ -117,6 +117,20 @@ class JobRow:
     bytes_written: int
     host: str
     fault: FaultRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastDone:
+    """The last job of a unit that ended done with some steps: what may have changed since.
+
+    `unit` is the unit's text, `steps` are shared by all jobs of one chain with the same settings; `inputs` are need,
+    key and unit of each input, in the order of the needs.
+    """
+
+    unit: str
+    key: str
+    steps: tuple[StepRecord, ...]
+    inputs: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from spica.core.faults import DataFault, FaultKind, FaultRecord, InternalFault
 from spica.core.jobs import InputRecord, JobReport, ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord, FrameType, IngestRecord, Metric, Unit
-from spica.registry import ask, counts, intake, jobs, lifecycle, metrics, notes, provenance, reload
+from spica.registry import ask, counts, intake, jobs, last, lifecycle, metrics, notes, provenance, reload
 from spica.registry.counts import Counts
 from spica.registry.door import BUSY_SECONDS, Door
 from spica.registry.rows import (
@@ -19,6 +19,7 @@ from spica.registry.rows import (
     FaultRow,
     JobRow,
     JobState,
+    LastDone,
     MasterRow,
     Note,
     Production,
@@ -132,6 +133,10 @@ class Registry:
         """(area, path) of each copy of a file, oldest first."""
         return ask.copies_of(self._door, checksum)
 
+    def detectors_in_file(self, path: str) -> list[tuple[str, int]]:
+        """Exposure and detector of each record of a file, by the path it came from or lies at, or the end of either."""
+        return ask.detectors_in_file(self._door, path)
+
     def headers(self, checksum: str) -> tuple[str, ...]:
         """Each HDU's header as text, primary first."""
         return ask.header_texts(self._door, checksum)
@@ -213,6 +218,13 @@ class Registry:
     def jobs_of(self, unit: Unit) -> list[JobRow]:
         """Jobs of a unit, oldest first."""
         return provenance.jobs_of(self._door, unit)
+
+    def last_done(self, labels: Sequence[str], units: Iterable[Unit]) -> Iterator[LastDone]:
+        """Of each unit the last job that ended done with steps of these labels, in the order of the units.
+
+        Units without one are left out. Read in chunks, as they are consumed.
+        """
+        return last.last_done(self._door, labels, units)
 
     def jobs_of_production(self, number: int) -> list[JobRow]:
         """Jobs last recorded in a production, by unit."""

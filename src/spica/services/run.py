@@ -15,6 +15,7 @@ from spica.engine.executors.base import Executor
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
 from spica.engine.run import Progress, Result, execute
+from spica.engine.why import explain
 from spica.files.survey import EngineSettings, Survey
 from spica.registry.store import Registry
 from spica.services import kernels
@@ -165,6 +166,7 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
         watcher(Step("planning", 0, 1))
         began = monotonic()
         plan = _plan(order, house)
+        explain(plan, house.registry)
         seconds = monotonic() - began
         watcher(Step("planning", 1, 1))
     counts = plan.counts()
@@ -228,7 +230,10 @@ def _units(plan: Plan) -> Iterator[UnitLine]:
     for refusal in plan.refusals:
         yield UnitLine(str(refusal.unit), refusal.recipe.chain.label, "refused", refusal.fault.message)
     for job in plan.jobs:
-        yield UnitLine(str(job.unit), job.recipe.chain.label, job.standing.value, job.reason)
+        # What is said of the inputs in general, the detail says with the units that they are of.
+        general = [each for each in job.reason.split("; ") if not (job.detail and each.startswith("input "))]
+        why = "; ".join((*general, *filter(None, [job.detail])))
+        yield UnitLine(str(job.unit), job.recipe.chain.label, job.standing.value, why)
 
 
 def run(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> Production:
