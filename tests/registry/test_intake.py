@@ -119,6 +119,24 @@ def test_reload_takes_the_changed_file(registry: Registry) -> None:
     assert registry.add(new).status is AddStatus.KNOWN
 
 
+def test_reload_of_a_file_that_tells_another_exposure_settles_the_one_before(registry: Registry) -> None:
+    one, other, third = exposure(1), exposure(2), exposure(3)
+    registry.add_many([ingest(one, origin="/in/a.fits"), ingest(third, origin="/in/c.fits")])
+    new = ingest(other, tag="changed", origin="/in/a.fits")
+    for changed in (new, ingest(third, tag="changed", origin="/in/c.fits")):
+        assert registry.add(changed).status is AddStatus.CHANGED
+    unrelated = FaultRecord("header.absurd", FaultKind.DATA, "airmass 77")
+    registry.add_fault(Unit(Grain.EXPOSURE, (one.name,)), unrelated)
+    assert registry.reload(new).exposure == other.name
+    # Another file's change, and another fault of the exposure before, are not settled by this.
+    assert {(row.fault.code, row.unit.values[0]) for row in registry.faults()} == {
+        ("file.changed", third.name),
+        ("header.absurd", one.name),
+    }
+    (settled,) = [row for row in registry.faults(cleared=True) if row.cleared is not None]
+    assert (settled.fault.code, settled.unit.values) == ("file.changed", (one.name,))
+
+
 def test_reload_of_unchanged_facts_changes_no_digest(registry: Registry) -> None:
     record = ingest(exposure(1))
     registry.add(record)

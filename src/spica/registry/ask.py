@@ -124,6 +124,27 @@ def copies_of(door: Door, checksum: str) -> list[tuple[str, str]]:
         return [(area, path) for area, path in connection.execute(query)]
 
 
+def detectors_in_file(door: Door, path: str) -> list[tuple[str, int]]:
+    """Exposure and detector of each record of a file, by the path it came from or lies at, or the end of either."""
+    tail = "%/" + path.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    places = or_(
+        copies.c.origin == path,
+        copies.c.path == path,
+        copies.c.origin.like(tail, escape="\\"),
+        copies.c.path.like(tail, escape="\\"),
+    )
+    query = (
+        select(exposures.c.name, detectors.c.detector)
+        .join(exposures, exposures.c.id == detectors.c.exposure)
+        .join(copies, copies.c.checksum == detectors.c.file)
+        .where(places)
+        .distinct()
+        .order_by(exposures.c.name, detectors.c.detector)
+    )
+    with door.read() as connection:
+        return [(name, number) for name, number in connection.execute(query)]
+
+
 def known_file(door: Door, path: str, size: int, mtime: float) -> str | None:
     """Checksum of a file delivered from `path` before with this size and time of modification."""
     query = (

@@ -21,6 +21,7 @@ from spica.registry.recording import Taken, write
 from spica.registry.rows import Added, AddStatus
 from spica.registry.schema import copies, detectors, exposures, files
 
+FILE_CHANGED = "file.changed"
 _MJD_TOLERANCE = 1.0 / 86400.0
 _TIME_TOLERANCE = 0.1
 """Files of one exposure may tell its start within a second and its length within 0.1 s (shutters are curtains)."""
@@ -121,7 +122,7 @@ def _changed(record: IngestRecord, before: str, known: Known, taken: Taken) -> A
     holder = known.holders.get(before, record.exposure.name)
     path = record.file.origin or record.file.path
     fault = DataFault(
-        "file.changed",
+        FILE_CHANGED,
         f"{path} was delivered before with other bytes (exposure {holder})",
         path=path,
         before=before,

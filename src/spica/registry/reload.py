@@ -11,6 +11,7 @@ from spica.core.faults import DataFault
 from spica.core.records import Detector, Grain, IngestRecord, Unit
 from spica.registry import ask, intake
 from spica.registry.door import Door
+from spica.registry.intake import FILE_CHANGED
 from spica.registry.recording import Taken, write
 from spica.registry.rows import Added, AddStatus
 from spica.registry.schema import copies, detectors, exposures, faults, quarantine, units
@@ -100,11 +101,17 @@ def without(detector: Detector, files: AbstractSet[str]) -> Detector | None:
 
 
 def _settle(door: Door, connection: Connection, record: IngestRecord) -> None:
-    """The faults of the exposure's ingest and the file's quarantine are over."""
+    """The faults of the exposure's ingest, those of this file's change and the file's quarantine are over."""
     now = door.now(connection)
     unit = select(units.c.id).where(units.c.name == str(Unit(Grain.EXPOSURE, (record.exposure.name,))))
-    mine = faults.c.unit == unit.scalar_subquery(), faults.c.pipeline == "", faults.c.cleared.is_(None)
-    connection.execute(update(faults).where(*mine).values(cleared=now))
+    ours, still_open = faults.c.pipeline == "", faults.c.cleared.is_(None)
+    connection.execute(
+        update(faults).where(faults.c.unit == unit.scalar_subquery(), ours, still_open).values(cleared=now)
+    )
     paths = {record.file.path, record.file.origin} - {""}
+    # The file may tell another exposure now: that it had changed was noted with the one that it told before.
+    noted = select(faults.c.id, faults.c.evidence).where(faults.c.code == FILE_CHANGED, ours, still_open)
+    over = [number for number, evidence in connection.execute(noted) if evidence.get("path") in paths]
+    connection.execute(update(faults).where(door.among(faults.c.id, over)).values(cleared=now))
     held = update(quarantine).where(door.among(quarantine.c.path, paths), quarantine.c.released.is_(None))
     connection.execute(held.values(released=now))
