@@ -262,3 +262,13 @@ def test_digest_follows_every_fact_of_the_exposure(registry: Registry) -> None:
         seen.add((first.exposure_digest, first.input_digest))
     assert len(seen) == len(variants)
     assert detector_unit(base, 0).keys == {"exposure": base.name, "detector": "0"}
+
+
+def test_records_are_found_by_the_path_of_their_file(registry: Registry) -> None:
+    record = ingest(exposure(), numbers=(0, 1))
+    registry.add(record)
+    whole = [(record.exposure.name, 0), (record.exposure.name, 1)]
+    for path in (record.file.path, record.file.path.rpartition("/")[2]):
+        assert registry.detectors_in_file(path) == whole
+    assert registry.detectors_in_file("%") == []
+    assert registry.detectors_in_file("no_such.fits") == []

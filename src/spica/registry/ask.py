@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, or_, select
 
 from spica.core.faults import SetupFault
 from spica.core.records import Detector, Exposure, ExposureState, FileRecord, FrameType, Grain, Unit

@@ -125,7 +125,18 @@ def why(text: str, folder: Path | None) -> Story:
         rejected = _quarantine(house.registry, text)
         if rejected is not None:
             return rejected
-        return _story(house, known_unit(house.registry, text))
+        return _story(house, _delivered(house.registry, text) or known_unit(house.registry, text))
+
+
+def _delivered(registry: Registry, text: str) -> Unit | None:
+    """The unit of a file that was taken in: its detector, or the exposure where it holds several."""
+    found = registry.detectors_in_file(text) or registry.detectors_in_file(str(Path(text).absolute()))
+    if not found:
+        return None
+    exposure, number = found[0]
+    if len(found) == 1:
+        return Unit(Grain.DETECTOR, (exposure, str(number)))
+    return Unit(Grain.EXPOSURE, (exposure,))
 
 
 def _quarantine(registry: Registry, text: str) -> Story | None:
