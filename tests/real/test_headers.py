@@ -16,8 +16,8 @@ from tests.support.terminal import Terminal, new_survey
 pytestmark = pytest.mark.realdata
 RECORDS = {
     "fitsheader-decam": ("decam", "z", 25),
-    "fitsheader-hsc": ("hsc", "i", 50),
-    "fitsheader-megaprime": ("megaprime", "r", 2),
+    "fitsheader-hsc": ("hsc", "r", 50),
+    "fitsheader-megaprime": ("megaprime", "i", 2),
     "fitsheader-sdss-fpC-006377-g4-0399": ("sdss", "g", None),
     "fitsheader-suprimecam-CORR40535770": ("suprimecam", "i", 0),
 }
