@@ -16,10 +16,10 @@ from tests.support.terminal import Terminal, new_survey
 pytestmark = pytest.mark.realdata
 RECORDS = {
     "fitsheader-decam": ("decam", "z", 25),
-    "fitsheader-hsc": ("hsc", "r", 50),
+    "fitsheader-hsc": ("hsc", "i", 50),
     "fitsheader-megaprime": ("megaprime", "i", 2),
     "fitsheader-sdss-fpC-006377-g4-0399": ("sdss", "g", None),
-    "fitsheader-suprimecam-CORR40535770": ("suprimecam", "i", 0),
+    "fitsheader-suprimecam-CORR40535770": ("suprimecam", "r", 0),
 }
 STRUCTURE = {
     "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "TFIELDS", "EXTEND", "CHECKSUM",
