@@ -44,6 +44,7 @@ def test_no_survey_is_said(tmp_path: Path) -> None:
     [
         ("registri = 'x'", "registri", "registry"),
         ("[engine]\nworker = 3", "engine.worker", "workers"),
+        ("[engine.dask]\nadress = 'tcp://a:1'", "engine.dask.adress", "address"),
         ("[ingest]\nmode = 'move'", "ingest.mode", ""),
         ("[engine]\nworkers = -1", "engine.workers", ""),
         ("name = ", "", ""),

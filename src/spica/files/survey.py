@@ -35,6 +35,16 @@ class IngestSettings(Settings):
     area: str = Field(default=LOCAL, description="storage area that copies go to")
 
 
+class DaskSettings(Settings):
+    """Which Dask cluster works, and which of its workers are near the data."""
+
+    address: str = Field(default="", description="of a running scheduler (tcp://host:8786); empty: a cluster here")
+    near: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="storage area to the workers (host names, addresses or names) that its files lie near to",
+    )
+
+
 class EngineSettings(Settings):
     """How work is carried out."""
 
@@ -43,6 +53,7 @@ class EngineSettings(Settings):
     timeout: Annotated[float, Field(gt=0, description="seconds a unit may take")] = 3600.0
     memory: Annotated[float, Field(ge=0, description="GiB a unit may use; 0: no limit")] = 0.0
     attempts: Annotated[int, Field(ge=1, description="attempts at a unit whose worker died or ran out of time")] = 2
+    dask: DaskSettings = DaskSettings()
 
 
 class SurveySettings(Settings):
@@ -205,6 +216,7 @@ def _nearest(location: tuple[str | int, ...]) -> str:
         (): SurveySettings,
         ("ingest",): IngestSettings,
         ("engine",): EngineSettings,
+        ("engine", "dask"): DaskSettings,
     }
     table = tables.get(location[:-1])
     near = difflib.get_close_matches(str(location[-1]), list(table.model_fields), n=1) if table else []
@@ -231,6 +243,10 @@ workers = {engine.workers}             # 0: one per core
 timeout = {engine.timeout:.0f}          # seconds a unit may take
 memory = {engine.memory:.0f}              # GiB a unit may use; 0: no limit
 attempts = {engine.attempts}            # at a unit whose worker died or ran out of time
+
+# [engine.dask]
+# address = "tcp://head:8786"   # of a running scheduler whose workers see this folder; left out: a cluster here
+# near = {{ archive = ["node1", "node2"] }}   # workers near a storage area: units run where most of their data lie
 
 # [areas]                # further storage areas: folders or addresses (ssh://, s3://)
 # archive = "/archive/survey"

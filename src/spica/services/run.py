@@ -291,10 +291,22 @@ def _executor(order: Order, survey: Survey) -> Executor:
 
         return Local(workers, settings.timeout, memory)
     if kind == "dask":
-        from spica.engine.executors.dask import Dask
-
-        return Dask(workers, settings.timeout, memory)
+        return _dask(survey, workers, memory)
     raise SetupFault("order.invalid", f"there is no executor {kind!r}; there are {', '.join(EXECUTORS)}", executor=kind)
+
+
+def _dask(survey: Survey, workers: int, memory: int) -> Executor:
+    """A Dask cluster of the survey's settings, its jobs pinned to where their data lie."""
+    from spica.engine.executors.dask import Dask
+    from spica.engine.executors.near import near
+
+    settings = survey.settings.engine
+    unknown = sorted(set(settings.dask.near) - set(survey.areas))
+    if unknown:
+        message = f"storage area {unknown[0]!r} of [engine.dask] near is not in [areas]"
+        raise SetupFault("survey.invalid", message, area=unknown[0])
+    place = near(survey.areas, settings.dask.near) if settings.dask.near else None
+    return Dask(workers, settings.timeout, memory, address=settings.dask.address, place=place)
 
 
 def _step(stage: str, progress: Progress) -> Step:

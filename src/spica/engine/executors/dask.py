@@ -21,7 +21,7 @@ from spica.engine.spec import JobSpec, Lost
 from spica.engine.worker import work
 
 Place = Callable[[JobSpec], Sequence[str] | None]
-"""Workers (addresses or host names) that a job must run on, None for any."""
+"""Workers (addresses, host names or names) that a job must run on, None for any."""
 
 
 class Dask:
@@ -34,7 +34,7 @@ class Dask:
         for a whole window of others before it is begun, so that this many times `window` pass first.
     memory : bytes a worker may use, 0 for no limit.
     address : of a running scheduler (``tcp://host:8786``); '' starts a cluster here.
-    place : pins jobs to where their data lie.
+    place : pins jobs to where their data lie; a pin to workers of which none is there holds nothing.
     window : jobs submitted at a time, per worker.
     patience : seconds to wait for a scheduler.
 
@@ -70,13 +70,21 @@ class Dask:
 
     def submit(self, specs: Sequence[JobSpec]) -> None:
         """Take specs; one that is pinned runs where it is pinned to, or waits."""
+        there = self._there() if self._place else frozenset()
         for spec in specs:
-            pinned = self._place(spec) if self._place else None
-            where: dict[str, Any] = {"workers": list(pinned), "allow_other_workers": False} if pinned else {}
+            pinned = [each for each in (self._place(spec) or () if self._place else ()) if each in there]
+            where: dict[str, Any] = {"workers": pinned, "allow_other_workers": False} if pinned else {}
             name = f"{spec.key}-{spec.attempt}"
             future = self._client.submit(work, spec, key=name, pure=False, retries=0, **where)
             self._out[name] = (spec, future, time.monotonic())
             future.add_done_callback(lambda done: self._ended.put(done.key))
+
+    def _there(self) -> frozenset[str]:
+        """Addresses, host names and names of the workers that are there now."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return frozenset(
+            str(each) for address, worker in workers.items() for each in (address, worker["host"], worker["name"])
+        )
 
     def completed(self, timeout: float) -> list[Ended]:
         """What ended, waiting for the first."""
