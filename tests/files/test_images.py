@@ -19,7 +19,7 @@ from spica.core.streams import Band, Rows
 from spica.files import conformance, encode
 from spica.files.checksums import of_file
 from spica.files.images import ImageSink, open_rows, read_identity, read_image, write_image
-from spica.files.verify import inspect
+from spica.files.verify import inspect_file
 
 SHAPE = (300, 222)
 SIGMA = 10.0
@@ -97,7 +97,7 @@ def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, *, lossless: 
         assert file["MASK"].header["BIT1"] == "SATURATED"
         assert file["SCIENCE"].header["CRVAL1"] == 70.123456789012
     assert conformance.by_astropy(tmp_path / "x") == ()
-    assert [hdu.checked for hdu in inspect(tmp_path / "x")] == ["checksum"] * 4
+    assert [hdu.checked for hdu in inspect_file(tmp_path / "x").hdus] == ["checksum"] * 4
 
 
 @pytest.mark.fitsverify

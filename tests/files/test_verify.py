@@ -12,7 +12,7 @@ from astropy.io import fits as astropy_fits
 
 from spica.core.faults import DataFault
 from spica.files import checksums, conformance, fits
-from spica.files.verify import inspect, inspect_file
+from spica.files.verify import inspect_file
 
 
 def mosaic(path: Path, *, compressed: bool = False, sums: bool = True) -> Path:
@@ -31,7 +31,7 @@ def mosaic(path: Path, *, compressed: bool = False, sums: bool = True) -> Path:
 
 def fault_of(path: Path) -> DataFault:
     with pytest.raises(DataFault) as caught:
-        inspect(path)
+        inspect_file(path)
     assert path.name in str(caught.value)
     assert caught.value.evidence["path"] == str(path)
     return caught.value
@@ -121,7 +121,7 @@ def test_a_bit_flipped_in_a_gzip(tmp_path: Path) -> None:
 
 def test_tiles_without_sums_are_decoded(tmp_path: Path) -> None:
     path = mosaic(tmp_path / "x.fits.fz", compressed=True, sums=False)
-    assert [hdu.checked for hdu in inspect(path)] == ["", "decoded", "decoded"]
+    assert [hdu.checked for hdu in inspect_file(path).hdus] == ["", "decoded", "decoded"]
     data = bytearray(path.read_bytes())
     hdu = fits.layout(memoryview(bytes(data)), path)[2]
     data[hdu.data + hdu.size - 400 : hdu.data + hdu.size] = b"\xff" * 400
@@ -145,7 +145,7 @@ def test_damage_anywhere_is_noticed(tmp_path: Path, damage: Callable[[float], Ca
     for where in np.random.default_rng(7).uniform(0, 1, 40):
         path.write_bytes(damage(float(where))(whole))
         with pytest.raises(DataFault):
-            inspect(path)
+            inspect_file(path)
 
 
 def test_nonstandard_headers_are_told_not_refused(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_real_files_agree_with_astropy_about_their_sums(real_data: Path) -> None
         "lco_calibrated/banzai_test_frame.fits.fz",
         "panoptes/solved.fits.fz",
     ):
-        assert {hdu.checked for hdu in inspect(real_data / name)} == {"checksum"}
+        assert {hdu.checked for hdu in inspect_file(real_data / name).hdus} == {"checksum"}
     # A frame whose pixels were changed after the sums had been written: astropy warns, we refuse.
     with (
         pytest.warns(UserWarning, match="[Cc]hecksum|[Dd]atasum"),

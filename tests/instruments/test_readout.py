@@ -14,7 +14,7 @@ from spica.instruments import tables
 from spica.instruments.cards import fits_section
 from spica.instruments.detectors import detectors
 from spica.instruments.headers import recognise, translate
-from spica.instruments.layout import hdus_of, role, siblings, size
+from spica.instruments.layout import hdus_of, role, size
 from spica.instruments.readout import HeaderSection, assembled_size, readout
 from spica.instruments.solutions import wcs_cards
 
@@ -196,7 +196,6 @@ def test_community_pipeline_frames_are_planes_of_one_exposure(fits_headers: Read
         (found,) = detectors(headers, camera, exposure, letter, name)
         planes |= found.planes
         names.add((exposure.name, found.detector))
-        assert siblings(camera, name)["science"] == "c4d_131122_030338_ooi_z_ls9.S21.fits"
         assert (found.nx, found.ny, found.wcs["CTYPE1"]) == (101, 101, "RA---TPV")
     assert planes == {"science": ("i", 1), "weight": ("w", 1), "mask": ("d", 1)}
     assert names == {("decam-257266", 9)}
@@ -204,7 +203,6 @@ def test_community_pipeline_frames_are_planes_of_one_exposure(fits_headers: Read
 
 def test_a_file_with_another_name_is_the_science_plane(cameras: dict[str, Camera]) -> None:
     assert role(cameras["decam"], "anything.fits") == "science"
-    assert siblings(cameras["decam"], "anything.fits") == {"science": "anything.fits"}
 
 
 def test_rates_become_electrons_by_the_exposure_time(fits_headers: Read, cameras: dict[str, Camera]) -> None:

@@ -14,7 +14,7 @@ from spica.core.records import ExposureState, FrameType
 from spica.files import checksums
 from spica.files.images import read_raw
 from spica.instruments import tables
-from spica.intake.examine import examine, reread
+from spica.intake.examine import examine
 from spica.intake.find import candidates
 from tests.intake.conftest import Write, exposure
 
@@ -55,13 +55,6 @@ def test_the_record_leads_to_the_pixels(write: Write, demo: Camera) -> None:
 def test_a_detector_that_is_missing_is_not_in_the_record(write: Write, demo: Camera) -> None:
     record = examine(write("a.fits.fz", skip=("D3",)), [demo])
     assert [item.detector for item in record.detectors] == [1, 2, 4]
-
-
-def test_headers_kept_are_read_anew_without_the_file(write: Write, demo: Camera) -> None:
-    path = write("a.fits.fz")
-    record = examine(path, [demo])
-    path.unlink()
-    assert reread(record.file, record.headers, [demo]) == record
 
 
 def test_a_gzip_gives_the_same_exposure(write: Write, demo: Camera, tmp_path: Path) -> None:

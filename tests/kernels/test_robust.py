@@ -5,11 +5,7 @@ import pytest
 from astropy.stats import mad_std, sigma_clip
 
 from spica.kernels.robust import (
-    accumulate_into,
-    merge_streams,
-    new_stream,
     robust_statistics,
-    stream_variance,
 )
 
 
@@ -50,25 +46,6 @@ def test_no_good_pixel_gives_nan_and_zero_counts() -> None:
     assert (found.used, found.good) == (0, 0)
 
 
-def test_a_stream_is_mean_and_variance_in_any_order_and_grouping() -> None:
-    images = np.random.default_rng(2).normal(1e5, 1.0, (9, 4, 5)).astype(np.float32)
-    mask = np.zeros((4, 5), dtype=np.int32)
-    mask[0, 0] = 1
-    whole, early, late = new_stream((4, 5)), new_stream((4, 5)), new_stream((4, 5))
-    for n, image in enumerate(images):
-        accumulate_into(whole, image, mask, bad_bits=1)
-        accumulate_into(early if n < 4 else late, image, mask, bad_bits=1)
-    good = mask == 0
-    np.testing.assert_allclose(whole.mean[good], images.astype(float).mean(0)[good], rtol=1e-12)
-    np.testing.assert_allclose(stream_variance(whole)[good], images.astype(float).var(0, ddof=1)[good], rtol=1e-9)
-    assert np.isnan(stream_variance(whole)[0, 0])
-    merged = merge_streams(early, late)
-    np.testing.assert_allclose(merged.squares, whole.squares, rtol=1e-7)
-    np.testing.assert_array_equal(merged.count, whole.count)
-
-
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="mask has 3 pixels, values have 4"):
         robust_statistics(np.zeros(4), np.zeros(3))
-    with pytest.raises(ValueError, match=r"\(2, 3\) for a stream of shape \(3, 2\)"):
-        accumulate_into(new_stream((3, 2)), np.zeros((2, 3)))

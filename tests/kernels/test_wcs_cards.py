@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from spica.kernels.tangent import great_circle
 from spica.kernels.wcs import pixel_to_sky
-from spica.kernels.wcs_cards import from_cards, to_cards
+from spica.kernels.wcs_cards import from_cards
+from tests.kernels.sky import separation
 
 PLAIN = {
     "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 51.0, "CRPIX2": 61.0,
@@ -40,7 +40,7 @@ def test_every_form_of_the_matrix(matrix: dict[str, float]) -> None:
     ("name", "hdu"),
     [("wcs/tpv.fits", 0), ("wcs/tanpv.fits", 0), ("wcs/sipsample.fits", 0), ("wcs/1904-66_TAN.fits", 0)],
 )
-def test_real_headers_go_both_ways(real_data: Path, name: str, hdu: int) -> None:
+def test_real_headers_are_read(real_data: Path, name: str, hdu: int) -> None:
     header = fits.getheader(real_data / name, hdu)
     cards = {key: value for key, value in header.items() if key not in {"", "COMMENT", "HISTORY"}}
     x, y = np.array([0.0, 100, 255]), np.array([0.0, 30, 255])
@@ -49,7 +49,6 @@ def test_real_headers_go_both_ways(real_data: Path, name: str, hdu: int) -> None
         truth = WCS(header).all_pix2world(x, y, 0)
     wcs = from_cards(cards)
     np.testing.assert_allclose(np.array(pixel_to_sky(wcs, x, y)), truth, atol=1e-9)
-    np.testing.assert_allclose(np.array(pixel_to_sky(from_cards(to_cards(wcs)), x, y)), truth, atol=1e-9)
 
 
 def test_what_cannot_be_read_is_said() -> None:
@@ -80,7 +79,7 @@ def test_every_way_to_write_cards_is_that_of_astropy(cards: dict[str, object]) -
     peer = WCS(fits.Header(cards))
     peer_ra, peer_dec = peer.all_pix2world(x, y, 0)[:: -1 if cards["CTYPE1"] == "DEC--TAN" else 1]
     ra, dec = pixel_to_sky(from_cards(cards), x, y)
-    assert np.max(great_circle(ra, dec, peer_ra, peer_dec)) * 3600 < 1e-8
+    assert np.max(separation(ra, dec, peer_ra, peer_dec)) * 3600 < 1e-8
 
 
 def test_cards_that_are_not_understood_are_refused() -> None:

@@ -38,7 +38,6 @@ CODES: dict[str, FaultCode] = {
     "file.corrupt": FaultCode(
         _D, "stored checksums or compressed data do not agree with the bytes", "ask for the file again"
     ),
-    "file.nonstandard": FaultCode(_D, "the file breaks the FITS standard", "mend the writer or the header"),
     "file.changed": FaultCode(
         _D,
         "a file was delivered again with other bytes",
@@ -72,9 +71,6 @@ CODES: dict[str, FaultCode] = {
     # exposures
     "exposure.conflict": FaultCode(
         _D, "two files claim the same exposure and detector", "keep one; 'spica why EXPOSURE' names both"
-    ),
-    "exposure.detector-missing": FaultCode(
-        _D, "a detector of the mosaic is absent", "fetch the missing file or go on without it"
     ),
     "exposure.id-clash": FaultCode(_I, "two exposures have the same 64-bit identifier", "report it"),
     # calibrations
@@ -145,7 +141,6 @@ CODES: dict[str, FaultCode] = {
     "worker.memory": FaultCode(
         _R, "the unit needed more memory than allowed", "raise engine.memory or use fewer workers"
     ),
-    "lease.lost": FaultCode(_R, "another coordinator holds this unit", "wait for it, or stop the other coordinator"),
     # internal
     "internal.error": FaultCode(
         _I, "a task raised an error that it does not name", "report it with the traceback in 'spica why UNIT'"

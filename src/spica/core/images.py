@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,3 @@ class Image:
         """(ny, nx)."""
         ny, nx = self.pixels.shape
         return ny, nx
-
-    def with_header(self, **cards: Scalar) -> Image:
-        """The same pixels with further header cards."""
-        return replace(self, header={**self.header, **cards})

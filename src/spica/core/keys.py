@@ -39,8 +39,3 @@ def source_id(exposure: int, detector: int, index: int) -> int:
         msg = f"exposure {exposure}, detector {detector} or source {index} does not fit into a source identifier"
         raise ValueError(msg)
     return (exposure << (DETECTOR_BITS + SOURCE_BITS)) | (detector << SOURCE_BITS) | index
-
-
-def seed_of(key: str) -> int:
-    """A 63-bit seed that depends on the job key alone."""
-    return int(key[:16], 16) >> 1

@@ -15,7 +15,6 @@ from spica.core.records import Scalar
 CARD = 80
 BLOCK = 2880
 _STRING = re.compile(r"'((?:[^']|'')*)'?")
-_COMMENTARY = {"COMMENT", "HISTORY", "", "END"}
 _WORDS: dict[str, Scalar] = {"": None, "T": True, "F": False}
 _PLAIN = re.compile(r"[A-Z0-9_-]{1,8}")
 

@@ -25,7 +25,6 @@ from spica.files import atomic
 _HEADER = b"spica.header"
 _IDENTITY = b"spica.identity"
 ROW_GROUP = 1 << 17
-SUFFIX = ".parquet"
 
 
 def write_catalogue(path: Path, catalogue: Catalogue, identity: Mapping[str, Scalar]) -> None:

@@ -11,11 +11,6 @@ from spica.core.faults import DataFault
 CHUNK = 1 << 20
 
 
-def of_bytes(data: bytes | memoryview) -> str:
-    """Checksum of bytes in memory, 40 hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=20).hexdigest()
-
-
 def of_file(path: Path) -> str:
     """Checksum of a file's bytes, 40 hexadecimal digits; reads 1 MiB at a time.
 

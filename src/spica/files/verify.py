@@ -64,11 +64,6 @@ class Inspection:
         return [hdu.header for hdu in self.hdus]
 
 
-def inspect(path: Path) -> list[HduInfo]:
-    """The HDUs of a file that is readable, whole and unchanged; the faults of `inspect_file`."""
-    return list(inspect_file(path).hdus)
-
-
 def inspect_file(path: Path, *, sums: bool = True) -> Inspection:
     """Read a file once: its checksum, its headers, and whether its data are what they were when written.
 

@@ -167,22 +167,6 @@ def role(camera: Camera, filename: str) -> str:
     return camera.delivered.roles.get(found[1], "science") if found else "science"
 
 
-def siblings(camera: Camera, filename: str) -> dict[str, str]:
-    """The files that together make one reduced exposure: plane to file name, this one among them.
-
-    The science file's name is the same for all siblings, so that it serves to group a delivery.
-    """
-    path = PurePath(filename)
-    found = re.search(camera.delivered.pattern, path.name) if camera.delivered.pattern else None
-    if not found or found[1] not in camera.delivered.roles:
-        return {"science": filename}
-    start, end = found.span(1)
-    return {
-        plane: str(path.with_name(path.name[:start] + word + path.name[end:]))
-        for word, plane in camera.delivered.roles.items()
-    }
-
-
 def planes_of(camera: Camera, headers: Sequence[Header], spec: DetectorSpec, filename: str = "") -> dict[str, int]:
     """The planes of one detector that a reduced file holds: plane to HDU index."""
     images = image_hdus(headers)

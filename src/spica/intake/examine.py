@@ -8,7 +8,6 @@ from pathlib import Path
 from spica.core.camera import Camera
 from spica.core.faults import DataFault
 from spica.core.records import Exposure, FileRecord, IngestRecord, Scalar
-from spica.files import cards
 from spica.files.verify import inspect_file
 from spica.instruments.detectors import detectors
 from spica.instruments.headers import recognise, translate
@@ -60,17 +59,6 @@ def examine(
         mtime=status.st_mtime,
     )
     return _record(file, found.headers, tuple(hdu.text for hdu in found.hdus), cameras, camera, fallback)
-
-
-def reread(
-    file: FileRecord,
-    texts: Sequence[str],
-    cameras: Sequence[Camera],
-    camera: Camera | None = None,
-    fallback: Camera | None = None,
-) -> IngestRecord:
-    """The record of a file anew from the headers kept with it, without the file (a camera table has changed, say)."""
-    return _record(file, [cards.parse(text) for text in texts], tuple(texts), cameras, camera, fallback)
 
 
 def _record(

@@ -1,11 +1,10 @@
 """Robust statistics of plain arrays, and streaming mean and variance of pixel stacks."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Int32, Numbers, as_bits, as_pixels, compiled
 
 MAD_TO_SIGMA = 1.482602218505602
 """Median absolute deviation of a normal distribution times this is its standard deviation."""
@@ -169,70 +168,3 @@ def robust_statistics(
         return Robust(np.nan, np.nan, np.nan, np.nan, 0, 0)
     median, sigma, mean, deviation, used = _robust(buffer, good, float(kappa), int(iterations))
     return Robust(median, sigma, mean, deviation, used, good)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Running statistics per pixel: number, mean and sum of squared deviations (float64 arrays of one shape)."""
-
-    count: Float64
-    mean: Float64
-    squares: Float64
-
-
-def new_stream(shape: tuple[int, ...]) -> Stream:
-    """Return an empty `Stream` for images of the shape."""
-    return Stream(np.zeros(shape), np.zeros(shape), np.zeros(shape))
-
-
-@compiled
-def _accumulate(image: Float32, mask: Int32, bad_bits: int, count: Float64, mean: Float64, squares: Float64) -> None:
-    for i in range(image.size):
-        value = float(image[i])
-        if np.isfinite(value) and (mask.size == 0 or mask[i] & bad_bits == 0):
-            count[i] += 1.0
-            step = value - mean[i]
-            mean[i] += step / count[i]
-            squares[i] += step * (value - mean[i])
-
-
-def accumulate_into(stream: Stream, image: Numbers, mask: Numbers | None = None, *, bad_bits: int = 0) -> None:
-    """Add one image to the running statistics, in place.
-
-    Welford (1962), Technometrics 4, 419. Pixels that are not finite or have any of `bad_bits` are left out.
-
-    Parameters
-    ----------
-    stream : Stream
-        Running statistics; its arrays are changed.
-    image : array of the stream's shape
-        Pixels in any unit.
-    mask : array of the same shape, optional
-        Mask bits.
-    bad_bits : int
-        Bits of `mask` that exclude a pixel.
-    """
-    if image.shape != stream.mean.shape:
-        raise ValueError(f"image of shape {image.shape} for a stream of shape {stream.mean.shape}")
-    bits = np.empty(0, dtype=np.int32) if mask is None else as_bits(mask).ravel()
-    if mask is not None and mask.shape != image.shape:
-        raise ValueError(f"mask of shape {mask.shape} for an image of shape {image.shape}")
-    flat = as_pixels(image).ravel()
-    parts = [part.reshape(-1) for part in (stream.count, stream.mean, stream.squares)]
-    _accumulate(flat, bits, int(bad_bits), *parts)
-
-
-def merge_streams(first: Stream, second: Stream) -> Stream:
-    """Return the statistics of two sets of images together (Chan, Golub & LeVeque 1983, Am. Stat. 37, 242)."""
-    count = first.count + second.count
-    safe = np.maximum(count, 1.0)
-    step = second.mean - first.mean
-    mean = first.mean + step * second.count / safe
-    squares = first.squares + second.squares + step**2 * first.count * second.count / safe
-    return Stream(count, mean, squares)
-
-
-def stream_variance(stream: Stream) -> Float64:
-    """Return the sample variance per pixel; NaN where fewer than two values went in."""
-    enough = stream.count > 1
-    return np.where(enough, stream.squares / np.where(enough, stream.count - 1, 1.0), np.nan)

@@ -1,4 +1,4 @@
-"""Tangent planes and great circles on the sphere (Calabretta & Greisen 2002, A&A 395, 1077)."""
+"""Tangent planes of the sphere (Calabretta & Greisen 2002, A&A 395, 1077)."""
 
 import numpy as np
 import numpy.typing as npt
@@ -65,12 +65,3 @@ def tangent_deproject(xi: npt.ArrayLike, eta: npt.ArrayLike, ra0: float, dec0: f
     shape, xis, etas, ra, dec = pairs(xi, eta)
     _deproject_all(xis, etas, float(ra0), float(dec0), ra, dec)
     return ra.reshape(shape), dec.reshape(shape)
-
-
-def great_circle(ra1: npt.ArrayLike, dec1: npt.ArrayLike, ra2: npt.ArrayLike, dec2: npt.ArrayLike) -> Float64:
-    """Angle [degree] between positions [degree]: Vincenty's form, exact near 0 and near 180 degrees."""
-    turn = np.radians(np.asarray(ra2, dtype=np.float64) - np.asarray(ra1, dtype=np.float64))
-    one, two = np.radians(np.asarray(dec1, dtype=np.float64)), np.radians(np.asarray(dec2, dtype=np.float64))
-    across = np.hypot(np.cos(two) * np.sin(turn), np.cos(one) * np.sin(two) - np.sin(one) * np.cos(two) * np.cos(turn))
-    along = np.sin(one) * np.sin(two) + np.cos(one) * np.cos(two) * np.cos(turn)
-    return np.asarray(np.degrees(np.arctan2(across, along)))

@@ -24,7 +24,7 @@ from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes,
 from spica.kernels.draw_warm import DRAWING
 from spica.kernels.kron import kron_photometry
 from spica.kernels.measure import measure_segments
-from spica.kernels.robust import accumulate_into, new_stream, robust_statistics
+from spica.kernels.robust import robust_statistics
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.windowed import core_fwhm, windowed_centroid
@@ -82,7 +82,6 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("core width", lambda: core_fwhm(_IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("kron", lambda: kron_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("robust statistics", lambda: robust_statistics(_IMAGE, _MASK)),
-    ("stream", lambda: accumulate_into(new_stream((8, 8)), _IMAGE, _MASK)),
     ("pixel to sky", lambda: pixel_to_sky(_WCS, _PLACE, _PLACE)),
     ("pixel to plane", lambda: pixel_to_plane(_WCS, _PLACE, _PLACE)),
     ("sky to pixel", lambda: sky_to_pixel(_WCS, _PLACE, _PLACE)),

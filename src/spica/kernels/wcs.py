@@ -277,8 +277,3 @@ def pixel_to_plane(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple
     shape, xs, ys, xi, eta = pairs(x, y)
     _pixels_to_plane(xs, ys, _arrays(wcs), xi, eta)
     return xi.reshape(shape), eta.reshape(shape)
-
-
-def pixel_scale(wcs: TangentWcs) -> float:
-    """Side [arcsec] of the square whose area is that of a pixel, at the reference pixel and without distortion."""
-    return float(3600.0 * np.sqrt(abs(np.linalg.det(wcs.cd))))

@@ -1,4 +1,4 @@
-"""Celestial FITS header cards to and from the parameters of a gnomonic projection (TAN, TPV, SIP).
+"""Celestial FITS header cards to the parameters of a gnomonic projection (TAN, TPV, SIP).
 
 References: Calabretta & Greisen 2002 (A&A 395, 1077); the TPV convention and the SIP convention of the FITS registry.
 """
@@ -9,8 +9,6 @@ import numpy as np
 
 from spica.kernels.compiled import Float64
 from spica.kernels.wcs import PV_TERMS, TangentWcs, tangent_wcs
-
-Card = str | int | float | bool | None
 
 
 def _number(cards: Mapping[str, object], name: str, default: float | None = None) -> float:
@@ -100,28 +98,3 @@ def from_cards(cards: Mapping[str, object]) -> TangentWcs:
     crpix = [_number(cards, f"CRPIX{axis}") - 1.0 for axis in (1, 2)]
     sip_a, sip_b = _sip(cards)
     return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip_a, sip_b=sip_b)
-
-
-def to_cards(wcs: TangentWcs) -> dict[str, Card]:
-    """Header cards (RADESYS ICRS) that give the same parameters back through `from_cards`."""
-    kind = "TPV" if wcs.pv.size else ("TAN-SIP" if wcs.sip_a.size else "TAN")
-    cards: dict[str, Card] = {
-        "CTYPE1": f"RA---{kind}",
-        "CTYPE2": f"DEC--{kind}",
-        "CUNIT1": "deg",
-        "CUNIT2": "deg",
-        "RADESYS": "ICRS",
-    }
-    for axis in (0, 1):
-        cards[f"CRVAL{axis + 1}"] = float(wcs.crval[axis])
-        cards[f"CRPIX{axis + 1}"] = float(wcs.crpix[axis]) + 1
-    for row in (0, 1):
-        for column in (0, 1):
-            cards[f"CD{row + 1}_{column + 1}"] = float(wcs.cd[row, column])
-    for axis, values in enumerate(wcs.pv):
-        cards |= {f"PV{axis + 1}_{k}": float(value) for k, value in enumerate(values) if value != 0 or k == 1}
-    for name, table in (("A", wcs.sip_a), ("B", wcs.sip_b)):
-        if table.size:
-            cards[f"{name}_ORDER"] = table.shape[0] - 1
-            cards |= {f"{name}_{p}_{q}": float(table[p, q]) for p, q in np.argwhere(table)}
-    return cards

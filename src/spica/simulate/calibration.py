@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.camera import AmplifierSpec, Camera, DetectorSpec
-from spica.kernels.compiled import Float32, Float64, Int32
+from spica.kernels.compiled import Float32, Float64
 from spica.kernels.draw_scene import dust_into, fringes_into, vignette_into
 from spica.kernels.noise import Chain, Pedestal, fill_normal_into
 from spica.simulate.optics import field_radius
@@ -210,8 +210,3 @@ def row_drift(rng: np.random.Generator, ny: int, spread: float) -> Float64:
     """Drift of the bias along an amplifier's rows during one read-out [ADU]: a slow wander, common to all columns."""
     steps = np.cumsum(rng.normal(size=ny)) / np.sqrt(max(ny, 1))
     return np.asarray(spread * (steps - steps.mean()))
-
-
-def empty_mask(truth: Cell) -> Int32:
-    """A mask of zeros of the detector's size."""
-    return np.zeros((truth.spec.ny, truth.spec.nx), dtype=np.int32)

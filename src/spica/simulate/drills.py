@@ -7,7 +7,6 @@ from pathlib import Path
 from spica.core.camera import Camera
 from spica.core.records import Scalar
 
-HEADER_DRILLS = frozenset({"missing-keyword", "absurd-keyword", "unknown-filter", "wrong-camera"})
 FILE_DRILLS = frozenset({"truncated", "bit-flip", "empty", "not-fits"})
 
 

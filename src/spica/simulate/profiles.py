@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
-from scipy.special import gamma, gammainc, gammaincinv
+from scipy.special import gammainc, gammaincinv
 
 from spica.kernels.draw import Mixture
 
@@ -28,12 +28,6 @@ def sersic_enclosed(radius: Float64, index: float) -> Float64:
     """Fraction of a Sérsic profile's light inside `radius` (in half-light radii; Graham & Driver 2005, PASA 22, 118)."""
     b = gammaincinv(2.0 * index, 0.5)
     return np.asarray(gammainc(2.0 * index, b * radius ** (1.0 / index)), dtype=np.float64)
-
-
-def sersic_second_moment(index: float) -> float:
-    """Mean square radius of a Sérsic profile, in half-light radii squared."""
-    b = float(gammaincinv(2.0 * index, 0.5))
-    return float(gamma(4.0 * index) / gamma(2.0 * index) / b ** (2.0 * index))
 
 
 @lru_cache(maxsize=32)

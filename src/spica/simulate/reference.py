@@ -14,8 +14,6 @@ from spica.simulate.sky import EPOCH, KINDS, Sky
 from spica.simulate.tables import write_table
 
 Float64 = npt.NDArray[np.float64]
-
-_COLOUR_ERROR = 0.01
 _LOST = 0.04
 """Fraction of stars that the reference lacks anywhere."""
 _NO_MOTION = 0.12
