@@ -150,7 +150,7 @@ def test_lists_and_bundles(empty: Small) -> None:
 
 
 def test_many_files_are_read_by_several_processes(empty: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examining, "FEW", 3)
+    monkeypatch.setattr(examining, "PATIENCE", 0.0)
     spoil(empty)
     summary = take(empty, empty.sky / "bad", empty.sky / "raw", workers=2)
     assert (summary.new, summary.quarantined) == (EXPOSURES, 3)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, islice
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,8 +23,8 @@ from spica.instruments import tables
 from spica.intake.examine import examine
 from spica.intake.find import Candidate
 
-FEW = 48
-"""Files up to which starting further processes costs more than it saves."""
+PATIENCE = 5.0
+"""Seconds that this process works alone: a delivery done by then is not worth the start of further processes."""
 WINDOW = 8
 """Files in hand per process: bounds what is unpacked and read ahead."""
 
@@ -71,7 +73,7 @@ def examine_one(candidate: Candidate, given: Tables) -> Examined:
 
 
 def examine_all(candidates: Iterable[Candidate], given: Tables, workers: int) -> Iterator[Examined]:
-    """Examine files; with more than one worker and more than a few files in processes of their own.
+    """Examine files; with more than one worker those that are left after a few seconds in processes of their own.
 
     Parameters
     ----------
@@ -83,13 +85,13 @@ def examine_all(candidates: Iterable[Candidate], given: Tables, workers: int) ->
         ``worker.killed``.
     """
     workers = workers or len(os.sched_getaffinity(0))
+    alone_until = time.monotonic() + PATIENCE if workers > 1 else math.inf
     rest = iter(candidates)
-    first = list(islice(rest, FEW + 1)) if workers > 1 else []
-    if len(first) <= FEW:
-        for candidate in chain(first, rest):
-            yield examine_one(candidate, given)
-        return
-    yield from _in_processes(chain(first, rest), given, workers)
+    for candidate in rest:
+        if time.monotonic() > alone_until:
+            yield from _in_processes(chain([candidate], rest), given, workers)
+            return
+        yield examine_one(candidate, given)
 
 
 def _in_processes(candidates: Iterable[Candidate], given: Tables, workers: int) -> Iterator[Examined]:
