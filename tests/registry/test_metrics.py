@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from spica.core.faults import SetupFault
 from spica.core.records import FrameType, Grain, Metric, Unit
 from spica.core.select import evaluate
 from spica.core.where import parse
+from spica.registry import metrics
 from spica.registry.store import Registry
 from tests.registry.samples import detector_unit, exposure, ingest
 
@@ -140,6 +142,40 @@ def test_search(sky: Registry) -> None:
     assert [row["seeing"] for row in everything[-2:]] == [None, None]
     with pytest.raises(SetupFault, match="seeing"):
         sky.search("", ["seing"])
+
+
+@pytest.mark.parametrize(
+    "selection", ["", "seeing > 0.7", "seeing > 0.7 and cloud > 0.1", "not band = 'r'", "airmass > 1.2"]
+)
+@pytest.mark.parametrize("sort", ["seeing", "-seeing"])
+def test_a_walk_along_the_index_finds_the_same(
+    sky: Registry, monkeypatch: pytest.MonkeyPatch, selection: str, sort: str
+) -> None:
+    walked: list[bool] = []
+    walk = metrics._walked
+
+    def watched(*given: Any) -> Any:
+        found = walk(*given)
+        walked.append(found is not None)
+        return found
+
+    monkeypatch.setattr(metrics, "_walked", watched)
+    asked = [(selection, columns, sort, limit) for columns in (["seeing", "band"], ["cloud"]) for limit in (1, 7, 200)]
+    quick = [sky.search(*each) for each in asked]
+    # A short list is walked to; one that is longer than all there is cannot be.
+    assert walked[0] is walked[3] is True
+    assert walked[2] is walked[5] is False
+    monkeypatch.setattr(metrics, "_walked", lambda *_: None)
+    assert [sky.search(*each) for each in asked] == quick
+
+
+def test_a_walk_that_would_be_long_is_not_taken(sky: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = metrics._walked
+    walked: list[Any] = []
+    monkeypatch.setattr(metrics, "_walked", lambda *given: walked.append(walk(*given)))
+    for selection in ("seeing > 1.9 and cloud > 0.9", "band = 'r'", "seeing < 0"):
+        sky.search(selection, ["seeing"], "seeing", 5)
+    assert walked == [None, None, None]
 
 
 def test_the_last_value_holds_and_nan_is_kept(sky: Registry) -> None:

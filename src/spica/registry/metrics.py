@@ -79,28 +79,77 @@ def known_names(door: Door) -> dict[str, tuple[str, ...]]:
 
 def search(door: Door, selection: str, columns: Sequence[str], sort: str, limit: int | None) -> list[dict[str, Any]]:
     """Detectors that a selection takes, with the columns and metrics asked for; see `Registry.search`."""
-    descending = sort.startswith("-")
-    by = sort.removeprefix("-")
+    wanted = ["exposure", "detector", *(name for name in columns if name not in {"exposure", "detector"})]
     with door.read() as connection:
         known = {(row.name, row.grain): row.id for row in connection.execute(select(metric_names))}
-        source: Any = detectors.join(exposures, exposures.c.id == detectors.c.exposure)
-        shown: dict[str, Any] = {"exposure": exposures.c.name, "detector": detectors.c.detector}
-        for name in dict.fromkeys([*columns, *([by] if by else [])]):
-            if name in shown:
-                continue
+        rows = _walked(connection, known, selection, wanted, sort, limit) if limit else None
+        if rows is None:
+            rows = _sorted(connection, known, selection, wanted, sort, limit)
+    return [dict(zip(wanted, row, strict=True)) for row in rows]
+
+
+def _sorted(
+    connection: Connection,
+    known: Mapping[tuple[str, str], int],
+    selection: str,
+    wanted: Sequence[str],
+    sort: str,
+    limit: int | None,
+) -> Sequence[Sequence[Any]]:
+    """All that the selection takes, then sorted."""
+    by = sort.removeprefix("-")
+    source: Any = detectors.join(exposures, exposures.c.id == detectors.c.exposure)
+    shown: dict[str, Any] = {"exposure": exposures.c.name, "detector": detectors.c.detector}
+    for name in dict.fromkeys([*wanted, *([by] if by else [])]):
+        if name not in shown:
             source, shown[name] = _column(name, source, known)
-        query = select(*(column.label(f"c{place}") for place, column in enumerate(shown.values()))).select_from(source)
-        condition = where.of_detectors(connection, selection)
-        if condition is not None:
-            query = query.where(condition)
-        if by:
-            order = shown[by].desc() if descending else shown[by].asc()
-            query = query.order_by(shown[by].is_(None), order)
-        query = query.order_by(exposures.c.name, detectors.c.detector).limit(limit)
-        rows = connection.execute(query).all()
-    wanted = ["exposure", "detector", *(name for name in columns if name not in {"exposure", "detector"})]
-    places = [list(shown).index(name) for name in wanted]
-    return [{name: row[place] for name, place in zip(wanted, places, strict=True)} for row in rows]
+    query = select(*(shown[name].label(f"c{place}") for place, name in enumerate(wanted))).select_from(source)
+    condition = where.of_detectors(connection, selection)
+    if condition is not None:
+        query = query.where(condition)
+    if by:
+        query = query.order_by(shown[by].is_(None), shown[by].desc() if sort != by else shown[by].asc())
+    return connection.execute(query.order_by(exposures.c.name, detectors.c.detector).limit(limit)).all()
+
+
+def _walked(
+    connection: Connection,
+    known: Mapping[tuple[str, str], int],
+    selection: str,
+    wanted: Sequence[str],
+    sort: str,
+    limit: int,
+) -> Sequence[Sequence[Any]] | None:
+    """The first rows in the order of a metric, found by walking along its index and looking at each detector.
+
+    None where that would take longer than `_sorted`, or finds too few: detectors without the metric come last, and
+    they are not in its index.
+    """
+    by = sort.removeprefix("-")
+    number = known.get((by, Grain.DETECTOR.value))
+    if number is None or by in where.EXPOSURE_COLUMNS or by in where.DETECTOR_COLUMNS:
+        return None
+    condition = where.of_walk(connection, selection, number, limit)
+    if condition is None:
+        return None
+    along = metrics.alias()
+    # The sum keeps SQLite from beginning with the detectors: the walk is along the metric's index.
+    source: Any = along.join(detectors, detectors.c.unit == along.c.unit + 0)
+    source = source.join(exposures, exposures.c.id == detectors.c.exposure)
+    shown: dict[str, Any] = {"exposure": exposures.c.name, "detector": detectors.c.detector, by: along.c.value}
+    for name in wanted:
+        if name not in shown:
+            source, shown[name] = _column(name, source, known)
+    query = (
+        select(*(shown[name].label(f"c{place}") for place, name in enumerate(wanted)))
+        .select_from(source)
+        .where(along.c.name == number, along.c.value.is_not(None), condition)
+        .order_by(along.c.value.desc() if sort != by else along.c.value.asc())
+        .order_by(exposures.c.name, detectors.c.detector)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    return rows if len(rows) == limit else None
 
 
 def _column(name: str, source: Any, known: Mapping[tuple[str, str], int]) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ A test is true or false, never unknown, so that the same text selects the same r
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 from sqlalchemy import (
@@ -56,6 +57,28 @@ def of_detectors(connection: Connection, selection: str) -> ColumnElement[bool] 
     """Condition on ``detectors join exposures``; None for an empty selection."""
     tree = parse(selection)
     return None if tree is None else _Builder(connection, tree).whole(tree)
+
+
+def of_walk(connection: Connection, selection: str, metric: int, limit: int) -> ColumnElement[bool] | None:
+    """Condition on ``detectors join exposures`` for a walk along a metric's values that ends after `limit` detectors.
+
+    None where the walk would look at more detectors than the narrowest test finds, as far as the tests are independent
+    of one another, or where a test of an exposure's column narrows the search.
+    """
+    tree = parse(selection)
+    if tree is None:
+        return true()
+    builder = _Builder(connection, tree)
+    tests = [part for part in (tree.parts if isinstance(tree, Both) else (tree,)) if isinstance(part, Comparison)]
+    if any(test.name in EXPOSURE_COLUMNS and test.operator in _NARROWING for test in tests):
+        return None
+    found = [builder.count(test, None) for test in tests if builder.countable(test)]
+    if found:
+        held = select(func.count()).where(metrics.c.name == metric, metrics.c.value.is_not(None))
+        total = max(connection.execute(held).scalar_one(), 1)
+        if limit > math.prod(min(1.0, each / total) for each in found) * min(found):
+            return None
+    return builder.build(tree)
 
 
 def of_exposures(connection: Connection, selection: str) -> ColumnElement[bool] | None:
@@ -119,17 +142,21 @@ class _Builder:
         wide: dict[Comparison, int] = {}
         narrowed = any(test.name in EXPOSURE_COLUMNS and test.operator in _NARROWING for test in tests)
         for test in tests:
-            if test.name not in self.metrics or test.operator in {"null", "!="}:
+            if not self.countable(test):
                 continue
-            if self._count(test, _FEW + 1) <= _FEW:
+            if self.count(test, _FEW + 1) <= _FEW:
                 self.leading.add(test)
             else:
                 wide[test] = 0
         if wide and not narrowed and not self.leading:
-            self.leading.add(min(wide, key=lambda test: self._count(test, None)))
+            self.leading.add(min(wide, key=lambda test: self.count(test, None)))
         return self.build(tree)
 
-    def _count(self, test: Comparison, limit: int | None) -> int:
+    def countable(self, test: Comparison) -> bool:
+        """Whether a comparison is of a metric and finds what lies together in the index."""
+        return test.name in self.metrics and test.operator not in {"null", "!="}
+
+    def count(self, test: Comparison, limit: int | None) -> int:
         """How many values a comparison finds, counted no further than `limit` (in the index alone)."""
         numbers = self.metrics[test.name].values()
         found = select(metrics.c.unit).where(metrics.c.name.in_(numbers), compare(test, metrics.c.value)).limit(limit)
