@@ -83,6 +83,7 @@ def test_a_dry_run_names_what_has_changed(reduced_once: Small, monkeypatch: pyte
         (("faults",), "faults"),
         (("faults", "--codes"), "codes"),
         (("check",), "differences"),
+        (("check", "--deep", "--conformance"), "conformance"),
         (("inventory",), "coverage"),
         (("doctor",), "checks"),
         (("why", SCIENCE[0]), "jobs"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from spica.core.faults import SetupFault
-from spica.services import check, faults, ingest, productions, run, status, why
+from spica.files import checksums
+from spica.services import check, conforming, faults, ingest, productions, run, status, why
 from spica.services.run import Order
-from tests.support.survey import NIGHT_UNITS, SCIENCE, Small
+from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
 
 REFUSED = {("calibration.missing", 4), ("data.quorum", 2)}
 """Without masters: the detectors, and their exposures' summaries."""
@@ -90,6 +93,59 @@ def test_lost_products_are_found_and_made_again(done: Small) -> None:
     }
     assert run.run(Order("night", executor="inprocess"), done.folder).done >= 1
     assert lost.read_bytes() == before
+
+
+def test_a_product_in_the_place_of_another_is_found_by_what_it_says_it_is(done: Small) -> None:
+    for folder, suffix in (("sources", "parquet"), ("science", "fits")):
+        one, other = sorted((done.folder / "products" / folder).rglob(f"*.{suffix}"))[:2]
+        data = one.read_bytes()
+        other.write_bytes(data)
+        # As if the registry had been told so: bytes alone do not betray it.
+        with closing(sqlite3.connect(done.folder / "registry.sqlite")) as registry, registry:
+            registry.execute(
+                "UPDATE products SET size = ?, checksum = ? WHERE path = ?",
+                (len(data), checksums.of_file(other), str(other.relative_to(done.folder))),
+            )
+    assert check.check(done.folder).differences == ()
+    found = check.check(done.folder, deep=True).differences
+    assert [Path(each.path).suffix for each in found] == [".fits", ".parquet"]
+    for each in found:
+        assert "it says that it is SPICAKEY" in each.what
+        assert f"SPICAUNI 'detector:{SCIENCE[0]}/1', not 'detector:{SCIENCE[0]}/2'" in each.what
+
+
+def test_our_own_files_conform_to_the_standard(reduced_once: Small) -> None:
+    found = check.check(reduced_once.folder, conforming=True).conformance
+    assert found is not None
+    assert found.findings == ()
+    images = list((reduced_once.folder / "products").rglob("*.fits"))
+    assert found.files == len(images) + EXPOSURES
+    assert "astropy" in found.programs
+
+
+def test_a_file_that_breaks_the_standard_is_told(done: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conforming.shutil, "which", lambda _: None)
+    first, second = sorted((done.folder / "raw").rglob("*.fits.fz"))[:2]
+    first.write_bytes(first.read_bytes().replace(b"EXPTIME = ", b"exptime = "))
+    second.write_bytes(b"nothing")
+    found = check.check(done.folder, conforming=True).conformance
+    assert found is not None
+    assert found.absent == ("fitsverify",)
+    assert [(each.path, each.kind, each.program) for each in found.findings] == [
+        (str(path), "raw", "astropy") for path in (first, second)
+    ]
+    assert "exptime" in " ".join(found.findings[0].lines).lower()
+    assert "cannot be read" in found.findings[1].lines[0]
+
+
+@pytest.mark.fitsverify
+def test_the_reference_program_is_asked(done: Small) -> None:
+    raw = min((done.folder / "raw").rglob("*.fits.fz"))
+    raw.write_bytes(raw.read_bytes().replace(b"EXPTIME = ", b"exptime = "))
+    found = check.check(done.folder, conforming=True).conformance
+    assert found is not None
+    assert (found.programs, found.absent) == (("astropy", "fitsverify"), ())
+    assert {(each.path, each.program) for each in found.findings} >= {(str(raw), "fitsverify")}
 
 
 def test_every_job_tells_its_whole_story(reduced_once: Small) -> None:

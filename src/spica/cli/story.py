@@ -13,6 +13,7 @@ from spica.cli.render import duration, facts, print_json, say, show_table, size
 from spica.cli.watching import watching
 
 if TYPE_CHECKING:
+    from spica.services.conforming import Conformance
     from spica.services.why import JobStory, Story
 
 STATUS = examples(
@@ -29,7 +30,11 @@ WHY = examples(
     "spica why demo-20261120-00012              an exposure",
     "spica why calibration:demo/3/r/2026-11-20  a master's unit",
 )
-CHECK = examples("spica check", "spica check --deep      also read every byte and compare checksums")
+CHECK = examples(
+    "spica check",
+    "spica check --deep           also read every byte: checksums, and what products say they are",
+    "spica check --conformance    also check all FITS files against the standard",
+)
 SHOWN = 30
 
 
@@ -178,7 +183,12 @@ def _show_job(job: JobStory) -> None:
 
 
 def check(
-    deep: Annotated[bool, typer.Option("--deep", help="Read every byte and compare checksums.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every byte: compare checksums, and what products say they are.")
+    ] = False,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Check raw files and images with astropy and fitsverify.")
+    ] = False,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -186,7 +196,7 @@ def check(
     from spica.services import check as service
 
     with watching() as watcher:
-        found = service.check(survey, deep=deep, watcher=watcher)
+        found = service.check(survey, deep=deep, conforming=conformance, watcher=watcher)
     if as_json:
         print_json(found)
     else:
@@ -195,5 +205,20 @@ def check(
         if len(found.differences) > SHOWN:
             say(f"… and {len(found.differences) - SHOWN} more (--json has all)")
         say(f"{found.files} files and {found.products} products compared, {len(found.differences)} differences")
-    if found.differences:
+        if found.conformance is not None:
+            _show_conformance(found.conformance)
+    if found.differences or (found.conformance is not None and found.conformance.findings):
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _show_conformance(found: Conformance) -> None:
+    for each in found.findings[:SHOWN]:
+        say(f"{each.path} ({each.kind}), {each.program}:", "yellow")
+        for text in each.lines[:SHOWN]:
+            say(f"  {text}")
+    if len(found.findings) > SHOWN:
+        say(f"… and {len(found.findings) - SHOWN} more (--json has all)")
+    for program in found.absent:
+        say(f"{program} is not installed: its findings are missing", "yellow")
+    by = " and ".join(found.programs)
+    say(f"{found.files} FITS files checked against the standard by {by}, {len(found.findings)} findings")

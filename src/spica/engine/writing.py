@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spica.core.jobs import ProductRecord
-from spica.core.records import Scalar
+from spica.core.records import Scalar, Unit
 from spica.core.streams import Banded
 from spica.core.task import Form
 from spica.engine.meter import Meter
@@ -16,6 +16,11 @@ from spica.pipelines.graph import Output
 
 SUFFIXES: Mapping[Form, str] = {Form.IMAGE: ".fits", Form.CATALOGUE: ".parquet", Form.PICTURE: ".png"}
 """Forms that lie on disk, and how their files' names end."""
+
+
+def identity(job: str, unit: Unit, product: str) -> dict[str, Scalar]:
+    """What a product says of itself on disk: the job that made it, the unit it is of, its name."""
+    return {"SPICAKEY": job, "SPICAUNI": str(unit), "SPICAPRO": product}
 
 
 class Writer:
@@ -54,18 +59,18 @@ class Writer:
         self.records.clear()
 
     def _put(self, output: Output, path: Path, value: Any) -> None:
-        identity = {"SPICAKEY": self._spec.key, "SPICAUNI": str(self._spec.unit), "SPICAPRO": output.product}
+        told = identity(self._spec.key, self._spec.unit, output.product)
         lossless = output.scratch
         if isinstance(value, Banded):
-            _stream(path, value, identity, lossless=lossless)
+            _stream(path, value, told, lossless=lossless)
         elif output.give.form is Form.IMAGE:
             from spica.files.images import write_image
 
-            write_image(path, value, identity, lossless=lossless)
+            write_image(path, value, told, lossless=lossless)
         elif output.give.form is Form.CATALOGUE:
             from spica.files.catalogues import write_catalogue
 
-            write_catalogue(path, value, identity)
+            write_catalogue(path, value, told)
         else:
             from spica.files.pictures import write_png
 

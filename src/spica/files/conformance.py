@@ -107,4 +107,5 @@ def by_fitsverify(path: Path) -> tuple[str, ...]:
     if done.stdout.startswith("verification OK"):
         return ()
     listing = subprocess.run([program, "-l", str(path)], capture_output=True, text=True, check=False)  # noqa: S603
-    return tuple(line.strip() for line in listing.stdout.splitlines() if line.lstrip().startswith("***"))
+    lines = tuple(line.strip() for line in listing.stdout.splitlines() if line.lstrip().startswith("***"))
+    return lines or (f"{PROGRAM} ended with {done.returncode}: {(done.stdout or done.stderr).strip()[:200]}",)
