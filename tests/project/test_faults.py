@@ -51,7 +51,7 @@ def mentioned(tree: ast.Module) -> set[str]:
 
 def test_every_code_raised_is_declared() -> None:
     stray = [
-        f"{path.relative_to(ROOT)}:{code.lineno} {code.value}"
+        f"{path.relative_to(ROOT)}:{code.lineno} {code.value!r}"
         for path, tree in modules()
         for code in raised(tree)
         if code.value not in CODES

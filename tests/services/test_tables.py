@@ -58,10 +58,13 @@ def test_focal_plane_is_drawn(tmp_path: Path) -> None:
 
 def test_camera_check_reads_real_files(empty_once: Small) -> None:
     frames = sorted((empty_once.sky / "raw").rglob("*.fits.fz"))
-    assert cameras.check("demo", frames, empty_once.folder).good
+    checked = cameras.check("demo", frames, empty_once.folder)
+    assert checked.good
+    assert {"mjd", "filter", "detectors"} <= {finding.subject for finding in checked.files[-1].findings}
     other = cameras.check("decam", frames[:1], empty_once.folder)
     assert not other.good
     assert other.files[0].problems[0].startswith("header.")
+    assert {finding.verdict for finding in other.files[0].findings} >= {"missing"}
 
 
 def test_drafted_camera_is_written_once(empty_once: Small, tmp_path: Path) -> None:

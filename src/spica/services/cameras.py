@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spica.core.camera import Camera
 from spica.core.faults import Fault, SetupFault
@@ -13,6 +13,9 @@ from spica.files import atomic
 from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.services.surveys import camera_folders, locate_if_any
+
+if TYPE_CHECKING:
+    from spica.instruments.review import Finding
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,12 @@ def draft(files: Sequence[Path], name: str = "", out: Path | None = None) -> Dra
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What a camera table makes of one file: a summary of the exposure, or what is wrong."""
+    """What a camera table makes of one file: a summary of the exposure, or what is wrong; and each property read."""
 
     path: str
     summary: str
     problems: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,18 +170,22 @@ def check(name: str, files: Sequence[Path], folder: Path | None) -> Checked:
 
 
 def _check_file(camera: Camera, path: Path) -> CheckedFile:
+    from spica.files.verify import inspect_file
+    from spica.instruments.review import review
     from spica.intake.examine import examine
     from spica.intake.find import Candidate
 
     absolute = path.expanduser().absolute()
+    findings: tuple[Finding, ...] = ()
     try:
+        findings = review(camera, inspect_file(absolute, sums=False).headers, path.name)
         record = examine(Candidate(absolute, str(path)), [camera], camera)
     except Fault as fault:
-        return CheckedFile(str(path), "", (f"{fault.code}: {fault.message}",))
+        return CheckedFile(str(path), "", (f"{fault.code}: {fault.message}",), findings)
     exposure = record.exposure
     summary = (
         f"{exposure.frame_type} {exposure.name} {exposure.night} {exposure.band or '-'} {exposure.exposure_time:g} s, "
         f"{len(record.detectors)} detectors"
     )
     missing = [f"defaulted: {name}" for name in exposure.defaulted]
-    return CheckedFile(str(path), summary + (f" ({', '.join(missing)})" if missing else ""), ())
+    return CheckedFile(str(path), summary + (f" ({', '.join(missing)})" if missing else ""), (), findings)
