@@ -57,6 +57,24 @@ def test_without_masters_units_are_refused_and_say_why(empty: Small) -> None:
     assert {line.code for line in faults.faults(empty.folder, pipeline="reduce")} == {code for code, _ in REFUSED}
 
 
+def test_done_in_one_pipeline_and_refused_in_another(empty: Small) -> None:
+    frames = sorted((empty.sky / "raw").rglob("*.fits.fz"))
+    ingest.ingest(ingest.Order((str(frames[-1]),)), empty.folder)
+    for pipeline in ("quick", "reduce"):
+        run.run(Order(pipeline, executor="inprocess"), empty.folder)
+    story = why.why(f"{SCIENCE[1]}/1", empty.folder)
+    assert story.verdict == "refused in reduce; done in quick"
+    (quick,) = (job for job in story.jobs if job.pipeline == "quick")
+    without = {each.need for each in quick.inputs if not each.key}
+    assert without == {"detrend.bias", "detrend.dark", "detrend.flat", "detrend.defects"}
+    assert all(each.how.startswith("none") for each in quick.inputs if each.need in without)
+    # With masters there is something to be said.
+    ingest.ingest(ingest.Order(tuple(map(str, frames))), empty.folder)
+    run.run(Order("calibrations", executor="inprocess"), empty.folder)
+    (reason, _) = run.foresee(Order("quick", f"exposure = '{SCIENCE[1]}'"), empty.folder).reasons
+    assert reason.why == "; ".join(f"input detrend.{name} changed" for name in ("bias", "dark", "flat", "defects"))
+
+
 @pytest.mark.parametrize(
     ("order", "code", "nearest"),
     [

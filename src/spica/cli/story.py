@@ -173,7 +173,7 @@ def _show_job(job: JobStory) -> None:
         },
         indent="  ",
     )
-    show_table("", ("input", "of", "chosen by"), [(i.need, i.unit or i.key[:20], i.how) for i in job.inputs])
+    show_table("", ("input", "of", "chosen by"), [(i.need, i.unit or i.key[:20] or "none", i.how) for i in job.inputs])
     show_table("", ("product", "form", "size", "path"), [(p.name, p.form, size(p.size), p.path) for p in job.products])
     if job.fault:
         say(f"  {job.fault.code} {job.fault.message}", "red")

@@ -48,7 +48,7 @@ class ProductRecord:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One input of a job: the need, the key of what satisfied it, and how it was chosen."""
+    """One input of a job: the need, the key of what satisfied it ('' where it went without), and how it was chosen."""
 
     need: str
     key: str

@@ -17,6 +17,10 @@ from spica.engine.targets import Target
 from spica.pipelines.model import Pipeline
 
 
+ABSENT = Link("", "", "none: optional, and there is none")
+"""What is recorded in the place of an input that a job went without."""
+
+
 class Standing(StrEnum):
     """What the plan means to do with a job."""
 
@@ -56,11 +60,11 @@ class PlannedJob:
         return {link.maker for links in self.inputs for link in links if link.maker >= 0}
 
     def input_records(self) -> tuple[InputRecord, ...]:
-        """The inputs as they are recorded."""
+        """The inputs as they are recorded; an optional one that nothing satisfies is recorded as none."""
         return tuple(
             InputRecord(f"{binding.step}.{binding.need.name}", link.key, link.unit, link.how)
             for binding, links in zip(self.recipe.chain.outside, self.inputs, strict=True)
-            for link in links
+            for link in links or (ABSENT,)
         )
 
     def master_facts(self) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _inputs(needs: tuple[str, ...], job: PlannedJob, last: LastDone) -> Iterator
     """Of each input that is another now: what changed, and of which units."""
     before: dict[str, dict[str, str]] = {}
     for need, key, unit in last.inputs:
-        before.setdefault(need, {})[key] = unit
+        if key:  # else there was none
+            before.setdefault(need, {})[key] = unit
     for need, links in zip(needs, job.inputs, strict=True):
         there = before.pop(need, {})
         now = {link.key: link.unit for link in links}

@@ -184,16 +184,16 @@ def _faults(registry: Registry, unit: Unit) -> Iterator[Any]:
 
 
 def _verdict(jobs: tuple[JobStory, ...], faults: tuple[FaultLine, ...]) -> str:
+    """The latest outcome in each pipeline, the worst first."""
     if not jobs:
         return "at fault on ingest" if faults else "recorded, nothing has been done to it yet"
-    latest = {job.pipeline: job for job in jobs}
-    ended = {str(job.outcome) for job in latest.values()}
+    latest = {job.pipeline: job.outcome for job in jobs}
+    said = []
     for outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.DONE):
-        if outcome.value in ended:
-            return (
-                f"{outcome.value} in {', '.join(name for name, job in latest.items() if job.outcome == outcome.value)}"
-            )
-    return "unknown"
+        named = [pipeline for pipeline, ended in latest.items() if ended == outcome.value]
+        if named:
+            said.append(f"{outcome.value} in {', '.join(named)}")
+    return "; ".join(said)
 
 
 def _facts(exposure: Exposure) -> dict[str, Scalar]:
