@@ -16,7 +16,6 @@ from spica.engine.spec import Recipe
 from spica.engine.targets import Target
 from spica.pipelines.model import Pipeline
 
-
 ABSENT = Link("", "", "none: optional, and there is none")
 """What is recorded in the place of an input that a job went without."""
 
