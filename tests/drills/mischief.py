@@ -20,26 +20,26 @@ from pathlib import Path
 import numpy as np
 
 from spica.core.columns import Catalogue
+from spica.core.faults import DataFault
 from spica.core.records import Grain, Unit
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 
 
 class MischiefSettings(Settings):
-    order: str = setting("", "file that tells what to do: deed, part of the unit's text, seconds")
+    order: str = setting("mischief.json", "file that tells what to do: unit to deed")
 
 
 def mischief(settings: MischiefSettings, sources: Catalogue, unit: Unit) -> Products:
     """Counts sources, unless it is told otherwise."""
     path = Path(settings.order)
     told = json.loads(path.read_text()) if path.is_file() else {}
-    time.sleep(told.get("seconds", 0.0))
-    if told.get("deed") and told["unit"] in str(unit):
-        once = told.get("once")
-        if once is None or not Path(once).exists():
-            if once:
-                Path(once).touch()
-            return DEEDS[told["deed"]](unit)
+    deed = told.get(unit.values[0][-5:] + "/" + unit.values[1])
+    if deed:
+        once = Path(f"{deed}.once")
+        if not told.get("once") or not once.exists():
+            once.touch()
+            return DEEDS[deed](unit)
     return {"mischief": {"count": Measured(float(len(sources)))}}
 
 
@@ -79,6 +79,18 @@ def leaves(unit):
     os._exit(0)
 
 
+def recurses(unit):
+    return recurses(unit)
+
+
+def interrupts(unit):
+    raise GeneratorExit(f"{unit} ends oddly")
+
+
+def undeclared(unit):
+    raise DataFault("mischief.done", f"{unit} has a fault that nobody declared")
+
+
 def gives_rubbish(unit):
     return {"mischief": "three"}
 
@@ -93,13 +105,13 @@ def gives_nan(unit):
 
 def prints(unit):
     print("x" * 100000)
-    sys.stderr.write("noise\\\\n")
+    sys.stderr.write("noise")
     return {"mischief": {"count": Measured(0.0)}}
 
 
 DEEDS = {deed.__name__: deed for deed in (
     raises, hangs, hangs_deaf, eats, kills_itself, crashes, exits, leaves, gives_rubbish, gives_nothing, gives_nan,
-    prints,
+    prints, recurses, interrupts, undeclared,
 )}
 
 TASK = Task(
@@ -120,8 +132,8 @@ extends = "night"
 
 [[step]]
 task = "mischief"
+after = "measure"
 frames = ["object"]
-settings = {{ order = {order} }}
 """
 
 
@@ -135,12 +147,8 @@ def install(folder: Path) -> Path:
     return folder
 
 
-def pipeline(field: Field, order: Path) -> None:
-    """Give a survey the pipeline; `order` is the file that the task looks into."""
-    text = PIPELINE.format(order=json.dumps(str(order)))
-    (field.folder / "pipelines" / "mischief.toml").write_text(text)
-
-
-def tell(order: Path, **words: object) -> None:
-    """Tell the task what to do."""
-    order.write_text(json.dumps(words))
+def tell(field: Field, *, once: bool = False, **deeds: str) -> None:
+    """Tell the task what to do: ``u10_1="raises"`` for detector 1 of exposure 10; without deeds to behave."""
+    told: dict[str, object] = {f"{unit[1:3]:0>5}/{unit[4:]}": deed for unit, deed in deeds.items()}
+    (field.folder / "mischief.json").write_text(json.dumps(told | {"once": once}))
+    (field.folder / "pipelines" / "mischief.toml").write_text(PIPELINE)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
 from spica.core.jobs import JobReport, ProductRecord
-from spica.core.records import Metric
+from spica.core.records import Metric, Unit
 from spica.core.streams import Banded
 from spica.core.task import Form, Measured
 from spica.engine.meter import Meter
@@ -91,22 +91,26 @@ def _attempt(spec: JobSpec, settings: list[Mapping[str, Any]], meter: Meter) -> 
     run = _Run(spec, settings, Reader(meter), writer)
     try:
         return run.chain()
-    except Exception as error:  # noqa: BLE001 - the engine's one broad except
+    except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - the engine's one broad except
         trace = "".join(traceback.format_exception(error))
-        fault = _named(error, run.label)
+        fault = _named(error, spec.unit, run.label)
         writer.withdraw()
         return _Failed(fault, trace)
 
 
-def _named(error: Exception, label: str) -> FaultRecord:
+def _named(error: BaseException, unit: Unit, label: str) -> FaultRecord:
     from spica.files.atomic import disk_fault
 
+    where = f"{unit}: step {label!r}"
     if isinstance(error, Fault):
-        return error.record()
+        # A task need not know which unit it works on; who reads the fault must.
+        fault = error.record()
+        named = "/".join(unit.values) in fault.message
+        return fault if named else replace(fault, message=f"{unit}: {fault.message}")
     if isinstance(error, MemoryError):
-        return ResourceFault("worker.memory", f"step {label!r} ran out of memory: {error}", step=label).record()
+        return ResourceFault("worker.memory", f"{where} ran out of memory: {error}", step=label).record()
     if isinstance(error, FileNotFoundError):
-        return DataFault("file.missing", f"step {label!r}: {error}", path=str(error.filename)).record()
+        return DataFault("file.missing", f"{where}: {error}", path=str(error.filename)).record()
     if isinstance(error, OSError):
         from pathlib import Path
 
@@ -114,7 +118,7 @@ def _named(error: Exception, label: str) -> FaultRecord:
         if known is not None:
             return known.record()
     kind = type(error).__name__
-    return InternalFault("internal.error", f"step {label!r} raised {kind}: {error}", step=label, error=kind).record()
+    return InternalFault("internal.error", f"{where} raised {kind}: {error}", step=label, error=kind).record()
 
 
 class _Run:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 
 from spica.engine.executors.base import Ended
 from spica.engine.spec import JobSpec
@@ -29,7 +31,11 @@ class InProcess:
 
     def completed(self, timeout: float) -> list[Ended]:  # noqa: ARG002 - it works as long as it takes
         """Work on the next one."""
-        return [work(self._waiting.popleft())] if self._waiting else []
+        if not self._waiting:
+            return []
+        # What a task prints must not mix with the answer of a command.
+        with redirect_stdout(sys.stderr):
+            return [work(self._waiting.popleft())]
 
     def withdraw(self) -> list[str]:
         """Give back what waits."""
