@@ -129,11 +129,11 @@ def _kernels(watcher: Watcher, *, compile_now: bool) -> Iterator[Check]:
         return
     folder = kernels.cache_folder()
     count = kernels.cached(folder)
-    if count:
+    if kernels.ready():
         yield Check("kernels", Verdict.GOOD, f"{count} compiled functions cached in {folder}")
     else:
-        advice = "the first run compiles them (about a minute); now: spica doctor --compile"
-        yield Check("kernels", Verdict.NOTE, "none compiled yet", advice)
+        advice = "the next run compiles them (about a minute); now: spica doctor --compile"
+        yield Check("kernels", Verdict.NOTE, "some are not compiled yet" if count else "none compiled yet", advice)
 
 
 def _tables() -> Iterator[Check]:
