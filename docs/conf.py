@@ -22,6 +22,7 @@ myst_substitutions = {
     "commands": tables.commands(),
     "faults": tables.faults(),
     "mask": tables.mask(),
+    "registry": tables.registry(),
 }
 myst_heading_anchors = 3
 # Links to the outside are for readers; nothing is fetched while building.

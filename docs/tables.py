@@ -10,6 +10,9 @@ from spica.cli.main import app
 from spica.core.catalogue import CODES
 from spica.core.columns import COLUMNS
 from spica.core.mask import MEANINGS, Mask
+from spica.registry.schema import metadata
+
+_KINDS = {"Words": "text", "Plain": "JSON text", "BigInteger": "64-bit integer", "Variant": "64-bit integer"}
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -35,6 +38,19 @@ def mask() -> str:
     """Every bit of a mask plane."""
     rows = ((str(int(bit).bit_length() - 1), str(int(bit)), f"`{bit.name}`", MEANINGS[str(bit.name)]) for bit in Mask)
     return _table(("bit", "value", "name", "meaning"), rows)
+
+
+def registry() -> str:
+    """Every column of the registry's tables: its type, and what it refers to."""
+    rows = []
+    for table in sorted(metadata.tables.values(), key=lambda each: each.name):
+        for column in table.columns:
+            marks = ["primary key"] if column.primary_key else []
+            marks += [f"refers to `{key.target_fullname}`" for key in column.foreign_keys]
+            marks += ["may be null"] if column.nullable else []
+            kind = type(column.type).__name__
+            rows.append((f"`{table.name}`", f"`{column.name}`", _KINDS.get(kind, kind.lower()), ", ".join(marks)))
+    return _table(("table", "column", "type", ""), rows)
 
 
 def _walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -92,7 +92,7 @@ CODES: dict[str, FaultCode] = {
     "data.no-overscan": FaultCode(
         _D,
         "the overscan section is missing or unusable",
-        "check the camera table's sections, or set overscan.required=false",
+        "check the camera table's sections, or set detrend.overscan_required=false",
     ),
     "data.upstream": FaultCode(
         _D, "a unit that this one needs did not finish", "'spica why' the unit named in the evidence"

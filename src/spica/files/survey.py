@@ -21,7 +21,7 @@ from spica.core.settings import Settings
 from spica.files import atomic
 
 FILE_NAME = "survey.toml"
-FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines", "logs")
+FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines")
 LOCAL = "local"
 """The storage area that is the survey folder itself."""
 

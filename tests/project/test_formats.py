@@ -1,0 +1,90 @@
+"""The pages about files, exit codes and commands say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+import typer.main
+
+from docs.tables import registry
+from spica.cli.door import ExitCode
+from spica.cli.main import app
+from spica.core.catalogue import CODES
+from spica.core.records import Unit
+from spica.engine.writing import identity
+from spica.files.survey import FILE_NAME, FOLDERS
+from spica.registry.schema import metadata
+from tests.support.groups import ROOT
+
+PAGE = (ROOT / "docs" / "formats.md").read_text()
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+CARD = re.compile(r"[A-Z][A-Z0-9]{3,7}")
+
+
+def cards_of_tasks() -> Iterator[str]:
+    """Header cards that tasks set: upper-case keys of mappings, and names put together with a number."""
+    for path in (ROOT / "src" / "spica" / "tasks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            keys = node.keys if isinstance(node, ast.Dict) else [node.slice] if isinstance(node, ast.Subscript) else []
+            for key in keys:
+                if isinstance(key, ast.Constant) and isinstance(key.value, str) and CARD.fullmatch(key.value):
+                    yield key.value
+
+
+def command_of(words: list[str]) -> str:
+    """The first word that is no command of spica; nothing where the words lead to one."""
+    here = typer.main.get_command(app)
+    for word in words:
+        below = getattr(here, "commands", {})
+        if not below:
+            return ""
+        if word not in below:
+            return word
+        here = below[word]
+    return ""
+
+
+def test_every_card_is_explained() -> None:
+    cards = set(cards_of_tasks())
+    assert {"NCOMBINE", "HOTLIMIT"} <= cards
+    identity_cards = set(identity("key", Unit.parse("demo-1/2"), "science"))
+    assert {card for card in cards | identity_cards if f"`{card}`" not in PAGE} == set()
+
+
+def test_every_folder_is_explained() -> None:
+    assert [name for name in (*FOLDERS, FILE_NAME) if f"`{name}" not in PAGE] == []
+
+
+def test_every_column_of_the_registry_is_listed() -> None:
+    page = registry()
+    lost = [
+        str(column)
+        for table in metadata.tables.values()
+        for column in table.columns
+        if f"| `{table.name}` | `{column.name}` |" not in page
+    ]
+    assert lost == []
+
+
+@pytest.mark.parametrize("page", ["operators-guide.md", "reference.md"])
+def test_exit_codes(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text().partition("## Exit codes")[2].partition("\n## ")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == {int(code) for code in ExitCode}
+
+
+def test_commands_that_people_are_told_of_exist() -> None:
+    told = [fault.advice for fault in CODES.values()]
+    told += [
+        quoted
+        for page in PAGES
+        for quoted in re.findall(r"`([^`\n]+)`|^    (spica .*)$", page.read_text())
+        for quoted in quoted
+        if quoted.startswith("spica ")
+    ]
+    orders = [re.findall(r"[a-z]+", words) for text in told for words in re.findall(r"\bspica((?: [a-z]+\b)+)", text)]
+    assert len(orders) > 30
+    assert [" ".join(words) for words in orders if command_of(words)] == []
+    assert command_of(["camera", "chekc"]) == "chekc"
