@@ -10,6 +10,7 @@ import pytest
 
 from spica.core.faults import SetupFault
 from spica.files import checksums
+from spica.files.survey import FILE_NAME
 from spica.services import check, conforming, faults, ingest, productions, run, status, why
 from spica.services.run import Order
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
@@ -24,6 +25,16 @@ def test_done_once_is_done(reduced_once: Small) -> None:
     assert again.faults == ()
     told = status.status(reduced_once.folder)
     assert [(line.pipeline, line.done) for line in told.work] == [("night", NIGHT_UNITS)]
+
+
+def test_who_works_changes_nothing(done: Small) -> None:
+    survey = done.folder / FILE_NAME
+    survey.write_text(survey.read_text().replace("workers = 0", "workers = 7").replace('"local"', '"inprocess"'))
+    assert "workers = 7" in survey.read_text()
+    told = run.foresee(Order("night"), done.folder)
+    assert (told.to_run, told.done, told.reasons) == (0, NIGHT_UNITS, ())
+    again = run.run(Order("night", executor="local", workers=1), done.folder)
+    assert (again.done, again.skipped) == (0, NIGHT_UNITS)
 
 
 def test_dry_run_says_what_a_setting_would_touch(reduced_once: Small) -> None:
