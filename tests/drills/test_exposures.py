@@ -92,6 +92,7 @@ def test_the_same_file_under_two_names_is_one(field: Field, expected: dict[str, 
     shutil.copy(field.raw(LAST), field.delivery / "again.fits.fz")
     summary = field.ask("ingest", field.delivery)
     assert (summary["new"], summary["known"]) == (EXPOSURES, 1)
+    assert field.ask("check", "--deep")["differences"] == [], "one copy in the survey"
     field.night()
     assert field.contents() == expected
 

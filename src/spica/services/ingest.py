@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -172,7 +172,7 @@ class _Intake:
         found = examine_all(self._unknown(candidates(paths, spool), watcher), self.tables, self.workers)
         try:
             for examined in found:
-                placed = self._place(examined)
+                placed = self._place(examined, {record.file.checksum: record.file for _, record in batch})
                 if placed is not None:
                     batch.append((examined, placed))
                 if len(batch) >= BATCH:
@@ -210,14 +210,15 @@ class _Intake:
         url = self.survey.areas.get(file.area)
         return url is not None and ("://" in url or self.survey.path_of(file).is_file())
 
-    def _place(self, examined: Examined) -> IngestRecord | None:
-        """Bring a good file to its place; a bad one goes to quarantine."""
+    def _place(self, examined: Examined, coming: Mapping[str, FileRecord]) -> IngestRecord | None:
+        """Bring a good file to its place, unless it is there or `coming` under another name; a bad one goes aside."""
         if examined.record is None or examined.fault is not None:
             if examined.fault is not None:
                 self._set_aside(examined.candidate, examined.fault)
             return None
         record = examined.record
-        known = self.registry.files([record.file.checksum]).get(record.file.checksum)
+        checksum = record.file.checksum
+        known = coming.get(checksum) or self.registry.files([checksum]).get(checksum)
         if known is not None and self._is_there(known):
             return replace(record, file=replace(record.file, path=known.path, area=known.area))
         return placing.place(record, examined.candidate, self.area, self.mode)
