@@ -88,3 +88,14 @@ def test_commands_that_people_are_told_of_exist() -> None:
     assert len(orders) > 30
     assert [" ".join(words) for words in orders if command_of(words)] == []
     assert command_of(["camera", "chekc"]) == "chekc"
+
+
+def test_architecture_names_only_what_is_there() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    named = {word.rstrip("/") for word in re.findall(r"`([a-z_.]+/[\w./*-]*)`", page)}
+    assert len(named) > 10
+    package = ROOT / "src" / "spica"
+    homes = (ROOT, package, *package.iterdir())
+    assert [name for name in named if not any(list(home.glob(name.replace("NAME", "*"))) for home in homes)] == []
+    rooms = set(re.findall(r"`([a-z]+)`", page.partition("| level |")[2].partition("\n\n")[0]))
+    assert {path.parent.name for path in (ROOT / "src" / "spica").glob("*/__init__.py")} <= rooms
