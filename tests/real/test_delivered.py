@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from spica.core.columns import Catalogue
 from spica.files.catalogues import read_catalogue
-from spica.kernels.match import match_sky
+from tests.support.sky import match
 from tests.support.terminal import Terminal, new_survey
 
 pytestmark = pytest.mark.realdata
@@ -53,7 +53,7 @@ def test_positions_are_those_of_gaia(survey: Terminal, real_data: Path) -> None:
     offsets = []
     for catalogue in catalogues(survey).values():
         bright = (catalogue["flags"] == 0) & (catalogue["snr"] > 40)
-        pairs = match_sky(catalogue["ra"][bright], catalogue["dec"][bright], ra, dec, 1.0)
+        pairs = match(catalogue["ra"][bright], catalogue["dec"][bright], ra, dec, 1.0)
         offsets += pairs.distance.tolist()
     assert len(offsets) >= 12
     # Proper motions since Gaia's epoch are not applied yet.

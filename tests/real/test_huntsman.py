@@ -12,8 +12,8 @@ from astropy.io import fits
 from spica.core.mask import Mask
 from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
-from spica.kernels.match import match_sky
 from spica.kernels.robust import robust_statistics
+from tests.support.sky import match
 from tests.support.terminal import Terminal, new_survey
 
 pytestmark = pytest.mark.realdata
@@ -85,7 +85,7 @@ def test_the_image_is_flat_and_its_stars_are_those_of_skymapper(survey: Terminal
         rows = [row for row in csv.DictReader(lines) if row["g_psf"]]
     ra, dec, magnitude = (np.array([float(row[name]) for row in rows]) for name in ("raj2000", "dej2000", "g_psf"))
     sources = read_catalogue(survey.product(UNIT, "sources"))
-    pairs = match_sky(sources["ra"], sources["dec"], ra, dec, 4.0)
+    pairs = match(sources["ra"], sources["dec"], ra, dec, 4.0)
     assert len(pairs.first) >= 14
     zero_points = magnitude[pairs.second] + 2.5 * np.log10(sources["flux_auto"][pairs.first] / 300)
     assert np.median(np.abs(zero_points - np.median(zero_points))) < 0.15
