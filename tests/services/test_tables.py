@@ -51,6 +51,7 @@ def test_focal_plane_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "plane.png"
     shown = cameras.show("demo", None, path)
     assert shown.camera["name"] == "demo"
+    assert "degrees" in shown.facts["field"]
     with Image.open(path) as picture:
         assert min(picture.size) > 300
         assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 20

@@ -132,12 +132,6 @@ def forget_stale() -> int:
     return removed
 
 
-def cached() -> tuple[int, int]:
-    """Return how many of the room's compiled functions the cache holds, and how many there are."""
-    held = [bool(_indices(function)) for function in _dispatchers()]
-    return sum(held), len(held)
-
-
 def compile_all(progress: Callable[[int, int, str], None] | None = None) -> float:
     """Compile every kernel that the cache does not hold, and load the others.
 

@@ -85,6 +85,8 @@ def show(name: str, folder: Path | None, picture: Path | None = None) -> Shown:
     SetupFault
         ``camera.unknown`` with the nearest name, ``camera.invalid``.
     """
+    from spica.instruments.geometry import field_radius
+
     camera = load(name, locate_if_any(folder))
     if picture is not None:
         from spica.services import figures
@@ -95,6 +97,7 @@ def show(name: str, folder: Path | None, picture: Path | None = None) -> Shown:
         "telescope": camera.telescope,
         "site": f"{site.name} ({site.longitude:+.4f}, {site.latitude:+.4f}, {site.height:.0f} m)",
         "pixels": f"{camera.pixel_scale} arcsec, {camera.pixel_size} µm",
+        "field": f"{2 * field_radius(camera):.3g} degrees across the corners",
         "one file per": camera.layout,
         "files": camera.file_pattern,
         "headers by": camera.translator or "this table alone",
