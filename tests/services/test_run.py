@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from spica.core.faults import SetupFault
 from spica.files import checksums
 from spica.files.survey import FILE_NAME
-from spica.services import check, conforming, faults, ingest, productions, run, status, why
+from spica.services import check, faults, ingest, productions, run, status, why
 from spica.services.run import Order
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
 
@@ -153,7 +154,7 @@ def test_our_own_files_conform_to_the_standard(reduced_once: Small) -> None:
 
 
 def test_a_file_that_breaks_the_standard_is_told(done: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conforming.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     first, second = sorted((done.folder / "raw").rglob("*.fits.fz"))[:2]
     first.write_bytes(first.read_bytes().replace(b"EXPTIME = ", b"exptime = "))
     second.write_bytes(b"nothing")
