@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.drills.ground import Field
@@ -147,8 +148,8 @@ def install(folder: Path) -> Path:
     return folder
 
 
-def tell(field: Field, *, once: bool = False, **deeds: str) -> None:
-    """Tell the task what to do: ``u10_1="raises"`` for detector 1 of exposure 10; without deeds to behave."""
-    told: dict[str, object] = {f"{unit[1:3]:0>5}/{unit[4:]}": deed for unit, deed in deeds.items()}
+def tell(field: Field, deeds: Mapping[str, str] | None = None, *, once: bool = False) -> None:
+    """Tell the task what to do, by unit (``demo-20261120-00010/1``); without deeds to behave."""
+    told: dict[str, object] = {unit[-7:]: deed for unit, deed in (deeds or {}).items()}
     (field.folder / "mischief.json").write_text(json.dumps(told | {"once": once}))
     (field.folder / "pipelines" / "mischief.toml").write_text(PIPELINE)

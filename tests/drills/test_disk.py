@@ -95,7 +95,7 @@ if REAL:
     @pytest.mark.parametrize(
         ("free", "executor"),
         [(0, "inprocess"), (150, "inprocess"), (500, "local"), (600, "inprocess"), (900, "inprocess")],
-        ids=lambda value: str(value),
+        ids=str,
     )
     def test_a_run_fills_the_disk(
         taken: Field, disk: Disk, expected: dict[str, bytes], free: int, executor: str

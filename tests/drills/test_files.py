@@ -205,12 +205,7 @@ def test_a_file_that_goes_bad_after_it_was_taken(done: Field, expected: dict[str
     threshold = ("--set", "detect.threshold=6")
     made = done.night(*threshold, code=1)
     assert made["failed"] == len(DETECTORS)
-    assert {group["code"] for group in made["faults"]} <= {
-        "file.truncated",
-        "file.corrupt",
-        "data.quorum",
-        "data.upstream",
-    }
+    assert {group["code"] for group in made["faults"]} <= {"file.truncated", "file.corrupt", "data.quorum"}
     assert made["done"] == len(DETECTORS) + 1, "the other exposure"
     fault = next(line for line in done.ask("faults")["faults"] if line["code"].startswith("file."))
     assert inside.name in fault["message"]

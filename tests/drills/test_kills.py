@@ -46,7 +46,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 def finish(field: Field, expected: dict[str, bytes], workers: int) -> int:
     """The same order again ends well, with the same bytes; how many units had been done before."""
-    order = ("run", "night", "--executor", "local", "--workers", workers)
+    order = ("run", "night", "--executor", "local", "--workers", str(workers))
     begun = time.monotonic()
     again = field.ask(*order)
     assert time.monotonic() - begun < 60, "nobody waits for the leases of the dead"
@@ -150,7 +150,9 @@ UNITS = 2 * (2 * 8 + 5 + 3 + 2 * 4) + 2 * (1 + 1 + 2) + 2 * 8
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [1, 4])
-def test_twenty_kills_in_a_hundred_units_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+def test_twenty_kills_in_a_hundred_units_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     """`tests/engine/test_drill.py` does so with tiny tasks; here with real ones, through the command line."""
     monkeypatch.setattr("tests.support.survey.SKY", LARGE)
     small = simulated(tmp_path / "first")
@@ -159,7 +161,7 @@ def test_twenty_kills_in_a_hundred_units_change_no_byte(tmp_path: Path, monkeypa
     calm = wild.copy(tmp_path / "calm")
     assert calm.night()["done"] == UNITS >= 88
     assert disturb(wild, workers, 20, seed=workers) == 20
-    assert wild.ask("run", "night", "--executor", "local", "--workers", workers)["complete"]
+    assert wild.ask("run", "night", "--executor", "local", "--workers", str(workers))["complete"]
     assert wild.contents() == calm.contents()
     assert wild.ask("check", "--deep")["differences"] == []
 

@@ -14,7 +14,7 @@ from tests.drills.ground import Field, Program, name_of
 from tests.drills.mischief import install, tell
 from tests.support.survey import NIGHT_UNITS, SCIENCE
 
-UNITS = {"u10_1": f"{name_of(10)}/1", "u10_2": f"{name_of(10)}/2", "u11_1": f"{name_of(11)}/1"}
+UNITS = (f"{name_of(10)}/1", f"{name_of(10)}/2", f"{name_of(11)}/1")
 LOST = len(UNITS) + 1
 """Units that do not get done: these, and the summary of the exposure that has none left."""
 
@@ -87,12 +87,12 @@ def test_a_task_that_misbehaves(
 ) -> None:
     monkeypatch.chdir(taken.folder)
     engine(taken, timeout=3.0, memory=0.7)
-    tell(taken, **dict(zip(UNITS, deeds, strict=True)))
+    tell(taken, dict(zip(UNITS, deeds, strict=True)))
     order = ("run", "mischief", "--executor", executor, "--workers", "2")
     made = taken.ask(*order, code=1)
     assert (made["failed"], made["refused"], made["left"]) == (len(UNITS), 1, 0)
     assert made["done"] == NIGHT_UNITS - LOST, "the neighbours"
-    for unit, code in zip(UNITS.values(), deeds.values(), strict=True):
+    for unit, code in zip(UNITS, deeds.values(), strict=True):
         fault = fault_of(taken, unit)
         assert fault["code"] == code
         assert unit in fault["message"]
@@ -109,29 +109,29 @@ def test_a_task_that_misbehaves(
 
 def test_the_traceback_is_kept_for_the_author(taken: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(taken.folder)
-    tell(taken, u10_1="raises")
+    tell(taken, {UNITS[0]: "raises"})
     taken.order("run", "mischief", "--executor", "inprocess", code=1)
-    fault = fault_of(taken, UNITS["u10_1"])
+    fault = fault_of(taken, UNITS[0])
     assert "nothing to divide" in fault["message"]
     assert "mischief" in fault["message"], "the step"
     assert "spica_mischief.py" in fault["traceback"]
     assert "traceback" in fault["advice"]
-    assert "spica_mischief.py" in taken.order("why", UNITS["u10_1"])
+    assert "spica_mischief.py" in taken.order("why", UNITS[0])
 
 
 def test_a_task_that_dies_once_is_tried_again(
     taken: Field, well_behaved: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(taken.folder)
-    tell(taken, once=True, u10_1="kills_itself", u11_1="leaves")
+    tell(taken, {UNITS[0]: "kills_itself", UNITS[2]: "leaves"}, once=True)
     assert taken.ask("run", "mischief", "--workers", "2")["done"] == NIGHT_UNITS
-    assert taken.ask("why", UNITS["u10_1"])["jobs"][-1]["attempts"] == 2
+    assert taken.ask("why", UNITS[0])["jobs"][-1]["attempts"] == 2
     assert taken.contents() == well_behaved
 
 
 @pytest.mark.parametrize("executor", ["inprocess", "local"])
 def test_what_a_task_prints_does_not_spoil_the_answer(taken: Field, site: Path, executor: str) -> None:
-    tell(taken, u10_1="prints")
+    tell(taken, {UNITS[0]: "prints"})
     program = Program(taken.folder, {"PYTHONPATH": str(site)})
     ended = program.order("run", "mischief", "--executor", executor, "--workers", "1", "--json")
     assert ended.answer["done"] == NIGHT_UNITS
@@ -139,7 +139,7 @@ def test_what_a_task_prints_does_not_spoil_the_answer(taken: Field, site: Path, 
 
 def test_figures_that_are_no_numbers(taken: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(taken.folder)
-    tell(taken, u10_1="gives_nan")
+    tell(taken, {UNITS[0]: "gives_nan"})
     taken.ask("run", "mischief", "--executor", "inprocess")
     metrics = {line["name"]: line["value"] for line in taken.ask("why", f"{SCIENCE[0]}/1")["metrics"]}
     assert "count" in metrics
