@@ -83,8 +83,11 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     def run(name: str, **needs: Any) -> Mapping[str, Any]:
         return TASKS[name].run(TASKS[name].settings(), **needs)
 
+    exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
+    detector = Detector("demo-1", 2, "c" * 40, (1,), (), SIDE, SIDE)
+    records = {"exposure": exposure, "detector": detector}
     nothing = dict.fromkeys(("bias", "dark", "flat", "defects"))
-    frames = [run("detrend", raw=raw(n), **nothing)["science"] for n in range(4)]
+    frames = [run("detrend", raw=raw(n), **nothing, **records)["science"] for n in range(4)]
     levels = [run("level", frame=frame)["level"] for frame in frames]
     unit = Unit(Grain.CALIBRATION, ("demo", "1", "", "2026-11-20"))
     found: dict[str, Mapping[str, Any]] = {
@@ -99,16 +102,12 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "defects": run("defects", dark=frames[1]),
         "delivered": run("delivered", delivered=frames[0]),
     }
-    exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
-    detector = Detector("demo-1", 2, "c" * 40, (1,), (), SIDE, SIDE)
     science = frames[0]
     found["background"] = run("background", science=science)
     sky = found["background"]["background"]
     found["detect"] = run("detect", science=science, background=sky)
     segments = found["detect"]["segments"]
-    found["measure"] = run(
-        "measure", science=science, background=sky, segments=segments, exposure=exposure, detector=detector
-    )
+    found["measure"] = run("measure", science=science, background=sky, segments=segments, **records)
     sources = found["measure"]["sources"]
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
     found["quicklook"] = run("quicklook", science=science)
