@@ -41,6 +41,7 @@ def test_every_unit_is_done_once(shared: Field, expected: dict[str, bytes]) -> N
     assert shared.night()["skipped"] == NIGHT_UNITS
 
 
+@pytest.mark.slow
 def test_a_coordinator_takes_over_what_a_killed_one_held(shared: Field, expected: dict[str, bytes]) -> None:
     first = Program(shared.folder).start("run", "night", "--workers", "1")
     while first.poll() is None and not list((shared.folder / "scratch").rglob("*.fits")):
@@ -63,6 +64,7 @@ def test_two_ingest_at_once(field: Field, expected: dict[str, bytes]) -> None:
     assert field.contents() == expected
 
 
+@pytest.mark.slow
 def test_a_survey_of_its_own_is_made_once(tmp_path: Path) -> None:
     both = [Program(tmp_path, {"SPICA_SURVEY": ""}).start("init", "survey", "--json") for _ in range(2)]
     ended = [process.communicate(timeout=60) for process in both]

@@ -94,7 +94,11 @@ if REAL:
 
     @pytest.mark.parametrize(
         ("free", "executor"),
-        [(0, "inprocess"), (150, "inprocess"), (500, "local"), (600, "inprocess"), (900, "inprocess")],
+        [
+            (0, "inprocess"),
+            (500, "local"),
+            *(pytest.param(free, "inprocess", marks=pytest.mark.slow) for free in (150, 600, 900)),
+        ],
         ids=str,
     )
     def test_a_run_fills_the_disk(

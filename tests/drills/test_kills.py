@@ -74,6 +74,7 @@ def test_a_worker_is_killed_and_then_the_coordinator(taken: Field, expected: dic
     assert finish(taken, expected, workers) < NIGHT_UNITS
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(taken: Field, expected: dict[str, bytes]) -> None:
     process = Program(taken.folder).start("run", "night", "--workers", "2", "--json")
     wait_for(at_work(taken), process)
@@ -84,7 +85,9 @@ def test_a_killed_worker_is_replaced(taken: Field, expected: dict[str, bytes]) -
     assert taken.contents() == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["SIGINT", "SIGTERM"]
+)
 def test_it_is_asked_to_stop(taken: Field, expected: dict[str, bytes], number: signal.Signals) -> None:
     process = Program(taken.folder).start("run", "night", "--workers", "1")
     wait_for(at_work(taken), process)
@@ -113,7 +116,9 @@ def test_ctrl_c_reaches_the_whole_group_twice(taken: Field, expected: dict[str, 
     finish(taken, expected, 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL], ids=["SIGINT", "SIGKILL"]
+)
 def test_ingest_is_stopped(field: Field, expected: dict[str, bytes], number: signal.Signals) -> None:
     for copy in range(60):
         # Many files that are known after the first: time to be stopped in.

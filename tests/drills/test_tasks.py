@@ -64,8 +64,16 @@ def engine(field: Field, **settings: float) -> None:
     ("executor", "deeds"),
     [
         ("local", {"hangs": "worker.timeout", "eats": "worker.memory", "kills_itself": "worker.killed"}),
-        ("local", {"crashes": "worker.killed", "leaves": "worker.killed", "hangs_deaf": "worker.timeout"}),
-        ("local", {"raises": "internal.error", "exits": "internal.error", "recurses": "internal.error"}),
+        pytest.param(
+            "local",
+            {"crashes": "worker.killed", "leaves": "worker.killed", "hangs_deaf": "worker.timeout"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "local",
+            {"raises": "internal.error", "exits": "internal.error", "recurses": "internal.error"},
+            marks=pytest.mark.slow,
+        ),
         ("inprocess", {"raises": "internal.error", "exits": "internal.error", "interrupts": "internal.error"}),
         (
             "inprocess",
@@ -129,7 +137,7 @@ def test_a_task_that_dies_once_is_tried_again(
     assert taken.contents() == well_behaved
 
 
-@pytest.mark.parametrize("executor", ["inprocess", "local"])
+@pytest.mark.parametrize("executor", ["inprocess", pytest.param("local", marks=pytest.mark.slow)])
 def test_what_a_task_prints_does_not_spoil_the_answer(taken: Field, site: Path, executor: str) -> None:
     tell(taken, {UNITS[0]: "prints"})
     program = Program(taken.folder, {"PYTHONPATH": str(site)})
