@@ -100,10 +100,16 @@ def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, *, lossless: 
     assert [hdu.checked for hdu in inspect_file(tmp_path / "x").hdus] == ["checksum"] * 4
 
 
+SOLUTION = {
+    "CD1_1": -1e-4, "CD2_2": 1e-4, "CRPIX1": 5.0, "CRPIX2": 6.0, "CRVAL1": 10.0, "CRVAL2": 20.0,
+    "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg", "WCSAXES": 2,
+}  # fmt: skip
+
+
 @pytest.mark.fitsverify
 @pytest.mark.parametrize("lossless", [False, True])
 def test_fitsverify_finds_no_fault(tmp_path: Path, *, lossless: bool) -> None:
-    write_image(tmp_path / "x.fits", replace(picture(), header={"OBJECT": "M 31"}), IDENTITY, lossless)
+    write_image(tmp_path / "x.fits", replace(picture(), header={"OBJECT": "M 31"} | SOLUTION), IDENTITY, lossless)
     assert conformance.by_fitsverify(tmp_path / "x.fits") == ()
 
 

@@ -223,7 +223,9 @@ def _own_cards(name: str, header: Mapping[str, Scalar]) -> list[Card]:
     """EXTNAME, and what science says (SCIENCE) or the meanings of the bits (MASK)."""
     cards: list[Card] = [("EXTNAME", name.upper(), "")]
     if name == "science":
-        cards += [(key, value, "") for key, value in header.items() if key not in STRUCTURE]
+        # The standard wants WCSAXES before all other cards of the sky solution.
+        ordered = sorted(header.items(), key=lambda card: card[0] != "WCSAXES")
+        cards += [(key, value, "") for key, value in ordered if key not in STRUCTURE]
     if name == "mask":
         for bit in Mask:
             cards.append((f"BIT{bit.bit_length() - 1}", str(bit.name), MEANINGS[str(bit.name)]))
