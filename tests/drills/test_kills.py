@@ -110,7 +110,8 @@ def test_ctrl_c_reaches_the_whole_group_twice(taken: Field, expected: dict[str, 
     time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     said, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
+    # The second may meet a program that is about to end anyway: a shell calls both 130.
+    assert process.returncode in {130, -signal.SIGINT}, told
     assert RESUME in said + told
     assert "Traceback" not in told
     finish(taken, expected, 1)
