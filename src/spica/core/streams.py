@@ -1,7 +1,7 @@
 """Streaming: what does not fit in memory travels as bands of rows.
 
 `spica.files` implements `Rows` over FITS files, the engine hands them to banded tasks, which yield `Band`s that the
-engine gives to a `Sink`.
+engine writes as they come.
 """
 
 from __future__ import annotations
@@ -51,13 +51,3 @@ class Banded:
     shape: tuple[int, int]
     bands: Iterator[Band]
     header: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-class Sink(Protocol):
-    """Where bands go."""
-
-    def write(self, band: Band) -> None:
-        """Take the next band."""
-
-    def close(self) -> None:
-        """All bands are there: finish the file."""

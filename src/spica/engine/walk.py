@@ -6,7 +6,7 @@ It knows nothing of processes, clusters or data. Jobs are numbers; a lower numbe
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 
 class Walk:
@@ -49,12 +49,6 @@ class Walk:
         taken = [heapq.heappop(self._ready) for _ in range(min(count, len(self._ready)))]
         self._out.update(taken)
         return taken
-
-    def give_back(self, jobs: Iterable[int]) -> None:
-        """Jobs that were taken but not begun are ready again."""
-        for job in jobs:
-            self._out.remove(job)
-            heapq.heappush(self._ready, job)
 
     def finish(self, job: int) -> None:
         """A job is done: its followers may become ready."""

@@ -150,7 +150,7 @@ def _is_image(hdu: Hdu) -> bool:
 
 @dataclass
 class ImageSink:
-    """A `Sink` that writes bands as they come, in bounded memory; the bytes are those of `write_image`.
+    """Writes bands as they come, in bounded memory; the bytes are those of `write_image`.
 
     A lossless product is written straight to its place in the file. A compressed one needs the noise of the whole image
     first: its bands go to a plain file beside it, which is compressed by rows on `close`.

@@ -12,6 +12,7 @@ from typing import Any
 
 from spica.core.settings import Settings, resolve
 from spica.files import atomic
+from spica.services import kernels
 from spica.services.cameras import load
 from spica.services.orders import literal
 from spica.services.progress import Step, Watcher, unwatched
@@ -138,6 +139,7 @@ def simulate(
     settings = settings_of(given)
     survey = locate_if_any(folder)
     table = load(camera, survey)
+    kernels.prepare(watcher)
     began = time.monotonic()
     done = draw(settings, table, target, lambda count, total, name: watcher(Step("simulate", count, total, name)))
     differs = done.camera != table
