@@ -179,7 +179,9 @@ def test_too_few_flats(field: Field, expected: dict[str, bytes]) -> None:
     field.ask("ingest", field.delivery)
     made = field.night(code=1)
     assert (made["failed"], made["refused"]) == (len(DETECTORS), 3 * len(DETECTORS))
-    assert codes(made) == {"calibration.too-few", "calibration.missing", "data.quorum"}
+    assert codes(made) == {"calibration.too-few", "data.upstream", "data.quorum"}
+    (refusal,) = [job["fault"] for job in field.ask("why", f"{OBJECT}/1")["jobs"] if job["fault"]]
+    assert "3 are needed" in refusal["message"], "the object's refusal tells the flat's fault"
     (fault,) = field.ask("faults", "calibration.too-few")["faults"][:1]
     assert "demo/" in fault["message"]
     assert "3 are needed" in fault["message"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spica.core.catalogue import CODES
 from spica.core.faults import DataFault, FaultRecord
 from spica.core.records import Grain, Unit
-from spica.engine.targets import Target
+from spica.engine.targets import Target, block_of
 from spica.registry.rows import MasterRow
 
 _NIGHT = 1.5
@@ -75,6 +75,7 @@ class Masters:
     def __init__(self, rows: Iterable[MasterRow]) -> None:
         self._all: dict[tuple[str, str, int], dict[tuple[str, str], Candidate]] = {}
         self._shelves: dict[tuple[str, str, int], Shelf] = {}
+        self._lost: dict[tuple[str, str, int], list[tuple[Unit, FaultRecord]]] = {}
         for candidate in sorted(map(registered, rows), key=lambda each: (each.recorded, each.key)):
             self.add(candidate)
 
@@ -83,6 +84,11 @@ class Masters:
         place = (candidate.name, candidate.camera, candidate.detector)
         self._all.setdefault(place, {})[candidate.band, candidate.block] = candidate
         self._shelves.pop(place, None)
+
+    def lose(self, name: str, unit: Unit, fault: FaultRecord) -> None:
+        """Remember that this plan cannot make a master, and why."""
+        camera, detector = unit.keys["camera"], int(unit.keys["detector"])
+        self._lost.setdefault((name, camera, detector), []).append((unit, fault))
 
     def choose(self, name: str, target: Target) -> Candidate | None:
         """The master of this name for a unit, None where there is none (`why_none` says why).
@@ -116,6 +122,16 @@ class Masters:
         """The fault that says why no master of this name serves a unit."""
         row = target.head
         start = f"{target.unit}: no {name}"
+        lost = self._lost_for(name, target)
+        if lost is not None:
+            unit, fault = lost
+            return DataFault(
+                "data.upstream",
+                f"{start}: {unit}, which would give it, did not finish: {fault.message}",
+                need=name,
+                upstream=str(unit),
+                cause=fault.code,
+            ).record()
         there = list(self._all.get((name, row.camera, row.detector), {}).values())
         bands = sorted({each.band for each in there})
         if there and row.band not in bands and "" not in bands:
@@ -140,6 +156,18 @@ class Masters:
             night=row.night,
             known=len(there),
         ).record()
+
+    def _lost_for(self, name: str, target: Target) -> tuple[Unit, FaultRecord] | None:
+        """A master of the unit's band, binning and mode that this plan cannot make, of the same night if there is one."""
+        row = target.head
+        kind = block_of(row, 1).partition("~")[2]
+        lost = [
+            (unit, fault)
+            for unit, fault in self._lost.get((name, row.camera, row.detector), ())
+            if unit.keys["band"] in {row.band, ""} and unit.keys["block"].partition("~")[2] == kind
+        ]
+        lost.sort(key=lambda each: (each[0].keys["block"].partition("~")[0] != row.night, str(each[0])))
+        return lost[0] if lost else None
 
 
 def _rank(candidate: Candidate, target: Target) -> tuple[bool, float, str]:

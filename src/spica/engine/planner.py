@@ -10,7 +10,7 @@ from typing import Any
 from spica.core.camera import Camera
 from spica.core.faults import FaultRecord, SetupFault
 from spica.core.keys import digest
-from spica.core.records import ExposureState, Grain
+from spica.core.records import ExposureState, Grain, Unit
 from spica.core.where import parse
 from spica.engine import standing
 from spica.engine.masters import Candidate, Masters
@@ -158,6 +158,7 @@ class _Planner:
         key = digest([recipe.digest, str(target.unit), "refused"])
         self._plan.refusals.append(Refusal(recipe, target.unit, key, fault))
         self._ground.refusals.append(fault)
+        self._lose(recipe, target.unit, fault)
         return -len(self._plan.refusals)
 
     def _follow(self, first: int) -> None:
@@ -167,10 +168,17 @@ class _Planner:
             fault = standing.broken(job, self._given_up)
             if fault is not None:
                 self._ground.broken[number] = fault
+                self._lose(job.recipe, job.unit, fault)
                 continue
             for output in job.recipe.chain.outputs:
                 if output.give.master:
                     self._ground.masters.add(_candidate(job, output.product, number))
+
+    def _lose(self, recipe: Recipe, unit: Unit, fault: FaultRecord) -> None:
+        """Those who need a master that will not be made are told why."""
+        for output in recipe.chain.outputs:
+            if output.give.master:
+                self._ground.masters.lose(output.product, unit, fault)
 
 
 def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-import psutil
 
 from spica.core.faults import FaultRecord, ResourceFault
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import stopping
-from spica.engine.meter import host
+from spica.engine.owners import owning, release_dead
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
 from spica.engine.wave import Hold, Tally, Wave
@@ -107,13 +103,26 @@ def execute(
     SetupFault
         The registry cannot be used.
     """
-    owner = f"{host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     order = plan.order
-    production = registry.open_production(
-        name or order.pipeline.name, order.pipeline.name, order.where, dict(order.overrides), owner
-    )
-    _release_dead(registry)
-    hold = Hold(production, owner, lease_seconds, attempts or survey.settings.engine.attempts)
+    with owning() as owner:
+        production = registry.open_production(
+            name or order.pipeline.name, order.pipeline.name, order.where, dict(order.overrides), owner
+        )
+        release_dead(registry)
+        hold = Hold(production, owner, lease_seconds, attempts or survey.settings.engine.attempts)
+        return _carry_out(plan, executor, registry, survey, hold, progress)
+
+
+def _carry_out(
+    plan: Plan,
+    executor: Executor,
+    registry: Registry,
+    survey: Survey,
+    hold: Hold,
+    progress: Callable[[Progress], None] | None,
+) -> Result:
+    """Wave after wave, the rest planned anew between them, until nothing is cut off by a failure."""
+    order = plan.order
     tally, begun = Tally(), time.monotonic()
     already = plan.counts()[Standing.DONE]
     try:
@@ -135,18 +144,8 @@ def execute(
             wave.purge()
         teller.tell(0, now=True)
     finally:
-        result = _close(registry, hold, _result(production, plan, tally, already, time.monotonic() - begun))
+        result = _close(registry, hold, _result(hold.production, plan, tally, already, time.monotonic() - begun))
     return result
-
-
-def _release_dead(registry: Registry) -> None:
-    """Free what coordinators on this machine had leased that were killed; others' leases run out by themselves."""
-    for each in registry.productions(_CHUNK):
-        where, _, rest = each.owner.partition(":")
-        process = rest.partition(":")[0]
-        if each.closed is None and where == host() and process.isdigit() and not psutil.pid_exists(int(process)):
-            registry.release(each.owner)
-            registry.close_production(each.id, {**each.outcomes, "killed": 1})
 
 
 def _sweep(plan: Plan, survey: Survey) -> None:

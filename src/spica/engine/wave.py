@@ -12,6 +12,7 @@ from spica.core.jobs import JobReport
 from spica.engine.dispatch import Dispatch
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import Wish
+from spica.engine.owners import release_dead
 from spica.engine.plan import Plan, Standing
 from spica.engine.scratch import Scratch
 from spica.engine.spec import JobSpec, Lost
@@ -279,6 +280,7 @@ class Wave:
             self._renewed = now
         if self._elsewhere and not self._halted and now - self._asked > _ELSEWHERE_SECONDS:
             self._asked = now
+            release_dead(self._registry)
             free = self._registry.lease(self._elsewhere, self._hold.owner, self._hold.seconds)
             self._elsewhere -= free
             self._begin(sorted(free, key=self._numbers.__getitem__), waited=True)
