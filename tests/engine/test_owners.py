@@ -46,7 +46,7 @@ def test_a_dead_process_has_none(registry: Registry) -> None:
     assert free(registry)
 
 
-@pytest.mark.parametrize("owner", [f"elsewhere:{os.getpid()}:x", "somebody"])
+@pytest.mark.parametrize("owner", [f"elsewhere:{os.getpid()}:x", "somebody"], ids=["another host", "no process"])
 def test_other_machines_speak_for_themselves(registry: Registry, owner: str) -> None:
     lease(registry, owner)
     assert not free(registry)
