@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from spica.core import faults
 from spica.core.catalogue import CODES
 from spica.core.faults import DataFault, FaultKind, InternalFault, SetupFault, declare
 
@@ -30,7 +31,8 @@ def test_an_undeclared_code_is_an_internal_fault() -> None:
         SetupFault("nobody.knows", "x")
 
 
-def test_outside_codes_are_declared_once() -> None:
+def test_outside_codes_are_declared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "CODES", dict(CODES))
     declare("outside.late", FaultKind.DATA, "too late", "be earlier")
     declare("outside.late", FaultKind.DATA, "too late", "be earlier")
     assert DataFault("outside.late", "m").advice == "be earlier"

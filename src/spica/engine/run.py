@@ -142,6 +142,7 @@ def _carry_out(
                 )
         if not (tally.interrupted or tally.stopped):
             wave.purge()
+        _sweep(plan, survey)
         teller.tell(0, now=True)
     finally:
         result = _close(registry, hold, _result(hold.production, plan, tally, already, time.monotonic() - begun))
