@@ -189,6 +189,7 @@ def test_sources_of_a_detector_and_of_an_exposure(reduced_once: Small) -> None:
     few = sources.sources(f"{SCIENCE[0]}/1", reduced_once.folder, ("snr",), "snr > 20", 2)
     assert few.total == sum(row[2] > 20 for row in one.rows)
     assert len(few.rows) <= 2
+    assert [row[0] for row in few.rows] == [row[2] for row in one.rows if row[2] > 20][:2]
     both = sources.sources(SCIENCE[0], reduced_once.folder)
     assert both.total > one.total
     with pytest.raises(SetupFault, match="has no catalogue"):

@@ -22,7 +22,11 @@ RUN = examples(
     "spica run reduce --set detect.threshold=4 --workers 8",
     "After an interruption, a full disk or a kill: the same command goes on where it stopped.",
 )
-SOURCES = examples("spica sources demo-20261120-00012/3 --columns ra,dec,flux_auto --limit 5")
+SOURCES = examples(
+    "spica sources demo-20261120-00012/3 --columns ra,dec,flux_auto --limit 5",
+    "spica sources --where \"night='2026-11-20' and band='r'\" --rows \"snr > 50 and flags = 0\" --sort -flux_auto",
+    'spica sources --where "band=\'r\'" --rows "snr > 20" --columns night,ra,dec,flux_aper_1 --out bright.parquet',
+)
 EXPORT = examples(
     "spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out"
 )
@@ -116,26 +120,58 @@ def _show_production(production: Production) -> None:
 
 
 def sources(
-    unit: Annotated[str, typer.Argument(help="A detector of an exposure, EXPOSURE/DETECTOR, or a whole exposure.")],
+    unit: Annotated[
+        str, typer.Argument(help="A detector of an exposure, EXPOSURE/DETECTOR, or an exposure; without it --where.")
+    ] = "",
+    where: WhereOption = "",
+    rows: Annotated[str, typer.Option("--rows", help='Which rows, such as "snr > 50 and flags = 0".')] = "",
     columns: Annotated[str, typer.Option("--columns", help="Comma-separated; the main ones by default.")] = "",
-    where: Annotated[str, typer.Option("--where", "-w", help='Rows, such as "snr > 20".')] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = SHOWN,
+    sort: Annotated[str, typer.Option("--sort", help="Comma-separated columns; -name for descending.")] = "",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help=f"Rows; {SHOWN} are shown by default, all go to --out.")
+    ] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the rows to FILE.csv or FILE.parquet.")] = None,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The catalogue of a unit, as a table."""
+    """Sources from the newest catalogues of a unit, or of all detectors that a selection takes."""
     from spica.services import sources as service
 
-    found = service.sources(unit, survey, columns=tuple(filter(None, columns.split(","))), where=where, limit=limit)
+    found = service.sources(
+        unit,
+        survey,
+        _words(columns),
+        rows,
+        limit if limit or out else SHOWN,
+        where=where,
+        sort=_words(sort),
+        count=count,
+        out=out,
+    )
     if as_json:
         print_json(found)
         return
-    rows = [
-        tuple(f"{value:.7f}" if name in DEGREES else value for name, value in zip(found.columns, row, strict=True))
+    made_of = found.paths[0] if len(found.paths) == 1 else f"{len(found.paths)} catalogues"
+    if count:
+        say(f"{found.total} sources of {found.unit}, in {made_of}")
+        return
+    if out is not None:
+        say(f"{found.written} of {found.total} sources of {found.unit}, from {made_of}, in {found.out}", "bold green")
+        return
+    shown = [
+        tuple(
+            f"{value:.7f}" if name in DEGREES and value is not None else value
+            for name, value in zip(found.columns, row, strict=True)
+        )
         for row in found.rows
     ]
-    show_table(f"{found.total} sources of {found.unit}", found.columns, rows)
-    say(f"from {', '.join(found.paths)}")
+    show_table(f"{found.total} sources of {found.unit}", found.columns, shown, empty="no source meets this selection")
+    say(f"from {made_of}")
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def export(

@@ -8,7 +8,8 @@ from typing import Any, Self
 from spica.core.faults import DataFault, FaultKind, FaultRecord, InternalFault
 from spica.core.jobs import InputRecord, JobReport, ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord, FrameType, IngestRecord, Metric, Unit
-from spica.registry import ask, counts, intake, jobs, last, lifecycle, metrics, notes, provenance, reload
+from spica.registry import ask, catalogues, counts, intake, jobs, last, lifecycle, metrics, notes, provenance, reload
+from spica.registry.catalogues import Listed
 from spica.registry.counts import Counts
 from spica.registry.door import BUSY_SECONDS, Door
 from spica.registry.rows import (
@@ -202,6 +203,10 @@ class Registry:
     def products_of(self, unit: Unit) -> list[ProductRecord]:
         """Products of a unit, oldest first."""
         return provenance.products_of(self._door, unit)
+
+    def catalogues(self, where: str, name: str) -> list[Listed]:
+        """The newest catalogue called `name` of each detector that a selection takes."""
+        return catalogues.newest(self._door, where, name)
 
     def all_products(self) -> Iterator[ProductRecord]:
         """Every product that should be on disk, by path."""
