@@ -15,6 +15,7 @@ from astropy.io import fits as astropy_fits
 from spica.core.faults import DataFault, ResourceFault
 from spica.core.images import Image
 from spica.core.mask import Mask
+from spica.core.records import Scalar
 from spica.core.streams import Band, Rows
 from spica.files import conformance, encode
 from spica.files.checksums import of_file
@@ -100,7 +101,7 @@ def test_astropy_reads_the_same_and_finds_no_fault(tmp_path: Path, *, lossless: 
     assert [hdu.checked for hdu in inspect_file(tmp_path / "x").hdus] == ["checksum"] * 4
 
 
-SOLUTION = {
+SOLUTION: dict[str, Scalar] = {
     "CD1_1": -1e-4, "CD2_2": 1e-4, "CRPIX1": 5.0, "CRPIX2": 6.0, "CRVAL1": 10.0, "CRVAL2": 20.0,
     "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg", "WCSAXES": 2,
 }  # fmt: skip
