@@ -9,8 +9,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Test processes: one per core, four at most. `make test JOBS=0` runs in one process.
-JOBS ?= auto
+# Test processes: one more than the two cores of the reference machine, for many tests wait for programs that they
+# started. `make test JOBS=0` runs in one process.
+JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile
 TESTS ?=
 GROUP ?=

@@ -194,6 +194,7 @@ def test_a_reader_that_leaves_early_is_no_error(reduced_once: Small) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_run_goes_on_with_the_same_command(empty: Small) -> None:
     run("ingest", empty.sky / "raw", cwd=empty.folder)
     order: list[str | Path] = [SPICA, "run", "night", "--workers", "1"]

@@ -54,6 +54,7 @@ def test_a_coordinator_takes_over_what_a_killed_one_held(shared: Field, expected
     assert shared.contents() == expected
 
 
+@pytest.mark.slow
 def test_two_ingest_at_once(field: Field, expected: dict[str, bytes]) -> None:
     both = [Program(field.folder).start("ingest", str(field.delivery), "--json") for _ in range(2)]
     ended = [process.communicate(timeout=120) for process in both]

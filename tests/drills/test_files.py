@@ -153,6 +153,7 @@ def test_a_file_without_permission(field: Field, expected: dict[str, bytes]) -> 
     assert field.contents() == expected
 
 
+@pytest.mark.slow
 def test_a_folder_without_permission(field: Field) -> None:
     closed = field.delivery / "closed"
     closed.mkdir()

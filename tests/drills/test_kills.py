@@ -101,6 +101,7 @@ def test_it_is_asked_to_stop(taken: Field, expected: dict[str, bytes], number: s
     assert 0 < finish(taken, expected, 4) < NIGHT_UNITS
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_the_whole_group_twice(taken: Field, expected: dict[str, bytes]) -> None:
     """As in a terminal, where the workers hear it too; and again, from somebody in a hurry."""
     program = Program(taken.folder, before=os.setsid)

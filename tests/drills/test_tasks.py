@@ -127,6 +127,7 @@ def test_the_traceback_is_kept_for_the_author(taken: Field, monkeypatch: pytest.
     assert "spica_mischief.py" in taken.order("why", UNITS[0])
 
 
+@pytest.mark.slow
 def test_a_task_that_dies_once_is_tried_again(
     taken: Field, well_behaved: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

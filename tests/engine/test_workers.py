@@ -45,18 +45,21 @@ def test_a_killed_worker_costs_one_attempt(ground: Ground, tmp_path: Path) -> No
     assert (tmp_path / "once").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_its_workers_fails_alone(ground: Ground) -> None:
     result, _ = misbehave(ground, "kill")
     assert (result.done, result.failed, result.left) == (16, 1, 0), "its exposure is counted from the other detector"
     assert fault_of(ground) == ("worker.killed", 2)
 
 
+@pytest.mark.slow
 def test_a_hanging_unit_is_stopped(ground: Ground) -> None:
     result, _ = misbehave(ground, "hang", timeout=3.0)
     assert (result.done, result.failed) == (16, 1)
     assert fault_of(ground)[0] == "worker.timeout"
 
 
+@pytest.mark.slow
 def test_a_unit_that_eats_memory_is_stopped(ground: Ground) -> None:
     result, _ = misbehave(ground, "eat", memory=600 * 2**20)
     assert (result.done, result.failed) == (16, 1)
@@ -100,6 +103,7 @@ def test_workers_run_one_thread_each(ground: Ground) -> None:
     assert all(each["NUMBA_NUM_THREADS"] == each["OMP_NUM_THREADS"] == "1" for each in seen)
 
 
+@pytest.mark.slow
 def test_an_interrupted_production_is_resumed(ground: Ground, tmp_path: Path) -> None:
     plan = ground.plan(None, "", **{"draw.seconds": 0.1})
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
@@ -151,6 +155,7 @@ def gone(pids: list[int], seconds: float = 5.0) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_coordinator_and_a_rerun_resumes(ground: Ground) -> None:
     process = coordinator(ground, 300.0)
     assert process.stdout is not None
@@ -168,6 +173,7 @@ def test_workers_die_with_their_coordinator_and_a_rerun_resumes(ground: Ground) 
     assert time.monotonic() - begun < 30, "what a dead coordinator of this machine had leased is free at once"
 
 
+@pytest.mark.slow
 def test_two_coordinators_share_the_work(ground: Ground) -> None:
     both = [coordinator(ground, 30.0) for _ in range(2)]
     told = [process.communicate(timeout=60)[0].split() for process in both]
