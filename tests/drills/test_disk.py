@@ -165,6 +165,7 @@ def test_files_that_may_not_grow(taken: Field, expected: dict[str, bytes]) -> No
     assert taken.contents() == expected
 
 
+@pytest.mark.slow
 def test_folders_that_may_not_be_written(taken: Field, expected: dict[str, bytes]) -> None:
     products = taken.folder / "products"
     products.chmod(0o500)

@@ -30,6 +30,7 @@ def executed(dask_worker: Any) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_the_cluster_at_the_address_works_where_the_data_lie(done: Small, tmp_path: Path) -> None:
     with (
         LocalCluster(  # type: ignore[no-untyped-call]
