@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from spica.core.camera import Camera, DetectorSpec
 from spica.core.records import Scalar
+from spica.kernels.tangent import tangent_deproject, tangent_project
 
 Float64 = npt.NDArray[np.float64]
 
@@ -94,12 +95,12 @@ def to_sky(plate: Plate, x: Float64, y: Float64) -> tuple[Float64, Float64]:
     eta = plate.cd[1][0] * dx + plate.cd[1][1] * dy
     r2 = xi**2 + eta**2
     grow = 1.0 + r2 * (plate.k1 + r2 * plate.k2)
-    return from_tangent(plate.ra, plate.dec, xi * grow, eta * grow)
+    return tangent_deproject(xi * grow, eta * grow, plate.ra, plate.dec)
 
 
 def to_pixels(plate: Plate, ra: Float64, dec: Float64) -> tuple[Float64, Float64]:
-    """Pixels of ICRS degrees; NaN for places more than 80 degrees from the axis."""
-    xi, eta = to_tangent(plate.ra, plate.dec, ra, dec)
+    """Pixels of ICRS degrees; NaN for places more than 90 degrees from the axis."""
+    xi, eta = tangent_project(ra, dec, plate.ra, plate.dec)
     r_sky = np.hypot(xi, eta)
     r = r_sky.copy()
     for _ in range(8):
@@ -112,25 +113,6 @@ def to_pixels(plate: Plate, ra: Float64, dec: Float64) -> tuple[Float64, Float64
     x = plate.axis[0] + inverse[0, 0] * xi + inverse[0, 1] * eta
     y = plate.axis[1] + inverse[1, 0] * xi + inverse[1, 1] * eta
     return x, y
-
-
-def to_tangent(ra0: float, dec0: float, ra: Float64, dec: Float64) -> tuple[Float64, Float64]:
-    """Gnomonic projection about (ra0, dec0): ξ to the east, η to the north, degrees; NaN beyond 80 degrees."""
-    lon, lat, lat0 = np.radians(ra - ra0), np.radians(dec), np.radians(dec0)
-    depth = np.sin(lat0) * np.sin(lat) + np.cos(lat0) * np.cos(lat) * np.cos(lon)
-    depth = np.where(depth > 0.17, depth, np.nan)
-    xi = np.cos(lat) * np.sin(lon) / depth
-    eta = (np.cos(lat0) * np.sin(lat) - np.sin(lat0) * np.cos(lat) * np.cos(lon)) / depth
-    return np.degrees(xi), np.degrees(eta)
-
-
-def from_tangent(ra0: float, dec0: float, xi: Float64, eta: Float64) -> tuple[Float64, Float64]:
-    """Inverse of `to_tangent`; right ascension in [0, 360)."""
-    u, v, lat0 = np.radians(xi), np.radians(eta), np.radians(dec0)
-    across = np.cos(lat0) - v * np.sin(lat0)
-    ra = ra0 + np.degrees(np.arctan2(u, across))
-    dec = np.degrees(np.arctan2(np.sin(lat0) + v * np.cos(lat0), np.hypot(u, across)))
-    return np.mod(ra, 360.0), dec
 
 
 def cards(plate: Plate) -> dict[str, Scalar]:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from spica.core.camera import Camera, DetectorSpec
 from spica.kernels.compiled import Float32, Float64
 from spica.kernels.draw import Psf, add_galaxies, add_stars
-from spica.simulate.optics import Plate, to_pixels, to_sky, to_tangent
+from spica.kernels.tangent import tangent_project
+from spica.simulate.optics import Plate, to_pixels, to_sky
 from spica.simulate.profiles import moffat, sersic
 from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
@@ -57,7 +58,7 @@ def locate(sky: Sky, finder: Finder, shot: Shot, plate: Plate, shape: tuple[int,
 
 def _separations(ra: Float64, dec: Float64) -> Float64:
     """Angles between the first place and the others, degrees."""
-    xi, eta = to_tangent(float(ra[0]), float(dec[0]), ra[1:], dec[1:])
+    xi, eta = tangent_project(ra[1:], dec[1:], float(ra[0]), float(dec[0]))
     return np.asarray(np.degrees(np.arctan(np.radians(np.hypot(xi, eta)))))
 
 

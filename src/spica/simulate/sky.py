@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.camera import Camera
+from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.simulate import schedule as plan
-from spica.simulate.optics import field_radius, from_tangent, plate, to_sky, to_tangent
+from spica.simulate.optics import field_radius, plate, to_sky
 from spica.simulate.random import stream
 from spica.simulate.settings import SimulationSettings
 
@@ -130,7 +131,7 @@ def _columns(settings: SimulationSettings, camera: Camera) -> dict[str, Float64]
         spread = np.where(np.arange(n) < static, 0.5, 0.3)
         u, v = spread * rng.uniform(-1.0, 1.0, size=(2, n))
         xi, eta = 0.5 * (west + east) + u * (east - west), 0.5 * (south + north) + v * (north - south)
-        ra, dec = from_tangent(ra0, dec0, xi, eta)
+        ra, dec = tangent_deproject(xi, eta, ra0, dec0)
         kind = np.zeros(n)
         kind[static : static + extra] = KINDS.index("transient")
         kind[static + extra :] = KINDS.index("mover")
@@ -159,7 +160,7 @@ def _window(
         for spec in camera.detectors:
             solution = plate(camera, spec, (shot.ra, shot.dec, shot.rotation))
             x, y = np.array([0.0, spec.nx, 0.0, spec.nx]), np.array([0.0, 0.0, spec.ny, spec.ny])
-            corners.append(np.array(to_tangent(ra0, dec0, *to_sky(solution, x, y))))
+            corners.append(np.array(tangent_project(*to_sky(solution, x, y), ra0, dec0)))
     if not corners:
         reach = field_radius(camera)
         return (-reach, reach), (-reach, reach)
