@@ -42,13 +42,6 @@ def _mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True, capture_output=True)
 
 
-def mounts_allowed() -> bool:
-    """Whether we may mount: root may, unless a container forbids it."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    return subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
-
-
 @contextmanager
 def mounted(folder: Path, size: int) -> Iterator[Disk]:
     folder.mkdir()
@@ -59,98 +52,96 @@ def mounted(folder: Path, size: int) -> Iterator[Disk]:
         subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)
 
 
-REAL = mounts_allowed()
-"""Where no disk can be mounted, limits and permissions of processes stand for it: below, in every run."""
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with mounted(tmp_path / "disk", 64 * KIB * KIB) as disk:
+        yield disk
 
-if REAL:
 
-    @pytest.fixture
-    def disk(tmp_path: Path) -> Iterator[Disk]:
-        with mounted(tmp_path / "disk", 64 * KIB * KIB) as disk:
-            yield disk
+def on_disk(disk: Disk, field: Field) -> Field:
+    """The survey moved onto the small disk; its delivery stays where it is."""
+    return Field(Path(shutil.copytree(field.folder, disk.folder / "survey")), field.sky)
 
-    def on_disk(disk: Disk, field: Field) -> Field:
-        """The survey moved onto the small disk; its delivery stays where it is."""
-        return Field(Path(shutil.copytree(field.folder, disk.folder / "survey")), field.sky)
 
-    @pytest.mark.parametrize("free", [0, 60, 300], ids=lambda free: f"{free} KiB free")
-    def test_ingest_fills_the_disk(field: Field, disk: Disk, expected: dict[str, bytes], free: int) -> None:
-        survey = on_disk(disk, field)
-        disk.resize(disk.used + free * KIB)
-        fault = survey.ask("ingest", survey.delivery, code=4)["fault"]
-        assert fault["code"] == "disk.full"
+@pytest.mark.parametrize("free", [0, 60, 300], ids=lambda free: f"{free} KiB free")
+def test_ingest_fills_the_disk(field: Field, disk: Disk, expected: dict[str, bytes], free: int) -> None:
+    survey = on_disk(disk, field)
+    disk.resize(disk.used + free * KIB)
+    fault = survey.ask("ingest", survey.delivery, code=4)["fault"]
+    assert fault["code"] == "disk.full"
+    assert str(survey.folder) in fault["message"]
+    assert "same command again" in fault["advice"]
+    disk.resize(64 * KIB * KIB)
+    recorded = survey.ask("status")["files"]
+    kept = [path for path in (survey.folder / "raw").rglob("*") if path.is_file()]
+    assert recorded <= len(kept) < EXPOSURES
+    summary = survey.ask("ingest", survey.delivery)
+    assert summary["new"] == EXPOSURES - recorded
+    assert summary["known"] == recorded
+    assert survey.night()["complete"]
+    assert survey.contents() == expected
+    assert survey.ask("check", "--deep")["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("free", "executor"),
+    [
+        (0, "inprocess"),
+        (500, "local"),
+        *(pytest.param(free, "inprocess", marks=pytest.mark.slow) for free in (150, 600, 900)),
+    ],
+    ids=str,
+)
+def test_a_run_fills_the_disk(taken: Field, disk: Disk, expected: dict[str, bytes], free: int, executor: str) -> None:
+    survey = on_disk(disk, taken)
+    disk.resize(disk.used + free * KIB)
+    order = ("run", "night", "--executor", executor, "--workers", "2", "--json")
+    made = Program(survey.folder).order(*order, code=4).answer
+    fault = made["stopped"] if "stopped" in made else made["fault"]
+    assert fault["code"] == "disk.full"
+    assert str(survey.folder) in fault["message"]
+    assert "same command again" in fault["advice"]
+    whole = contents(survey.folder)
+    assert whole == {name: expected[name] for name in whole}, "what is there is whole"
+    disk.resize(64 * KIB * KIB)
+    before = sum(line["done"] for line in survey.ask("status")["work"])
+    again = survey.night()
+    assert (again["skipped"], again["done"], again["complete"]) == (before, NIGHT_UNITS - before, True)
+    assert survey.contents() == expected
+    assert survey.ask("faults")["faults"] == []
+    assert survey.ask("check", "--deep")["differences"] == []
+
+
+def test_a_disk_that_may_not_be_written(taken: Field, disk: Disk, expected: dict[str, bytes]) -> None:
+    survey = on_disk(disk, taken)
+    disk.protect(read_only=True)
+    for words in (("run", "night", "--executor", "inprocess"), ("ingest", str(survey.sky / "raw"))):
+        fault = survey.ask(*words, code=4)["fault"]
+        assert fault["code"] == "disk.read-only"
         assert str(survey.folder) in fault["message"]
-        assert "same command again" in fault["advice"]
-        disk.resize(64 * KIB * KIB)
-        recorded = survey.ask("status")["files"]
-        kept = [path for path in (survey.folder / "raw").rglob("*") if path.is_file()]
-        assert recorded <= len(kept) < EXPOSURES
-        summary = survey.ask("ingest", survey.delivery)
-        assert summary["new"] == EXPOSURES - recorded
-        assert summary["known"] == recorded
-        assert survey.night()["complete"]
-        assert survey.contents() == expected
-        assert survey.ask("check", "--deep")["differences"] == []
+        assert fault["advice"]
+    assert survey.ask("status")["files"] == EXPOSURES, "looking is allowed"
+    assert survey.ask("faults")["faults"] == []
+    assert survey.ask("run", "night", "--dry-run")["to_run"] == NIGHT_UNITS
+    disk.protect(read_only=False)
+    assert survey.night()["done"] == NIGHT_UNITS
+    assert survey.contents() == expected
 
-    @pytest.mark.parametrize(
-        ("free", "executor"),
-        [
-            (0, "inprocess"),
-            (500, "local"),
-            *(pytest.param(free, "inprocess", marks=pytest.mark.slow) for free in (150, 600, 900)),
-        ],
-        ids=str,
-    )
-    def test_a_run_fills_the_disk(
-        taken: Field, disk: Disk, expected: dict[str, bytes], free: int, executor: str
-    ) -> None:
-        survey = on_disk(disk, taken)
-        disk.resize(disk.used + free * KIB)
-        order = ("run", "night", "--executor", executor, "--workers", "2", "--json")
-        made = Program(survey.folder).order(*order, code=4).answer
-        fault = made["stopped"] if "stopped" in made else made["fault"]
-        assert fault["code"] == "disk.full"
-        assert str(survey.folder) in fault["message"]
-        assert "same command again" in fault["advice"]
-        whole = contents(survey.folder)
-        assert whole == {name: expected[name] for name in whole}, "what is there is whole"
-        disk.resize(64 * KIB * KIB)
-        before = sum(line["done"] for line in survey.ask("status")["work"])
-        again = survey.night()
-        assert (again["skipped"], again["done"], again["complete"]) == (before, NIGHT_UNITS - before, True)
-        assert survey.contents() == expected
-        assert survey.ask("faults")["faults"] == []
-        assert survey.ask("check", "--deep")["differences"] == []
 
-    def test_a_disk_that_may_not_be_written(taken: Field, disk: Disk, expected: dict[str, bytes]) -> None:
-        survey = on_disk(disk, taken)
-        disk.protect(read_only=True)
-        for words in (("run", "night", "--executor", "inprocess"), ("ingest", str(survey.sky / "raw"))):
-            fault = survey.ask(*words, code=4)["fault"]
-            assert fault["code"] == "disk.read-only"
-            assert str(survey.folder) in fault["message"]
-            assert fault["advice"]
-        assert survey.ask("status")["files"] == EXPOSURES, "looking is allowed"
-        assert survey.ask("faults")["faults"] == []
-        assert survey.ask("run", "night", "--dry-run")["to_run"] == NIGHT_UNITS
-        disk.protect(read_only=False)
-        assert survey.night()["done"] == NIGHT_UNITS
-        assert survey.contents() == expected
-
-    def test_a_disk_that_turns_read_only_at_work(taken: Field, disk: Disk, expected: dict[str, bytes]) -> None:
-        """As Linux does with a disk that has errors."""
-        survey = on_disk(disk, taken)
-        products = survey.folder / "products"
-        with mounted(products / "science", 64 * KIB * KIB) as other:
-            other.protect(read_only=True)
-            made = survey.night(code=4)
-            assert made["stopped"]["code"] == "disk.read-only"
-            assert "products/science" in made["stopped"]["message"]
-            assert made["done"] > 0
-        again = survey.night()
-        assert again["complete"]
-        assert again["skipped"] == made["done"]
-        assert survey.contents() == expected
+def test_a_disk_that_turns_read_only_at_work(taken: Field, disk: Disk, expected: dict[str, bytes]) -> None:
+    """As Linux does with a disk that has errors."""
+    survey = on_disk(disk, taken)
+    products = survey.folder / "products"
+    with mounted(products / "science", 64 * KIB * KIB) as other:
+        other.protect(read_only=True)
+        made = survey.night(code=4)
+        assert made["stopped"]["code"] == "disk.read-only"
+        assert "products/science" in made["stopped"]["message"]
+        assert made["done"] > 0
+    again = survey.night()
+    assert again["complete"]
+    assert again["skipped"] == made["done"]
+    assert survey.contents() == expected
 
 
 def test_files_that_may_not_grow(taken: Field, expected: dict[str, bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ def _on_path(*names: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(name) for name in names)
 
 
+def _mounts_allowed() -> bool:
+    """Whether we may mount a small disk: root may, unless a container forbids it."""
+    if os.geteuid() != 0 or not _on_path("mount", "umount", "unshare")():
+        return False
+    return subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
+
+
 def _astromatic() -> bool:
     extractor = shutil.which("source-extractor") or shutil.which("sex")
     return bool(extractor) and _on_path("scamp", "psfex")() and bool(shutil.which("SWarp") or shutil.which("swarp"))
@@ -47,6 +55,7 @@ GROUPS: tuple[Group, ...] = (
         ("postgres_server", "postgres_url", "postgres_database"),
     ),
     Group("chromium", lambda: bool(shutil.which("chromium")), "install `chromium`"),
+    Group("mount", _mounts_allowed, "run as root where disks may be mounted", ("disk",)),
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
     Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex`"),

@@ -285,4 +285,4 @@ def judge_masters(masters: Sequence[Master]) -> Iterator[Finding]:
         limit = {"bias": 1.0, "dark": 0.01, "flat": 0.003}[kind]
         yield finding("masters", f"{kind}: made - true, median", np.median(off), unit, -limit, limit)
         yield finding("masters", f"{kind}: made - true, scatter", spread(off), unit)
-        yield finding("masters", f"{kind}: scatter / stated noise", spread(off) / stated, "", 0.8, 1.5)
+        yield finding("masters", f"{kind}: scatter / stated noise", spread(off) / stated, "", 0.9, 1.3)
