@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from spica.core.faults import DataFault, SetupFault
+from spica.files import atomic
 from spica.services import examining, faults, ingest, status
 from spica.services.ingest import Order, Summary
 from tests.support.survey import EXPOSURES, Small
@@ -43,6 +46,34 @@ def test_same_bytes_under_another_name_are_known(empty: Small) -> None:
     other.write_bytes(raw(empty)[0].read_bytes())
     assert take(empty, other).known == 1
     assert len(list((empty.folder / "raw").rglob("*.fits.fz"))) == 1
+
+
+def test_what_a_killed_ingest_left_goes_with_the_next(empty: Small) -> None:
+    """Wherever the kill hit: while a frame was copied, a bundle unpacked, a bad file put aside."""
+    take(empty, empty.sky / "raw")
+    (night,) = {path.parent for path in (empty.folder / "raw").rglob("*.fits.fz")}
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = [
+        _left_by(dead.pid, night / "copy.fits.fz"),
+        _left_by(dead.pid, empty.folder / "quarantine" / "bad.fits"),
+        _left_by(dead.pid, empty.folder / "scratch" / "spool"),
+    ]
+    for path in left[:2]:
+        path.write_bytes(b"half")
+    (left[2] / "night.tar.0").mkdir(parents=True)
+    (left[2] / "night.tar.0" / "frame.fits").write_bytes(b"half")
+    other = empty.sky / "copy.fits.fz"
+    other.write_bytes(raw(empty)[0].read_bytes())
+    assert take(empty, other).known == 1
+    assert [path for path in left if path.exists()] == []
+    assert len(list(night.iterdir())) == EXPOSURES
+
+
+def _left_by(process: int, path: Path) -> Path:
+    """The temporary name of `path` in a process that is no more."""
+    mine = atomic.part_of(path)
+    return mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{process}-"))
 
 
 def spoil(small: Small) -> dict[Path, str]:

@@ -93,6 +93,25 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         part.write_bytes(data)
 
 
+@contextmanager
+def passing_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder in `parent` for files that pass through; it goes when the block ends, or with `sweep`.
+
+    Raises
+    ------
+    ResourceFault
+        ``disk.full``, ``disk.read-only``, ``storage.unreachable``.
+    """
+    folder = part_of(parent / name)
+    with disk_faults(folder):
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        with disk_faults(folder):
+            shutil.rmtree(folder)
+
+
 def sweep(folder: Path) -> list[Path]:
     """Delete what killed processes of this machine left half-written below `folder`; returns what was deleted."""
     gone = []
@@ -100,7 +119,10 @@ def sweep(folder: Path) -> list[Path]:
         host, _, rest = part.name.removesuffix(PART).rpartition(".")[2].partition("-")
         owner = rest.partition("-")[0]
         if host == _host() and owner.isdigit() and not _alive(int(owner)):
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
             gone.append(part)
     return gone
 

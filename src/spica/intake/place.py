@@ -66,11 +66,16 @@ def release(candidate: Candidate) -> None:
             parent.rmdir()
 
 
+def folder_of(record: IngestRecord) -> str:
+    """Folder of an area that copies and links of a record's file go to."""
+    return f"raw/{record.exposure.camera}/{record.exposure.night}"
+
+
 def _target(record: IngestRecord, area: Area) -> tuple[str, bool]:
     """Path in the area, and whether the very file lies there already."""
     file: FileRecord = record.file
     name = Path(file.origin.rpartition("!")[2]).name
-    folder = f"raw/{record.exposure.camera}/{record.exposure.night}"
+    folder = folder_of(record)
     stem, dot, suffix = name.partition(".")
     for path in (f"{folder}/{name}", f"{folder}/{stem}-{file.checksum[:8]}{dot}{suffix}"):
         if not area.exists(path):

@@ -158,7 +158,7 @@ def _unrecorded(survey: Survey, known: set[Path]) -> Iterator[Difference]:
     for name in OURS:
         for path in sorted(survey.folder(name).rglob("*")):
             if path.is_file() and path not in known:
-                if path.name.endswith(atomic.PART):
+                if any(part.endswith(atomic.PART) for part in path.relative_to(survey.root).parts):
                     yield Difference(str(path), "half-written", "left by a process that was killed: it may be deleted")
                     continue
                 advice = f"ingest it: spica ingest {path}" if name == "raw" else "nobody needs it: it may be deleted"

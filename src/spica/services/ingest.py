@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -114,11 +113,10 @@ def ingest(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> S
         if order.reload is not None:
             intake.reload(order.reload)
         else:
-            scratch = house.survey.folder("scratch")
-            with atomic.disk_faults(scratch):
-                spool = tempfile.TemporaryDirectory(dir=scratch, prefix="spool-")
-            with spool as place:
-                intake.take(order.paths, Path(place), watcher)
+            for name in ("scratch", "quarantine"):
+                atomic.sweep(house.survey.folder(name))
+            with atomic.passing_folder(house.survey.folder("scratch"), "spool") as spool:
+                intake.take(order.paths, spool, watcher)
     return _summary(intake.tally, time.monotonic() - began)
 
 
@@ -152,6 +150,7 @@ class _Intake:
         self.survey = survey
         self.registry = registry
         self.tally = _Tally()
+        self.swept: set[Path] = set()
         self.mode = _mode(order.mode or survey.settings.ingest.mode)
         self.workers = order.workers
         name = survey.settings.ingest.area
@@ -217,11 +216,21 @@ class _Intake:
                 self._set_aside(examined.candidate, examined.fault)
             return None
         record = examined.record
+        self._sweep(record)
         checksum = record.file.checksum
         known = coming.get(checksum) or self.registry.files([checksum]).get(checksum)
         if known is not None and self._is_there(known):
             return replace(record, file=replace(record.file, path=known.path, area=known.area))
         return placing.place(record, examined.candidate, self.area, self.mode)
+
+    def _sweep(self, record: IngestRecord) -> None:
+        """Delete what an ingest that was killed left half-written where this record's file goes: each folder once."""
+        if not self.area.is_local:
+            return
+        folder = Path(self.area.where(placing.folder_of(record)))
+        if folder not in self.swept:
+            self.swept.add(folder)
+            atomic.sweep(folder)
 
     def _record(self, batch: list[tuple[Examined, IngestRecord]]) -> None:
         """Record a batch in one transaction and empty it."""
