@@ -58,7 +58,7 @@ GROUPS: tuple[Group, ...] = (
     Group("mount", _mounts_allowed, "run as root where disks may be mounted", ("disk",)),
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
-    Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex`"),
+    Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex` (make system)"),
     Group(
         "realdata",
         lambda: real_data_folder() is not None,
