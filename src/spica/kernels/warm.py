@@ -6,7 +6,6 @@ here, makes all that a production will need.
 
 import importlib
 import pkgutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,15 +103,6 @@ def _dispatchers() -> Iterator[Dispatcher]:
                 yield value
 
 
-def _indices(function: Dispatcher) -> list[Path]:
-    """Index files that numba keeps of a function, in the form that it has had since its version 0.19."""
-    code = function.py_func.__code__
-    name = f"{Path(code.co_filename).stem}.{function.py_func.__qualname__}-{code.co_firstlineno}"
-    version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    folder = function.stats.cache_path
-    return [] if folder is None else list(Path(folder).glob(f"{name}.{version}*.nbi"))
-
-
 def forget_stale() -> int:
     """Remove from the cache what is older than the newest source file of the room; return how many were removed.
 
@@ -121,14 +111,16 @@ def forget_stale() -> int:
     """
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.glob("*.py"))
     removed = 0
-    for index in [index for function in _dispatchers() for index in _indices(function)]:
-        try:
-            if index.stat().st_mtime < newest:
-                index.unlink()
-                removed += 1
-        except FileNotFoundError:
-            # Another process that warms at the same moment was quicker.
-            continue
+    for folder in {function.stats.cache_path for function in _dispatchers()}:
+        # The folder holds this room's functions alone; numba makes it when the first of them is compiled.
+        for index in Path(folder).glob("*.nbi") if folder is not None else ():
+            try:
+                if index.stat().st_mtime < newest:
+                    index.unlink()
+                    removed += 1
+            except FileNotFoundError:
+                # Another process that warms at the same moment was quicker.
+                continue
     return removed
 
 
