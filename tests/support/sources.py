@@ -16,7 +16,8 @@ def repository_files() -> list[Path]:
     found: list[Path] = []
     for folder, below, names in os.walk(ROOT):
         below[:] = [name for name in below if name not in _BUILT and not name.endswith("_cache")]
-        found.extend(Path(folder, name) for name in names)
+        # In a second work tree of the repository .git is a file.
+        found.extend(Path(folder, name) for name in names if name not in _BUILT)
     return sorted(found)
 
 
