@@ -21,6 +21,7 @@ myst_substitutions = {
     "columns": tables.columns(),
     "commands": tables.commands(),
     "faults": tables.faults(),
+    "keywords": tables.keywords(),
     "mask": tables.mask(),
     "registry": tables.registry(),
 }

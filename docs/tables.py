@@ -9,6 +9,7 @@ import typer.main
 from spica.cli.main import app
 from spica.core.catalogue import CODES
 from spica.core.columns import COLUMNS
+from spica.core.keywords import KEYWORDS
 from spica.core.mask import MEANINGS, Mask
 from spica.registry.schema import metadata
 
@@ -32,6 +33,12 @@ def columns() -> str:
     """Every column of the catalogues."""
     rows = ((f"`{c.name}`", c.dtype, c.unit, f"`{c.ucd}`", c.meaning) for c in COLUMNS.values())
     return _table(("column", "type", "unit", "UCD", "meaning"), rows)
+
+
+def keywords() -> str:
+    """Every keyword of the standard header."""
+    rows = ((f"`{k.name}`", k.place, k.kind, k.unit, k.meaning) for k in KEYWORDS.values())
+    return _table(("keyword", "where", "type", "unit", "meaning"), rows)
 
 
 def mask() -> str:

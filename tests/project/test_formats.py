@@ -9,12 +9,14 @@ from collections.abc import Iterator
 import pytest
 import typer.main
 
-from docs.tables import registry
+from docs.tables import keywords, registry
 from spica.cli.door import ExitCode
 from spica.cli.main import app
 from spica.core.catalogue import CODES
+from spica.core.keywords import IDENTITY, KEYWORDS, keyword
 from spica.core.records import Unit
 from spica.engine.writing import identity
+from spica.files.cards import card
 from spica.files.survey import FILE_NAME, FOLDERS
 from spica.registry.schema import metadata
 from tests.support.groups import ROOT
@@ -47,11 +49,23 @@ def command_of(words: list[str]) -> str:
     return ""
 
 
-def test_every_card_is_explained() -> None:
+def test_every_card_is_declared() -> None:
     cards = set(cards_of_tasks())
     assert {"NCOMBINE", "HOTLIMIT"} <= cards
     identity_cards = set(identity("key", Unit.parse("demo-1/2"), "science"))
-    assert {card for card in cards | identity_cards if f"`{card}`" not in PAGE} == set()
+    assert identity_cards == set(IDENTITY)
+    assert {card for card in cards | identity_cards if keyword(card) is None} == set()
+
+
+def test_every_keyword_is_explained_and_fits_its_card() -> None:
+    page = keywords()
+    assert "{{ keywords }}" in PAGE
+    for each in KEYWORDS.values():
+        assert f"| `{each.name}` | {each.place} | {each.kind} | {each.unit} |" in page
+        assert re.fullmatch(r"[A-Z0-9_-]{1,8}|[A-Z]{1,6}nn", each.name)
+        assert each.kind in {"text", "int", "float", "bool"}
+        text = card(each.name.replace("nn", "00"), "" if each.kind == "text" else 1.0, each.comment)
+        assert text.rstrip().endswith(each.meaning)
 
 
 def test_every_folder_is_explained() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 from spica.core.camera import Camera
 from spica.core.faults import DataFault, FaultRecord
 from spica.core.jobs import ProductRecord
-from spica.core.records import Detector, Exposure, FileRecord
+from spica.core.records import Detector, Exposure, FileRecord, Grain
 from spica.engine.plan import Plan, PlannedJob
 from spica.engine.resolvers.base import Stock
 from spica.engine.resolvers.table import RESOLVERS
 from spica.engine.spec import JobSpec
 from spica.engine.writing import SUFFIXES
+from spica.files import standard
+from spica.files.standard import Subject
 from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.instruments.sections import section
@@ -68,7 +70,7 @@ class Dispatch:
         for job in jobs:
             row = job.target.head
             sources = {binding.need.source for binding in job.recipe.chain.outside}
-            if sources & _RECORDS:
+            if sources & _RECORDS or _is_told_of(job):
                 pairs[row.exposure, row.detector] = None
             if sources & _PIXELS:
                 pixels[row.exposure, row.detector] = None
@@ -129,9 +131,29 @@ class Dispatch:
             root=str(self._survey.root),
             paths={output.product: self._path(job, output) for output in chain.outputs if output.filed},
             facts=job.master_facts() if masters else {},
+            subject=_subject(job, stock),
         )
 
     def _path(self, job: PlannedJob, output: Output) -> str:
         kind = "scratch" if output.scratch else "masters" if output.give.master else output.product
         suffix = SUFFIXES[output.give.form]
         return self._survey.product_path(kind, job.target.block, job.unit, output.product, job.key, suffix)
+
+
+def _is_told_of(job: PlannedJob) -> bool:
+    """Whether the headers of its files tell of an exposure."""
+    chain = job.recipe.chain
+    return chain.files and chain.grain in {Grain.DETECTOR, Grain.EXPOSURE}
+
+
+def _subject(job: PlannedJob, stock: Stock) -> Subject:
+    """What a job's files say of the exposure, detector or master that they are of."""
+    chain, row = job.recipe.chain, job.target.head
+    if _is_told_of(job):
+        exposure = stock.exposures[row.exposure]
+        if chain.grain is Grain.EXPOSURE:
+            return Subject(standard.of_exposure(exposure))
+        return standard.of_detector(exposure, stock.detectors[row.exposure, row.detector])
+    if any(output.give.master for output in chain.outputs):
+        return standard.of_master(job.master_facts())
+    return Subject()

@@ -149,7 +149,8 @@ class _Planner:
                 place[target.unit.values] = self._refuse(recipe, target, found)
                 continue
             place[target.unit.values] = len(self._plan.jobs)
-            key = digest([recipe.digest, str(target.unit), [[link.key for link in links] for links in found]])
+            inputs = [[link.key for link in links] for links in found]
+            key = digest([recipe.digest, str(target.unit), inputs, _subject(chain, target)])
             self._plan.jobs.append(PlannedJob(recipe, target, key, found))
             self._ground.keys.append(key)
         return place
@@ -196,6 +197,13 @@ def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[L
         return tuple(links)
 
     return resolve
+
+
+def _subject(chain: Chain, target: Target) -> str:
+    """Digest of the records that the headers of a chain's files tell of; '' where it writes none, or masters."""
+    if not chain.files or chain.grain not in {Grain.DETECTOR, Grain.EXPOSURE}:
+        return ""
+    return target.head.input_digest if chain.grain is Grain.DETECTOR else target.head.exposure_digest
 
 
 def _candidate(job: PlannedJob, product: str, number: int) -> Candidate:

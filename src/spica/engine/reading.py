@@ -40,6 +40,8 @@ class Reader:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._held: dict[int, tuple[Source, Any]] = {}
+        self.original: list[tuple[int, str]] = []
+        """Headers of the delivered HDUs that were read: index and text."""
 
     def value(self, source: Source) -> Any:
         """The value of a source; None for one that is absent."""
@@ -75,9 +77,10 @@ class Reader:
         from spica.files.frames import read_delivered, read_raw
 
         paths = {checksum: self._count(Path(path)) for checksum, path in source.paths.items()}
+        self.original = []
         if isinstance(source, Raw):
-            return read_raw(source.detector, paths, source.exposure)
-        return read_delivered(source.detector, paths, source.exposure, source.table)
+            return read_raw(source.detector, paths, source.exposure, self.original)
+        return read_delivered(source.detector, paths, source.exposure, source.table, self.original)
 
     def _stored(self, source: Stored) -> Any:
         path = self._count(Path(source.path))

@@ -10,6 +10,7 @@ from spica.core.faults import SetupFault
 from spica.core.keys import digest
 from spica.core.settings import Resolved, resolve, unknown
 from spica.engine.spec import Recipe
+from spica.files import standard
 from spica.pipelines.graph import Chain
 from spica.pipelines.model import Pipeline, Rescue, Step
 from spica.pipelines.reading import nearest
@@ -114,7 +115,8 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
     ]
     ladder = [[rung.after, place_of[rung.step], dict(rung.settings)] for rung in rescues]
     validity = [step.validity for step in chain.steps if any(give.master for give in step.task.gives)]
-    return {"grain": chain.grain.value, "steps": steps, "gives": gives, "rescues": ladder, "validity": validity}
+    found = {"grain": chain.grain.value, "steps": steps, "gives": gives, "rescues": ladder, "validity": validity}
+    return found | ({"header": standard.VERSION} if chain.files else {})
 
 
 def _by_owner(pipeline: Pipeline, overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from spica.core.faults import FaultRecord
 from spica.core.jobs import InputRecord, StepRecord
 from spica.core.records import Detector, Exposure, Unit
 from spica.core.task import Form
+from spica.files.standard import Subject
 from spica.pipelines.graph import Chain
 from spica.pipelines.model import Rescue
 
@@ -106,6 +107,7 @@ class JobSpec:
     root : survey folder.
     paths : product to its path relative to `root`.
     facts : of masters made: camera, detector, band, validity …; recorded with the product.
+    subject : what its files say of the exposure, detector or master that they are of.
     attempt : 1 for the first.
     """
 
@@ -117,6 +119,7 @@ class JobSpec:
     root: str
     paths: Mapping[str, str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    subject: Subject = field(default_factory=Subject)
     attempt: int = 1
 
 

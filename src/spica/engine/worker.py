@@ -87,8 +87,9 @@ def work(spec: JobSpec) -> JobReport:
 
 def _attempt(spec: JobSpec, settings: list[Mapping[str, Any]], meter: Meter) -> _Made | _Failed:
     """Run the chain once. Here stands the one broad except of spica: whatever a task raises becomes a named fault."""
-    writer = Writer(spec, meter)
-    run = _Run(spec, settings, Reader(meter), writer)
+    reader = Reader(meter)
+    writer = Writer(spec, meter, reader)
+    run = _Run(spec, settings, reader, writer)
     try:
         return run.chain()
     except (Exception, SystemExit, GeneratorExit) as error:  # noqa: BLE001 - the engine's one broad except

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from spica.core.records import Scalar, Unit
 from spica.core.streams import Banded
 from spica.core.task import Form
 from spica.engine.meter import Meter
+from spica.engine.reading import Reader
 from spica.engine.spec import JobSpec
 from spica.pipelines.graph import Output
 
@@ -23,12 +25,26 @@ def identity(job: str, unit: Unit, product: str) -> dict[str, Scalar]:
     return {"SPICAKEY": job, "SPICAUNI": str(unit), "SPICAPRO": product}
 
 
+def provenance(spec: JobSpec, output: Output) -> dict[str, Scalar]:
+    """The tasks up to the one that gave a product, with their versions, and the masters that the job used."""
+    chain = spec.recipe.chain
+    cards: dict[str, Scalar] = {}
+    for number, step in enumerate(chain.steps):
+        cards[f"TASK{number:02d}"] = f"{step.task.name} {step.task.version}"
+        if step.label == output.step:
+            break
+    masters = {f"{binding.step}.{binding.need.name}" for binding in chain.outside if binding.need.source == "master"}
+    keys = [each.key for each in spec.inputs if each.need in masters and each.key]
+    return cards | {f"MASTER{number:02d}": key for number, key in enumerate(dict.fromkeys(keys))}
+
+
 class Writer:
     """Writes the products of one job; takes all of them back where the job fails."""
 
-    def __init__(self, spec: JobSpec, meter: Meter) -> None:
+    def __init__(self, spec: JobSpec, meter: Meter, reader: Reader) -> None:
         self._spec = spec
         self._meter = meter
+        self._reader = reader
         self._written: list[Path] = []
         self.records: list[ProductRecord] = []
 
@@ -60,17 +76,21 @@ class Writer:
 
     def _put(self, output: Output, path: Path, value: Any) -> None:
         told = identity(self._spec.key, self._spec.unit, output.product)
+        subject = self._spec.subject
         lossless = output.scratch
         if isinstance(value, Banded):
-            _stream(path, value, told, lossless=lossless)
+            full = replace(value, header=subject.header(value.header, value.shape))
+            _stream(path, full, told | provenance(self._spec, output), lossless=lossless)
         elif output.give.form is Form.IMAGE:
             from spica.files.images import write_image
 
-            write_image(path, value, told, lossless=lossless)
+            full = replace(value, header=subject.header(value.header, value.shape))
+            kept = () if lossless else tuple(self._reader.original)
+            write_image(path, full, told | provenance(self._spec, output), lossless, kept)
         elif output.give.form is Form.CATALOGUE:
             from spica.files.catalogues import write_catalogue
 
-            write_catalogue(path, value, told)
+            write_catalogue(path, replace(value, header=subject.header(value.header, subject.shape)), told)
         else:
             from spica.files.pictures import write_png
 

@@ -86,8 +86,10 @@ def card(key: str, value: Scalar, comment: str = "") -> str:
 
     Keywords that FITS cannot hold become HIERARCH cards. Numbers that are not finite become undefined values, the FITS
     way to say unknown; characters that are not ASCII are written as ``\xNN``; trailing blanks have no meaning in FITS and
-    are left out.
+    are left out. Without a keyword the card is blank: room for one that comes later.
     """
+    if not key:
+        return " " * CARD
     plain = _PLAIN.fullmatch(key) is not None
     head = f"{key:<8}= " if plain else f"HIERARCH {_ascii(key)} = "
     if not isinstance(value, str):

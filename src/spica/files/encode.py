@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault
+from spica.core.keywords import REFRESHED, comment
 from spica.core.mask import MEANINGS, Mask
 from spica.core.records import Scalar
-from spica.files import fits
+from spica.files import fits, original
 from spica.files.fits import Card
 from spica.kernels import rice
 
@@ -47,11 +48,23 @@ class Source(Protocol):
         """Rows of a plane."""
 
 
-def write_planes(
-    out: BinaryIO, source: Source, planes: tuple[str, ...], identity: Mapping[str, Scalar], *, lossless: bool
-) -> None:
+@dataclass(frozen=True)
+class Label:
+    """What a file says of itself besides its pixels.
+
+    Attributes
+    ----------
+    identity : cards of the primary header: unit, job key, task versions … (written sorted).
+    original : headers of the delivered HDUs that it was made from: HDU index and text (80 characters a card).
+    """
+
+    identity: Mapping[str, Scalar]
+    original: tuple[tuple[int, str], ...] = ()
+
+
+def write_planes(out: BinaryIO, source: Source, planes: tuple[str, ...], label: Label, *, lossless: bool) -> None:
     """Write a whole product to an open file, plane by plane, a few rows at a time."""
-    out.write(primary(identity))
+    out.write(primary(label.identity))
     added = 0.0
     for name in planes:
         step = 0.0 if lossless else _step(source, name)
@@ -64,13 +77,17 @@ def write_planes(
             for y0, y1 in _chunks(source.shape[0]):
                 plain.put(out, y0, source.read(y0, y1, name))
             plain.finish(out)
+    if label.original:
+        original.write(out, label.original)
 
 
 def primary(identity: Mapping[str, Scalar]) -> bytes:
     """The primary header: what the product is, no pixels."""
     head: list[Card] = [("SIMPLE", True, ""), ("BITPIX", 8, ""), ("NAXIS", 0, ""), ("EXTEND", True, "")]
-    head.append(("ORIGIN", "spica", ""))
-    head += [(key, identity[key], "") for key in sorted(identity) if key not in STRUCTURE]
+    head.append(("ORIGIN", "spica", comment("ORIGIN")))
+    head += [(key, identity[key], comment(key)) for key in sorted(identity) if key not in STRUCTURE]
+    # Room for cards that come later, in place.
+    head += [("", None, "")] * len(REFRESHED)
     return fits.header_bytes(head, 0)
 
 
@@ -215,7 +232,7 @@ def _coded_cards(name: str, source: Source, step: float, added: float, widest: i
     ]
     if name != "mask":
         cards += [("BSCALE", step, ""), ("BZERO", 0.0, ""), ("BLANK", rice.BLANK, "no finite value")]
-        cards.append(("QUANTVAR", added, "variance added by rounding SCIENCE"))
+        cards.append(("QUANTVAR", added, comment("QUANTVAR")))
     return cards + _own_cards(name, source.header)
 
 
@@ -225,7 +242,7 @@ def _own_cards(name: str, header: Mapping[str, Scalar]) -> list[Card]:
     if name == "science":
         # The standard wants WCSAXES before all other cards of the sky solution.
         ordered = sorted(header.items(), key=lambda card: card[0] != "WCSAXES")
-        cards += [(key, value, "") for key, value in ordered if key not in STRUCTURE]
+        cards += [(key, value, comment(key)) for key, value in ordered if key not in STRUCTURE]
     if name == "mask":
         for bit in Mask:
             cards.append((f"BIT{bit.bit_length() - 1}", str(bit.name), MEANINGS[str(bit.name)]))

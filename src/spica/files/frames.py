@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, Scalar
 from spica.files import encode, fits
 from spica.files.fits import Hdu
+from spica.files.original import Header
 from spica.files.planes import Plane
 
 Paths = Mapping[str, Path]
@@ -24,7 +25,7 @@ _TABLE = Delivered()
 _FLOOR_ROWS = 256
 
 
-def read_raw(detector: Detector, paths: Paths, exposure: Exposure) -> RawDetector:
+def read_raw(detector: Detector, paths: Paths, exposure: Exposure, original: list[Header] | None = None) -> RawDetector:
     """The raw pixels of one detector.
 
     Parameters
@@ -32,6 +33,7 @@ def read_raw(detector: Detector, paths: Paths, exposure: Exposure) -> RawDetecto
     detector : its record.
     paths : checksum of each file that the record names to where it lies.
     exposure : its exposure; its plain values go into the header under their own names (``dark_time``, seconds).
+    original : receives the headers of the files' primaries and of the HDUs that were read.
 
     Returns
     -------
@@ -60,11 +62,17 @@ def read_raw(detector: Detector, paths: Paths, exposure: Exposure) -> RawDetecto
             held[key] = plane.read(layer=layer)
         _fits_inside(detector, number, plane.shape, path)
         pixels.append(held[key])
+    if original is not None:
+        original += _headers(files.values(), detector.hdus)
     return RawDetector(tuple(pixels), detector.amplifiers, detector.nx, detector.ny, facts(detector, exposure))
 
 
 def read_delivered(
-    detector: Detector, paths: Paths, exposure: Exposure | None = None, delivered: Delivered = _TABLE
+    detector: Detector,
+    paths: Paths,
+    exposure: Exposure | None = None,
+    delivered: Delivered = _TABLE,
+    original: list[Header] | None = None,
 ) -> Image:
     """One detector's image that was reduced elsewhere, brought to electrons, with variance and our mask bits.
 
@@ -75,6 +83,7 @@ def read_delivered(
     paths : checksum to place of the files.
     exposure : its exposure, for the header; the file's EXPTIME where it is None.
     delivered : the camera table's section: what the values of the mask mean.
+    original : receives the headers of the science plane's file: of its primary and of its HDU.
 
     Returns
     -------
@@ -90,6 +99,10 @@ def read_delivered(
     planes = dict(detector.planes) or {"science": (detector.file, detector.hdus[0])}
     read = {name: _delivered_plane(name, *where, paths, detector) for name, where in planes.items()}
     pixels, header = read["science"]
+    if original is not None:
+        path = _path(planes["science"][0], paths, detector)
+        data = fits.open_bytes(path)
+        original += _headers([(data, fits.layout(data, path))], (planes["science"][1],))
     for name, (values, _) in read.items():
         if values.shape != pixels.shape:
             message = (
@@ -122,6 +135,12 @@ def facts(detector: Detector, exposure: Exposure) -> dict[str, Scalar]:
         if isinstance(value, str | int | float):
             plain[item.name] = str(value) if isinstance(value, str) else value
     return {**plain, "exposure": exposure.name, "detector": detector.detector, **detector.wcs}
+
+
+def _headers(files: Iterable[tuple[memoryview, list[Hdu]]], wanted: Iterable[int]) -> list[Header]:
+    """Headers of the primaries and of the HDUs wanted, file by file."""
+    indices = sorted({0, *wanted})
+    return [(index, hdus[index].text) for _, hdus in files for index in indices if index < len(hdus)]
 
 
 def _path(name: str, paths: Paths, detector: Detector) -> Path:

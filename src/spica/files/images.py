@@ -18,11 +18,14 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.images import Image
+from spica.core.keywords import REFRESHED
 from spica.core.records import Scalar
 from spica.core.streams import Band
 from spica.files import atomic, encode, fits
+from spica.files.encode import Label
 from spica.files.fits import Hdu
 from spica.files.frames import read_delivered, read_raw
+from spica.files.original import Header
 from spica.files.planes import Plane
 
 __all__ = [
@@ -46,6 +49,7 @@ def write_image(
     image: Image,
     identity: Mapping[str, Scalar],
     lossless: bool = False,  # noqa: FBT001, FBT002  (the contract between the rooms)
+    original: tuple[Header, ...] = (),
 ) -> None:
     """Write an image product; the same image and identity give the same bytes.
 
@@ -55,6 +59,7 @@ def write_image(
     image : pixels, variance, mask and the header cards that science adds (they go to SCIENCE).
     identity : unit, job key, task versions … (they go to the primary header, sorted).
     lossless : exact, uncompressed; for scratch.
+    original : delivered headers that are kept with it.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def write_image(
     planes = {name: array for name, array in given if array is not None}
     rows = _Arrays(planes, image.header)
     with atomic.writing(path, durable=not lossless) as part, part.open("wb") as out:
-        encode.write_planes(out, rows, tuple(planes), identity, lossless=lossless)
+        encode.write_planes(out, rows, tuple(planes), Label(identity, original), lossless=lossless)
 
 
 def read_image(path: Path) -> Image:
@@ -91,7 +96,8 @@ def read_image(path: Path) -> Image:
 def read_identity(path: Path) -> dict[str, Scalar]:
     """The identity cards that `write_image` was given."""
     primary = fits.layout(fits.open_bytes(path), path)[0].header
-    return {key: value for key, value in primary.items() if key not in encode.STRUCTURE and key != "ORIGIN"}
+    other = encode.STRUCTURE | {"ORIGIN", *REFRESHED}
+    return {key: value for key, value in primary.items() if key not in other}
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,8 @@ class ImageSink:
                     atomic.commit(part, self.path, durable=False)
                 else:
                     with atomic.writing(self.path) as final, final.open("wb") as out:
-                        encode.write_planes(out, open_rows(part), tuple(self._planes), self.identity, lossless=False)
+                        label = Label(self.identity)
+                        encode.write_planes(out, open_rows(part), tuple(self._planes), label, lossless=False)
         finally:
             self.abandon()
 

@@ -105,6 +105,11 @@ class Chain:
         """The needs that no step of the chain itself satisfies."""
         return tuple(binding for binding in self.bindings if binding.chain != self.index)
 
+    @property
+    def files(self) -> bool:
+        """Whether its jobs write files."""
+        return any(output.filed for output in self.outputs)
+
     def output(self, product: str) -> Output:
         """The output of this name; KeyError if there is none."""
         for output in self.outputs:

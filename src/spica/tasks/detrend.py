@@ -12,7 +12,7 @@ from spica.core.camera import AmplifierSpec, Section
 from spica.core.faults import DataFault
 from spica.core.images import Image, RawDetector
 from spica.core.mask import Mask
-from spica.core.records import Detector, Exposure, Grain, Scalar
+from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
 from spica.kernels.detrend import Box, Masters, Readout, detrend_amplifier, empty_planes, overscan_rows
@@ -37,8 +37,6 @@ def detrend(
     dark: Image | None,
     flat: Image | None,
     defects: Image | None,
-    exposure: Exposure,
-    detector: Detector,
 ) -> Products:
     """Overscan, gain, bias, dark, flat, assembly, saturation and defect masks.
 
@@ -47,7 +45,6 @@ def detrend(
     raw : pixels as read out [ADU].
     bias : ``(ny, nx)`` [electron], dark [electron per second], flat [about 1], defects (mask bits); None where the
         pipeline leaves them out.
-    exposure, detector : the records; their facts and the delivered sky solution go into the header.
 
     Returns
     -------
@@ -85,8 +82,7 @@ def detrend(
         )
     if not np.any(planes.mask & int(Mask.NO_DATA | Mask.BAD) == 0):
         raise DataFault("data.no-pixels", "no pixel is left after detrending", nx=raw.nx, ny=raw.ny)
-    cards = _cards(raw, levels) | _facts(exposure) | dict(detector.wcs)
-    return {"science": Image(planes.science, planes.variance, planes.mask, cards)}
+    return {"science": Image(planes.science, planes.variance, planes.mask, _cards(raw, levels))}
 
 
 def overscan_level(settings: DetrendSettings, pixels: npt.NDArray[Any], amplifier: AmplifierSpec) -> Level:
@@ -194,25 +190,9 @@ def _cards(raw: RawDetector, levels: Mapping[str, float]) -> dict[str, Scalar]:
     return cards
 
 
-def _facts(exposure: Exposure) -> dict[str, Scalar]:
-    """What an astronomer looks for first in a header; what is not known is left out."""
-    cards: dict[str, Scalar] = {
-        "INSTRUME": exposure.camera,
-        "OBSTYPE": str(exposure.frame_type),
-        "OBJECT": exposure.object,
-        "FILTER": exposure.filter,
-        "BAND": exposure.band,
-        "NIGHT": exposure.night,
-        "TIMESYS": "TAI",
-        "MJD-OBS": exposure.mjd,
-        "AIRMASS": exposure.airmass,
-    }
-    return {keyword: value for keyword, value in cards.items() if value not in {None, ""}}
-
-
 TASK = Task(
     name="detrend",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=DetrendSettings,
     needs=(
@@ -221,8 +201,6 @@ TASK = Task(
         Need("dark", source="master", optional=True),
         Need("flat", source="master", optional=True),
         Need("defects", source="master", optional=True),
-        Need("exposure", source="exposure"),
-        Need("detector", source="detector"),
     ),
     gives=(Give("science", Form.IMAGE, meaning="assembled image in electrons with variance and mask"),),
     run=detrend,

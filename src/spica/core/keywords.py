@@ -1,0 +1,122 @@
+"""Header keywords, each declared once with type, unit and meaning: what images and catalogues say of themselves.
+
+``nn`` in a name stands for a number (``OVSCnn``: OVSC00, OVSC01 …). Keywords of the sky solution and of the file's
+structure are those of the FITS standard and not repeated here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One keyword.
+
+    Attributes
+    ----------
+    name : at most 8 characters.
+    kind : 'text', 'int', 'float' or 'bool'.
+    unit : of the value, '' where it has none.
+    meaning : a few words; they are the comment of the card.
+    place : the HDU that holds it: 'primary', 'SCIENCE', 'VARIANCE', 'MASK', 'catalogue'.
+    metric : the metric that `spica header refresh` takes its value from; 'release' is the order's, 'grade' the grade.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    place: str = "SCIENCE"
+    metric: str = ""
+
+    @property
+    def comment(self) -> str:
+        """The card's comment: unit in brackets, meaning."""
+        return f"[{self.unit}] {self.meaning}" if self.unit else self.meaning
+
+
+def _table(*keywords: Keyword) -> dict[str, Keyword]:
+    return {keyword.name: keyword for keyword in keywords}
+
+
+KEYWORDS: dict[str, Keyword] = _table(
+    Keyword("ORIGIN", "text", "", "made by spica", "primary"),
+    Keyword("SPICAKEY", "text", "", "key of the job that made it", "primary"),
+    Keyword("SPICAUNI", "text", "", "the unit: GRAIN:KEY/KEY", "primary"),
+    Keyword("SPICAPRO", "text", "", "the product's name", "primary"),
+    Keyword("TASKnn", "text", "", "task and its version, in order", "primary"),
+    Keyword("MASTERnn", "text", "", "key of a master that was used", "primary"),
+    Keyword("SEEING", "float", "arcsec", "FWHM of stars", "primary", "seeing_arcsec"),
+    Keyword("DEPTH", "float", "mag", "AB magnitude of a point source of 5 sigma", "primary", "depth_5sigma_mag"),
+    Keyword("MAGZERO", "float", "mag", "AB magnitude of 1 electron per second", "primary", "zero_point"),
+    Keyword("MAGZERR", "float", "mag", "standard error of MAGZERO", "primary", "zero_point_err"),
+    Keyword("GRADE", "text", "", "verdict on its quality", "primary", "grade"),
+    Keyword("RELEASE", "text", "", "data release that it belongs to", "primary", "release"),
+    Keyword("BUNIT", "text", "", "unit of the pixels"),
+    Keyword("GAIN", "float", "electron", "electrons per unit of the pixels"),
+    Keyword("GAINRAW", "float", "electron/adu", "gain, mean of the amplifiers"),
+    Keyword("RDNOISE", "float", "electron", "read noise, mean of the amplifiers"),
+    Keyword("SATURATE", "float", "electron", "lowest saturation of the amplifiers"),
+    Keyword("OVSCnn", "float", "adu", "overscan level of amplifier nn"),
+    Keyword("EXPTIME", "float", "s", "exposure time"),
+    Keyword("DARKTIME", "float", "s", "dark time"),
+    Keyword("INSTRUME", "text", "", "camera"),
+    Keyword("DETECTOR", "int", "", "number of the detector"),
+    Keyword("EXPNAME", "text", "", "name of the exposure"),
+    Keyword("SEQNUM", "int", "", "the observatory's number of the exposure"),
+    Keyword("OBSTYPE", "text", "", "what the exposure is of"),
+    Keyword("OBJECT", "text", "", "target"),
+    Keyword("FIELD", "text", "", "field of the survey"),
+    Keyword("PROPID", "text", "", "observing programme"),
+    Keyword("OBSRUN", "text", "", "observing run"),
+    Keyword("OBSERVER", "text", "", "who observed"),
+    Keyword("FILTER", "text", "", "the observatory's name of the filter"),
+    Keyword("BAND", "text", "", "band"),
+    Keyword("NIGHT", "text", "", "local date at sunset"),
+    Keyword("TIMESYS", "text", "", "time scale of MJD-OBS and DATE-OBS"),
+    Keyword("MJD-OBS", "float", "d", "start of the exposure, MJD"),
+    Keyword("DATE-OBS", "text", "", "start of the exposure"),
+    Keyword("AIRMASS", "float", "", "airmass"),
+    Keyword("RA", "float", "deg", "right ascension of the boresight, ICRS"),
+    Keyword("DEC", "float", "deg", "declination of the boresight, ICRS"),
+    Keyword("ROTANG", "float", "deg", "position angle of the focal plane's +y"),
+    Keyword("CCDSUM", "text", "", "binning in x and y"),
+    Keyword("READMODE", "text", "", "read-out mode"),
+    Keyword("ASSUMED", "text", "", "values that the raw header lacked"),
+    Keyword("RAWSUM", "text", "", "checksum (BLAKE2b-160) of the raw file"),
+    Keyword("RAWHDU", "text", "", "its HDUs that this image is made from"),
+    Keyword("BACKBOX", "int", "pixel", "mesh of the background"),
+    Keyword("CALBLOCK", "text", "", "calibration block"),
+    Keyword("MJDFROM", "float", "d", "the master serves from then on, MJD TAI"),
+    Keyword("MJDTO", "float", "d", "the master serves until then, MJD TAI"),
+    Keyword("NCOMBINE", "int", "", "frames combined"),
+    Keyword("NLEFTOUT", "int", "", "frames left out as unfit"),
+    Keyword("COMBINE", "text", "", "how each pixel was estimated"),
+    Keyword("LEVEL", "float", "electron", "median level of the frames"),
+    Keyword("LEVELMIN", "float", "electron", "lowest level of the frames"),
+    Keyword("LEVELMAX", "float", "electron", "highest level of the frames"),
+    Keyword("NHOT", "int", "", "hot pixels"),
+    Keyword("HOTLIMIT", "float", "electron/s", "dark current that makes a hot pixel"),
+    Keyword("QUANTVAR", "float", "electron2", "variance added by rounding SCIENCE", "SCIENCE, VARIANCE"),
+    Keyword("BITnn", "text", "", "name of bit nn", "MASK"),
+    Keyword("APERnn", "float", "pixel", "radius of aperture nn", "catalogue"),
+    Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
+)
+
+REFRESHED: dict[str, Keyword] = {name: keyword for name, keyword in KEYWORDS.items() if keyword.metric}
+"""Keywords whose values come later; the primary header has room for their cards from the beginning."""
+IDENTITY = ("SPICAKEY", "SPICAUNI", "SPICAPRO")
+"""Keywords by which a product says what it is."""
+
+
+def keyword(card: str) -> Keyword | None:
+    """The declaration of a card's keyword; None for one that nobody declared (an outside task's own)."""
+    return KEYWORDS.get(card) or KEYWORDS.get(re.sub(r"\d+$", "nn", card))
+
+
+def comment(card: str) -> str:
+    """What the comment of a card says, '' for a keyword that nobody declared."""
+    found = keyword(card)
+    return found.comment if found else ""
