@@ -98,7 +98,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("LEVELMIN", "float", "electron", "lowest level of the frames"),
     Keyword("LEVELMAX", "float", "electron", "highest level of the frames"),
     Keyword("NHOT", "int", "", "hot pixels"),
-    Keyword("HOTLIMIT", "float", "electron/s", "dark current that makes a hot pixel"),
+    Keyword("HOTLIMIT", "float", "electron/s", "a pixel of more dark current is hot"),
     Keyword("QUANTVAR", "float", "electron2", "variance added by rounding SCIENCE", "SCIENCE, VARIANCE"),
     Keyword("BITnn", "text", "", "name of bit nn", "MASK"),
     Keyword("APERnn", "float", "pixel", "radius of aperture nn", "catalogue"),
