@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 
-from spica.kernels.detrend import Box, Masters, Planes, Readout, detrend_amplifier, empty_planes, overscan_rows
+from spica.kernels.detrend import (
+    Bits,
+    Box,
+    Masters,
+    Planes,
+    Readout,
+    all_alike,
+    detrend_amplifier,
+    empty_planes,
+    planes_for,
+)
 
 SATURATED, NO_DATA, DEFECT = 2, 32, 1
+BITS = Bits(saturated=SATURATED, suspect=512, no_data=NO_DATA, bad=DEFECT)
 NY, NX = 24, 18
 
 
@@ -22,8 +33,7 @@ def run(raw: np.ndarray, amplifier: Readout, masters: Masters | None = None, lev
         levels=levels,
         masters=masters,
         dark_seconds=30.0,
-        saturated_bit=SATURATED,
-        no_data_bit=NO_DATA,
+        bits=BITS,
     )
     return out
 
@@ -53,7 +63,7 @@ def test_it_is_the_formula_in_numpy(raw: np.ndarray, masters: Masters) -> None:
     section = raw[2 : 2 + NY, 3 : 3 + NX].astype(float)
     electrons = (section - 1000.0) * 1.7 - masters.bias
     np.testing.assert_allclose(out.science, (electrons - 30.0 * masters.dark) / masters.flat, rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(out.variance, (np.maximum(electrons, 0) + 36.0) / masters.flat**2, rtol=1e-5)
+    np.testing.assert_allclose(out.variance, np.maximum(electrons + 36.0, 9.0) / masters.flat**2, rtol=1e-5)
     np.testing.assert_array_equal(out.mask, masters.defects)
     np.testing.assert_array_equal(raw, before)
 
@@ -84,7 +94,7 @@ def test_row_levels_follow_the_raw_rows(raw: np.ndarray) -> None:
 def test_only_the_place_is_written(raw: np.ndarray) -> None:
     out = empty_planes((NY + 6, 2 * NX), NO_DATA)
     place = Box(4, 4 + NY, NX, 2 * NX)
-    detrend_amplifier(raw, readout(place=place), out, no_data_bit=NO_DATA)
+    detrend_amplifier(raw, readout(place=place), out, bits=BITS)
     inside = np.zeros(out.mask.shape, dtype=bool)
     inside[place.y0 : place.y1, place.x0 : place.x1] = True
     assert np.all(out.mask[inside] == 0)
@@ -99,7 +109,7 @@ def test_saturation_and_missing_response_are_marked(raw: np.ndarray) -> None:
     flat[5, :4] = [0.0, -1.0, np.nan, np.inf]
     out = run(bright, readout(), Masters(flat=flat))
     assert list(out.mask[0, :3]) == [SATURATED, 0, NO_DATA]
-    assert np.all(out.mask[5, :4] == NO_DATA)
+    assert list(out.mask[5, :4]) == [NO_DATA, NO_DATA | DEFECT, NO_DATA, NO_DATA]
     bad = out.mask & NO_DATA != 0
     assert bad.sum() == 5
     assert np.all(out.science[bad] == 0)
@@ -124,21 +134,58 @@ def test_sections_that_do_not_fit_are_refused(raw: np.ndarray) -> None:
         detrend_amplifier(raw, readout(place=Box(0, NY, 0, NX - 1)), out)
 
 
-@pytest.mark.parametrize("method", ["median", "mean"])
-def test_overscan_is_free_of_outliers(method: str) -> None:
-    rng = np.random.default_rng(5)
-    levels = np.linspace(990.0, 1010.0, 200)
-    section = rng.normal(levels[:, None], 4.0, (200, 64)).round()
-    section[::3, 7] = 65_535
-    found = overscan_rows(section.astype(np.uint16), method=method)
-    scatter = 4.0 / 8.0 * (1.25 if method == "median" else 1.0)
-    assert np.std(found - levels) == pytest.approx(scatter, rel=0.2)
-    assert abs(np.mean(found - levels)) < 0.15
+def test_the_noise_of_masters_and_level_is_in_the_variance(raw: np.ndarray, masters: Masters) -> None:
+    rng = np.random.default_rng(8)
+    spreads = [rng.uniform(0.5, 2.0, (NY, NX)).astype(np.float32) * scale for scale in (9.0, 1e-3, 1e-5)]
+    plain = run(raw, readout(), masters)
+    noisy = masters._replace(bias_variance=spreads[0], dark_variance=spreads[1], flat_variance=spreads[2])
+    out = empty_planes((NY, NX), NO_DATA)
+    detrend_amplifier(raw, readout(), out, levels=1000.0, level_variance=0.4, masters=noisy, dark_seconds=30.0)
+    assert masters.flat is not None
+    more = (spreads[0] + 900.0 * spreads[1] + 0.4 * 1.7**2 + plain.science**2 * spreads[2]) / masters.flat**2
+    np.testing.assert_array_equal(out.science, plain.science)
+    high = plain.science > 0
+    np.testing.assert_allclose((out.variance - plain.variance)[high], more[high], rtol=1e-3, atol=1e-2)
 
 
-def test_overscan_without_clipping_is_the_plain_mean() -> None:
-    section = np.random.default_rng(6).integers(0, 100, (5, 9)).astype(np.uint16)
-    np.testing.assert_allclose(overscan_rows(section, method="mean", iterations=0), section.mean(1), rtol=1e-6)
-    assert np.isnan(overscan_rows(np.full((1, 4), np.nan))[0])
-    with pytest.raises(ValueError, match="'mode'"):
-        overscan_rows(section, method="mode")
+@pytest.mark.parametrize("linearity", [(2e-6,), (1e-6, 3e-11), (1e-6, 0.0, 2e-15, 1e-20)])
+def test_non_linearity_is_undone(linearity: tuple[float, ...]) -> None:
+    signal = np.linspace(-20.0, 50_000.0, NY * NX).reshape(NY, NX)
+    raw = np.zeros((NY + 4, NX + 5), np.float32)
+    raw[2 : 2 + NY, 3 : 3 + NX] = signal + 1000.0
+    out = run(raw, readout()._replace(linearity=linearity))
+    true = signal * (1.0 + sum(c * signal ** (k + 1) for k, c in enumerate(linearity)))
+    np.testing.assert_allclose(out.science, true * 1.7, rtol=1e-5, atol=0.02)
+
+
+def test_a_linearity_of_zeros_changes_no_byte(raw: np.ndarray, masters: Masters) -> None:
+    bent = run(raw, readout()._replace(linearity=(0.0, 0.0)), masters)
+    for one, other in zip(bent, run(raw, readout(), masters), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_above_the_range_of_linearity_is_suspect(raw: np.ndarray) -> None:
+    out = run(raw, readout()._replace(linear_limit=3000.0))
+    np.testing.assert_array_equal(out.mask == 512, raw[2 : 2 + NY, 3 : 3 + NX] > 3000)
+
+
+def test_rows_with_saturated_pixels_are_told() -> None:
+    bright = np.full((NY + 4, NX + 5), 1500.0, np.float32)
+    bright[2 + 7, 3 + 4] = 60_000.0
+    rows = np.zeros(NY, np.int32)
+    detrend_amplifier(bright, readout(flip_y=True), empty_planes((NY, NX), 0), bits=BITS, full_rows=rows)
+    assert np.flatnonzero(rows).tolist() == [NY - 1 - 7]
+
+
+def test_planes_are_filled_only_where_amplifiers_leave_pixels_out() -> None:
+    halves = [Box(0, NY, 0, 9), Box(0, NY, 9, NX)]
+    assert planes_for(halves, (NY, NX), NO_DATA).mask.shape == (NY, NX)
+    for places in (halves[:1], [halves[0], Box(0, NY, 8, NX)], [halves[0], halves[0]]):
+        assert np.all(planes_for(places, (NY, NX), NO_DATA).mask == NO_DATA)
+
+
+def test_a_stuck_amplifier_is_told_from_a_quiet_one() -> None:
+    stuck = np.full((200, 50), 32768, np.uint16)
+    assert all_alike(stuck)
+    stuck[171, 3] = 32769
+    assert not all_alike(stuck)

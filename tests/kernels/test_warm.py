@@ -16,8 +16,8 @@ from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.combine import combine
 from spica.kernels.detect import label, matched_filter
-from spica.kernels.detrend import overscan_rows
 from spica.kernels.measure import measure_segments
+from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 from spica.kernels.warm import KERNELS, compile_all, forget_stale
 from spica.kernels.wcs import sky_to_pixel, tangent_wcs

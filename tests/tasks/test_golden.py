@@ -7,6 +7,7 @@ file for the same version, to 1e-5 (so that another CPU's last digits pass). To 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +28,11 @@ from spica.tasks import (
     background,
     combine,
     defects,
+    defringe,
     delivered,
     detect,
     detrend,
+    interpolate,
     level,
     measure,
     quality,
@@ -42,7 +45,7 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, defects, delivered, detect, detrend, level, measure, quality, quicklook, summary
+        background, combine, defects, defringe, delivered, detect, detrend, interpolate, level, measure, quality, quicklook, summary
     )
 }  # fmt: skip
 
@@ -77,6 +80,13 @@ def raw(number: int) -> RawDetector:
     return RawDetector((pixels,), (amplifier,), SIDE, SIDE, {"exposure_time": 30.0, "dark_time": 30.0})
 
 
+def ripples() -> Image:
+    """Fringes of a triangle's shape: no library's cosine."""
+    x = np.arange(SIDE)
+    wave = np.abs(x[:, None] + 2 * x[None, :] - 200) % 32 / 16.0 - 0.97
+    return Image(wave.astype(np.float32), np.full((SIDE, SIDE), 1e-4, np.float32), None)
+
+
 def outputs() -> dict[str, Mapping[str, Any]]:
     """Run every task on the outputs of the ones before."""
 
@@ -86,12 +96,12 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
     detector = Detector("demo-1", 2, "c" * 40, (1,), (), SIDE, SIDE)
     records = {"exposure": exposure, "detector": detector}
-    nothing = dict.fromkeys(("bias", "dark", "flat", "defects"))
+    nothing = dict.fromkeys(("bias", "dark", "flat", "defects", "crosstalk"))
     frames = [run("detrend", raw=raw(n), **nothing)["science"] for n in range(4)]
     levels = [run("level", frame=frame)["level"] for frame in frames]
     unit = Unit(Grain.CALIBRATION, ("demo", "1", "", "2026-11-20"))
     found: dict[str, Mapping[str, Any]] = {
-        "detrend": {"science": frames[0]},
+        "detrend": run("detrend", raw=raw(0), **nothing),
         "level": {"level": levels[0]},
         "combine": run(
             "combine",
@@ -102,6 +112,9 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "defects": run("defects", dark=frames[1]),
         "delivered": run("delivered", delivered=frames[0]),
     }
+    marked = frames[0].mask | np.where(frames[0].pixels > 20000, np.int32(Mask.BAD), np.int32(0))
+    found["interpolate"] = run("interpolate", image=dataclasses.replace(frames[0], mask=marked))
+    found["defringe"] = run("defringe", image=frames[0], fringe=ripples())
     science = frames[0]
     found["background"] = run("background", science=science)
     sky = found["background"]["background"]

@@ -34,7 +34,12 @@ class AmplifierSpec(Table):
     gain: Annotated[float, Field(gt=0)] = 1.0
     read_noise: Annotated[float, Field(ge=0)] = 0.0
     saturation: Annotated[float, Field(gt=0)] = 65535.0
-    linearity: tuple[float, ...] = Field(default=(), description="polynomial: true = x (1 + c0 x + c1 x² …), x in ADU")
+    linear_limit: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="raw ADU above which the response is not known to be linear"
+    )
+    linearity: tuple[float, ...] = Field(
+        default=(), description="polynomial: true = x (1 + c0 x + c1 x² …), x in ADU above bias"
+    )
     hdu: int = Field(default=0, description="which of the detector's HDUs (0 where it has one)")
 
     @model_validator(mode="after")
@@ -61,6 +66,14 @@ class DetectorSpec(Table):
     hdus: tuple[str | int, ...] = Field(description="EXTNAME or index of the HDUs that hold it in a raw file")
     amplifiers: tuple[AmplifierSpec, ...]
     crosstalk: tuple[tuple[float, ...], ...] = Field(default=(), description="victim rows × source columns, fraction")
+
+    @model_validator(mode="after")
+    def _crosstalk_is_square(self) -> DetectorSpec:
+        count = len(self.amplifiers)
+        if self.crosstalk and [len(row) for row in self.crosstalk] != [count] * count:
+            msg = f"detector {self.name}: crosstalk is no matrix of {count} victims by {count} sources"
+            raise ValueError(msg)
+        return self
 
 
 class FilterSpec(Table):
@@ -156,7 +169,8 @@ class Camera(Table):
     sections_from_header: bool = Field(default=False, description="amplifier sections and gains from each header")
     amplifier_keywords: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="amplifier property (data, overscan, prescan, detector, gain, read_noise, saturation) to keywords; "
+        description="amplifier property (data, overscan, prescan, detector, gain, read_noise, saturation, linear_limit) to "
+        "keywords; "
         "{amp} stands for the amplifier's name; a section may be spelt by four keywords, 'X1:X2,Y1:Y2'",
     )
     delivered: Delivered = Delivered()

@@ -60,6 +60,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("RDNOISE", "float", "electron", "read noise, mean of the amplifiers"),
     Keyword("SATURATE", "float", "electron", "lowest saturation of the amplifiers"),
     Keyword("OVSCnn", "float", "adu", "overscan level of amplifier nn"),
+    Keyword("DEADnn", "text", "", "why amplifier nn has no data"),
+    Keyword("FRNGAMP", "float", "electron", "amplitude of the fringes that were taken off"),
     Keyword("EXPTIME", "float", "s", "exposure time"),
     Keyword("DARKTIME", "float", "s", "dark time"),
     Keyword("INSTRUME", "text", "", "camera"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_PER_AMPLIFIER = ("gain", "read_noise", "saturation", "linearity")
+_PER_AMPLIFIER = ("gain", "read_noise", "saturation", "linear_limit", "linearity")
 
 
 def expand(table: Mapping[str, Any]) -> dict[str, Any]:

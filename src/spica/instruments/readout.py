@@ -126,7 +126,7 @@ def _positive(headers: Sequence[Header], keywords: Sequence[str]) -> float | Non
 
 def _numbers(headers: Sequence[Header], camera: Camera, amplifier: AmplifierSpec) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name in ("gain", "read_noise", "saturation"):
+    for name in ("gain", "read_noise", "saturation", "linear_limit"):
         keywords = [key.format(amp=amplifier.name) for key in camera.amplifier_keywords.get(name, ())]
         value = _positive(headers, keywords)
         if value is not None:

@@ -17,12 +17,16 @@ import spica.kernels
 from spica.kernels import rice
 from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
+from spica.kernels.bleeding import mark_bleeding
 from spica.kernels.combine import combine
+from spica.kernels.crosstalk import add_fraction
 from spica.kernels.detect import gaussian_kernel, label, matched_filter
-from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes, overscan_rows
+from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes
 from spica.kernels.draw_warm import DRAWING
+from spica.kernels.interpolate import interpolate
 from spica.kernels.kron import kron_photometry
 from spica.kernels.measure import measure_segments
+from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
@@ -40,6 +44,15 @@ def _detrend() -> None:
     readout = Readout(box, box, flip_x=False, flip_y=False, gain=1.0, read_noise=1.0, saturation=1e5)
     for dtype in (np.uint16, np.float32):
         detrend_amplifier(_IMAGE.astype(dtype), readout, empty_planes((8, 8), 0))
+
+
+def _crosstalk() -> None:
+    box = Box(0, 8, 0, 8)
+    add_fraction(_IMAGE.copy(), _IMAGE, box, _IMAGE, box, levels=_IMAGE[0], fraction=0.0, saturation=1e5)
+
+
+def _interpolate() -> None:
+    interpolate(_IMAGE, _IMAGE, _MASK, replaced=1, unfit=1, mark=2, reach=1)
 
 
 def _background() -> None:
@@ -71,6 +84,9 @@ def _sums() -> None:
 KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("overscan", lambda: overscan_rows(_IMAGE)),
     ("detrend", _detrend),
+    ("crosstalk", _crosstalk),
+    ("bleeding", lambda: mark_bleeding(_MASK.copy(), np.arange(8), 1, 2)),
+    ("interpolate", _interpolate),
     ("combine", lambda: combine(np.ones((3, 8, 8), dtype=np.float32))),
     ("background", _background),
     ("matched filter", lambda: matched_filter(_IMAGE, _IMAGE, gaussian_kernel(1.0), _MASK)),
