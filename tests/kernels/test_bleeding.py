@@ -40,7 +40,7 @@ def test_bled_charge_is_found(flux: float) -> None:
     assert np.count_nonzero(missed) <= 4
     assert np.all(np.abs(np.argwhere(missed) - (150, 60)) <= 8)
     trail = bled & (np.abs(np.arange(NY) - 150)[:, None] > 20)
-    assert np.mean(mask[trail] & BLEED != 0) > 0.99
+    assert not trail.any() or np.mean(mask[trail] & BLEED != 0) > 0.99
     clean = truth == 0
     # Only the two pixels beyond each end of the trail are marked without need.
     assert np.count_nonzero(mask[clean]) <= 4 + 4 * np.count_nonzero(np.any(bled, axis=0))
