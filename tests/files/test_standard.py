@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from astropy.time import Time
 from spica.core.images import Image
 from spica.core.keys import exposure_id
 from spica.core.keywords import KEYWORDS, REFRESHED, comment, keyword
-from spica.core.records import Detector, Exposure, FrameType
+from spica.core.records import Detector, Exposure, FrameType, Scalar
 from spica.files import conformance, original, standard
 from spica.files.cards import parse
 from spica.files.images import read_identity, read_image, write_image
@@ -24,7 +25,7 @@ EXPOSURE = Exposure(
     exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.25, 30.0,
     band="r", airmass=1.2, ra=150.0, dec=-2.0, defaulted=("airmass", "object"),
 )  # fmt: skip
-SKY = {
+SKY: dict[str, Scalar] = {
     "WCSAXES": 2, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 150.0,
     "CRVAL2": -2.0, "CD1_1": -1e-4, "CD2_2": 1e-4,
 }  # fmt: skip
@@ -43,7 +44,7 @@ def test_the_header_tells_what_when_and_where() -> None:
 
 
 def test_every_fact_is_declared_with_its_type() -> None:
-    full = {
+    full: dict[str, Any] = {
         field.name: "x" for field in dataclasses.fields(Exposure) if field.type == "str" and field.name != "frame_type"
     }
     cards = standard.of_detector(dataclasses.replace(EXPOSURE, **full, sequence=3, rotation=1.0), DETECTOR).cards
@@ -69,7 +70,7 @@ def test_times_are_those_of_astropy(mjd: float) -> None:
 def test_the_delivered_solution_holds_for_the_detector_alone() -> None:
     subject = standard.of_detector(EXPOSURE, DETECTOR)
     assert "CTYPE1" not in subject.header({}, (3, 4))
-    own = {"CTYPE1": "RA---TPV", "CRVAL1": 1.0}
+    own: dict[str, Scalar] = {"CTYPE1": "RA---TPV", "CRVAL1": 1.0}
     assert {key: value for key, value in subject.header(own, SHAPE).items() if key in SKY} == own
     assert Subject().header({"A": 1}, SHAPE) == {"A": 1}
 
@@ -109,7 +110,7 @@ def test_a_product_without_delivered_headers_has_none(tmp_path: Path) -> None:
 
 def test_comments_are_those_of_the_declaration(tmp_path: Path) -> None:
     path = tmp_path / "x.fits"
-    header = {"RDNOISE": 5.0, "OVSC03": 1.0, "SPECIAL": 1, "BUNIT": "electron"}
+    header: dict[str, Scalar] = {"RDNOISE": 5.0, "OVSC03": 1.0, "SPECIAL": 1, "BUNIT": "electron"}
     write_image(path, Image(np.zeros(SHAPE, np.float32), header=header), {"SPICAKEY": "k"})
     with astropy_fits.open(path) as file:
         comments = file["SCIENCE"].header.comments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,8 +196,8 @@ def test_some_bad_rows_of_overscan_are_bridged(truth: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("how", ["spline", "polynomial", "running"])
-def test_overscan_may_be_fitted_along_the_rows(truth: np.ndarray, how: str) -> None:
-    found = run(expose(truth, LEVEL), DetrendSettings(overscan=how, overscan_window=3))  # type: ignore[arg-type]
+def test_overscan_may_be_fitted_along_the_rows(truth: np.ndarray, how: Any) -> None:
+    found = run(expose(truth, LEVEL), DetrendSettings(overscan=how, overscan_window=3))
     np.testing.assert_allclose(found.pixels[1:-1], truth[1:-1], rtol=2e-5, atol=5e-3)
 
 
@@ -211,8 +212,8 @@ CROSSTALK = {"amplifiers": ["L", "R"], "matrix": [[0.0, 2e-3], [1e-3, 0.0]]}
 def crossed(electrons: np.ndarray) -> RawDetector:
     """The exposure with crosstalk between both amplifiers: what is read at the same moment, in raw order."""
     raw = expose(electrons, LEVEL)
-    clean = raw.pixels[0] - LEVEL[:, None]
     pixels = raw.pixels[0].astype(np.float64)
+    clean = pixels - LEVEL[:, None]
     left, right = slice(0, NX), slice(NX + 2 * OVERSCAN, None)
     pixels[:, left] += 2e-3 * clean[:, right]
     pixels[:, right] += 1e-3 * clean[:, left]
@@ -289,7 +290,7 @@ def test_a_bias_pixel_without_value_has_no_data(truth: np.ndarray) -> None:
 def test_overscan_figures_are_metrics(truth: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     raw = expose(truth, LEVEL)
-    pixels = (raw.pixels[0] + rng.normal(0, 3.0, raw.pixels[0].shape)).astype(np.float32)
+    pixels = (raw.pixels[0].astype(np.float64) + rng.normal(0, 3.0, raw.pixels[0].shape)).astype(np.float32)
     raw = dataclasses.replace(raw, pixels=(pixels, pixels))
     found = detrend(DetrendSettings(), raw, None, None, None, None, None)["detrending"]
     assert found["overscan_level"].value == pytest.approx(np.mean(LEVEL), abs=0.5)

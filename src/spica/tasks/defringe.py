@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault
-from spica.core.images import Image
+from spica.core.images import Float32, Image
 from spica.core.mask import Mask
-from spica.core.records import Grain
+from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.pattern import Sample, pattern_amplitude, sampled
@@ -60,13 +60,13 @@ def defringe(settings: DefringeSettings, image: Image, fringe: Image | None) -> 
     good = _good(image, fringe)
     step = max(1, int(np.sqrt(image.pixels.size / settings.sample)))
     found = pattern_amplitude(_sample(image.pixels, fringe, good, step, 0, settings), settings.kappa)
-    metrics = {
+    metrics: dict[str, Measured] = {
         "fringe_amplitude": Measured(found.value, "electron"),
         "fringe_amplitude_error": Measured(found.error, "electron"),
     }
     if not found.value > settings.least_significance * found.error:
         return {"science": image, "fringing": metrics | {"fringe_rms": Measured(0.0, "electron")}}
-    pattern = np.where(np.isfinite(fringe.pixels), fringe.pixels, np.float32(0))
+    pattern: Float32 = np.where(np.isfinite(fringe.pixels), fringe.pixels, np.float32(0))
     pixels = image.pixels - np.float32(found.value) * pattern
     left = pattern_amplitude(_sample(pixels, fringe, good, step, step // 2, settings), settings.kappa)
     metrics["fringe_residual"] = Measured(left.value, "electron")
@@ -76,7 +76,7 @@ def defringe(settings: DefringeSettings, image: Image, fringe: Image | None) -> 
         variance = variance + np.float32(found.error**2) * pattern * pattern
         if fringe.variance is not None:
             variance += np.float32(found.value**2) * fringe.variance
-    header = {**image.header, "FRNGAMP": round(found.value, 4)}
+    header: dict[str, Scalar] = {**image.header, "FRNGAMP": round(found.value, 4)}
     return {"science": Image(pixels, variance, image.mask, header), "fringing": metrics}
 
 
