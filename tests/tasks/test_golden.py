@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from spica.core.task import Measured, Member, Task
 from spica.tasks import (
     background,
     combine,
+    crosstalk_fit,
+    crosstalk_sums,
+    dark_current,
     defects,
     defringe,
     delivered,
@@ -35,8 +38,11 @@ from spica.tasks import (
     interpolate,
     level,
     measure,
+    photon_transfer,
     quality,
     quicklook,
+    read_noise,
+    signal,
     summary,
 )
 
@@ -45,7 +51,8 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, defects, defringe, delivered, detect, detrend, interpolate, level, measure, quality, quicklook, summary
+        background, combine, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
+        interpolate, level, measure, photon_transfer, quality, quicklook, read_noise, signal, summary,
     )
 }  # fmt: skip
 
@@ -125,7 +132,36 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
     found["quicklook"] = run("quicklook", science=science)
     found["summary"] = run("summary", sources=(Member("demo-1/2", sources),))
-    return found
+    return found | measuring(run)
+
+
+def measuring(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The tasks that measure a camera, on frames whose halves are taken for two amplifiers."""
+    made = [run("signal", raw=halves(raw(n))) for n in range(4)]
+    frames = tuple(Member(str(n), MemoryRows(each["signal"])) for n, each in enumerate(made))
+    layouts = tuple(Member(str(n), each["layout"]) for n, each in enumerate(made))
+    noise = run("read_noise", frames=frames, layouts=layouts)
+    sums = [run("crosstalk_sums", signal=each["signal"], layout=each["layout"]) for each in made]
+    flat_noise = {"amplifiers": [{**each, "level": 0.0, "variance": 10.0} for each in noise["noise"]["amplifiers"]]}
+    return {
+        "signal": made[0],
+        "read_noise": noise,
+        "dark_current": run("dark_current", layouts=layouts, noise=noise["noise"]),
+        "photon_transfer": run("photon_transfer", frames=frames, layouts=layouts, noise=flat_noise),
+        "crosstalk_sums": sums[0],
+        "crosstalk_fit": run("crosstalk_fit", sums=tuple(Member(str(n), each["sums"]) for n, each in enumerate(sums))),
+    }
+
+
+def halves(whole: RawDetector) -> RawDetector:
+    """The same pixels as of two amplifiers that share the overscan; the second is read from its far end."""
+    only, half = whole.amplifiers[0], SIDE // 2
+    parts = [(0, half, 0, SIDE), (half, SIDE, 0, SIDE)]
+    amplifiers = tuple(
+        only.model_copy(update={"name": name, "data": part, "detector": part, "flip_x": name == "B"})
+        for name, part in zip("AB", parts, strict=True)
+    )
+    return RawDetector(whole.pixels * 2, amplifiers, whole.nx, whole.ny, whole.header)
 
 
 def condense(value: Any) -> dict[str, float]:  # noqa: PLR0911 - one line per form
@@ -140,8 +176,10 @@ def condense(value: Any) -> dict[str, float]:  # noqa: PLR0911 - one line per fo
             return condense(dict(value.columns))
         case Measured():
             return {"": value.value}
-        case None:
+        case None | str() | bool():
             return {}
+        case list() | tuple():
+            return condense({str(n): part for n, part in enumerate(value)})
         case Mapping():
             return {f"{name}.{inner}": x for name, part in value.items() for inner, x in condense(part).items()}
         case float() | int():

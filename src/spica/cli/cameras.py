@@ -1,4 +1,4 @@
-"""`spica camera list|show|draft|check`."""
+"""`spica camera list|show|draft|check|measure`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from spica.cli import measuring
 from spica.cli.door import ExitCode
 from spica.cli.options import JsonOption, SurveyOption, examples
 from spica.cli.render import facts, print_json, say, show_table
 
 app = typer.Typer(no_args_is_help=True, help="Camera tables: what each detector, amplifier and header keyword means.")
+app.command(epilog=measuring.EXAMPLES)(measuring.measure)
 
 
 @app.command("list", epilog=examples("spica camera list", "spica camera list --json"))

@@ -47,6 +47,7 @@ def _noise() -> None:
     pedestal = noise.Pedestal(1000.0, _EIGHT, _EIGHT, _EIGHT, _EIGHT)
     raw = _image()
     noise.read_data_into(raw, _BOX, _image(), _BOX, (True, False), chain, pedestal, state)
+    noise.collect_into(_image(), _image(), 2, 1e-7, 1e-7, state)
     noise.read_blind_into(raw, _BOX, 1000.0, _EIGHT, 1.0, state)
     noise.add_crosstalk_into(raw, _BOX, _image(), _BOX, 1000.0, 1e-4)
     noise.digitise_into(np.empty((8, 8), dtype=np.uint16), raw, 65535.0)

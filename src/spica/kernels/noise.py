@@ -245,6 +245,49 @@ def read_data_into(
 
 
 @compiled
+def collect_into(wells: Float32, electrons: Float32, steps: int, along_x: float, along_y: float, state: UInt64) -> None:
+    """Fill wells with photo-electrons that those already there push across the pixels' borders; advances the state.
+
+    The exposure goes by in `steps`: in each, a pixel's area is smaller by `along_x` (`along_y`) for every electron that
+    it has more than a neighbour in x (y), which gains that area; charge is kept. So the covariance of neighbours in a
+    flat of mean μ is a μ² and the variance of a pixel μ - 2 (a_x + a_y) μ² to first order, as in Astier et al. (2019),
+    A&A 629, A36, with no reach beyond the nearest pixels.
+
+    Parameters
+    ----------
+    wells : (ny, nx) float32
+        Zeros; gets the electrons of one realisation, shot noise included.
+    electrons : (ny, nx) float32
+        Expected electrons.
+    steps : int
+        At least 2; the discrete sum is made exact to first order.
+    along_x, along_y : float
+        Relative change of area per electron [1/electron].
+    state : (4,) uint64
+        Generator; advanced.
+    """
+    ny, nx = wells.shape
+    before = np.zeros((ny, nx), dtype=np.float32)
+    # Steps 0 … n-1 see i/n of the charge: their mean is (n-1)/2n where time that flows would give 1/2.
+    ax, ay = along_x * steps / (steps - 1.0), along_y * steps / (steps - 1.0)
+    for _ in range(steps):
+        before[:] = wells
+        for y in range(ny):
+            for x in range(nx):
+                here = float(before[y, x])
+                area = 1.0
+                if x > 0:
+                    area += ax * (float(before[y, x - 1]) - here)
+                if x + 1 < nx:
+                    area += ax * (float(before[y, x + 1]) - here)
+                if y > 0:
+                    area += ay * (float(before[y - 1, x]) - here)
+                if y + 1 < ny:
+                    area += ay * (float(before[y + 1, x]) - here)
+                wells[y, x] += max(counts(state, float(electrons[y, x]) / steps * max(area, 0.0), 0.0), 0.0)
+
+
+@compiled
 def read_blind_into(raw: Float32, blind: Box, level: float, rows: Float64, noise: float, state: UInt64) -> None:
     """Read pixels that see no light (a prescan or overscan section): level, row drift and read noise, all in ADU.
 

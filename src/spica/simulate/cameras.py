@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spica.core.camera import Camera
+from spica.core.camera import Camera, DetectorSpec
 
 
 def as_toml(camera: Camera) -> str:
@@ -14,9 +15,18 @@ def as_toml(camera: Camera) -> str:
     detectors = plain.pop("detectors")
     filters = plain.pop("filters")
     lines = [f"{_key(name)} = {_value(value)}" for name, value in plain.items()]
-    for heading, rows in (("filters", filters), ("detectors", detectors)):
-        for row in rows:
-            lines += ["", f"[[{heading}]]", *(f"{_key(name)} = {_value(value)}" for name, value in row.items())]
+    return "\n".join(lines) + "\n" + _blocks("filters", filters) + _blocks("detectors", detectors)
+
+
+def detectors_toml(detectors: Iterable[DetectorSpec]) -> str:
+    """Detectors as the blocks of a table, all that they hold written out (values at their defaults left out)."""
+    return _blocks("detectors", [spec.model_dump(mode="json", exclude_defaults=True) for spec in detectors])
+
+
+def _blocks(heading: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    lines: list[str] = []
+    for row in rows:
+        lines += ["", f"[[{heading}]]", *(f"{_key(name)} = {_value(value)}" for name, value in row.items())]
     return "\n".join(lines) + "\n"
 
 

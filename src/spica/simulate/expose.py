@@ -16,7 +16,15 @@ from spica.kernels.compiled import Float32, Int32
 from spica.kernels.detrend import Box
 from spica.kernels.draw_marks import bleed, runs
 from spica.kernels.draw_scene import expose_into
-from spica.kernels.noise import add_crosstalk_into, digitise_into, read_blind_into, read_data_into
+from spica.kernels.noise import (
+    UInt64,
+    add_crosstalk_into,
+    collect_into,
+    digitise_into,
+    fill_normal_into,
+    read_blind_into,
+    read_data_into,
+)
 from spica.simulate.calibration import EVEN, Amplifier, Cell, focal_axes, row_drift
 from spica.simulate.marks import cosmics_into, trails_into
 from spica.simulate.optics import Misplacement, Plate, plate
@@ -30,6 +38,10 @@ SIXTEEN_BITS = 65535
 """Largest number of a 16-bit converter."""
 EIGHTEEN_BITS = (1 << 18) - 1
 """The same for cameras whose saturation is beyond 16 bits: their raw files hold 32-bit integers."""
+
+BRIGHTER_FATTER = (3.0e-7, 5.0e-7)
+"""Relative change of a pixel's area per electron more than its neighbour in x, in y: a10 and a01 [1/electron]."""
+COLLECTING_STEPS = 6
 
 Raw = npt.NDArray[np.uint16] | npt.NDArray[np.int32]
 
@@ -134,6 +146,8 @@ def read_out(
     """Read a detector's wells: one raw array per HDU, and the bias level of each amplifier in this shot [ADU]."""
     state = pixel_stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id)
     raws = [np.zeros(shape, dtype=np.float32) for shape in hdu_shapes(truth.spec)]
+    collected = settings.effects.brighter_fatter and settings.effects.noise
+    wells = _collected(electrons, state) if collected else electrons
     levels = []
     night = float(stream(settings.seed, camera.name, "bias", shot.night).normal())
     for number, amplifier in enumerate(truth.amplifiers):
@@ -150,10 +164,27 @@ def read_out(
                 read_blind_into(raw, _box(section), level, rows, noise, state)
         pedestal = amplifier.pedestal._replace(level=level, rows=rows[amp.data[2] : amp.data[3]])
         flips = (amp.flip_x, amp.flip_y)
-        read_data_into(raw, _box(amp.data), electrons, _box(amp.detector), flips, chain, pedestal, state)
+        if collected:
+            # The wells hold their shot noise: what is left to draw is that of the read-out.
+            chain, read = chain._replace(noisy=False), wells[slice(*amp.detector[2:]), slice(*amp.detector[:2])]
+            read += np.float32(chain.read_noise) * _normal(state, read.shape)
+        read_data_into(raw, _box(amp.data), wells, _box(amp.detector), flips, chain, pedestal, state)
     if settings.effects.crosstalk:
         _crosstalk_into(raws, truth.amplifiers, truth.spec, levels)
     return tuple(_digitised(raw, truth.spec) for raw in raws), tuple(levels)
+
+
+def _collected(electrons: Float32, state: UInt64) -> Float32:
+    """Electrons of one exposure that have repelled each other while they gathered."""
+    wells = np.zeros_like(electrons)
+    collect_into(wells, electrons, COLLECTING_STEPS, *BRIGHTER_FATTER, state)
+    return wells
+
+
+def _normal(state: UInt64, shape: tuple[int, ...]) -> Float32:
+    drawn = np.empty(shape, dtype=np.float32)
+    fill_normal_into(drawn.reshape(-1), state, 0.0, 1.0)
+    return drawn
 
 
 def hdu_shapes(spec: DetectorSpec) -> list[tuple[int, int]]:

@@ -21,6 +21,8 @@ _DAY = 86400.0
 _OVERHEAD = 25.0
 _MJD_ZERO = date(1858, 11, 17)
 _TAI_UTC = 37.0
+_FLAT_TIME = 5.0
+"""Seconds of a flat of the level ordered; those of a ramp are longer or shorter."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,10 @@ def _calibrations(settings: SimulationSettings, camera: Camera) -> Iterator[tupl
     kind = settings.flat_kind if settings.flat_kind in kinds or "" in kinds else kinds[0]
     for band in bands(settings, camera):
         for _ in range(settings.flats):
-            yield FrameType.FLAT, kind, band, 5.0
+            yield FrameType.FLAT, kind, band, _FLAT_TIME
+        for level in settings.ramp:
+            for _ in range(2):
+                yield FrameType.FLAT, kind, band, round(_FLAT_TIME * level / settings.flat_level, 3)
 
 
 def _visits(settings: SimulationSettings, camera: Camera) -> Iterator[tuple[str, int, int]]:
@@ -254,7 +259,8 @@ def _with_flat_level(settings: SimulationSettings, shot: Shot) -> Shot:
         return shot
     draw = stream(settings.seed, "flat", shot.night, shot.sequence).normal(size=3)
     twilight = shot.flat_kind == "twilight"
-    level = settings.flat_level * (1.0 + (0.08 if twilight else 0.01) * float(np.tanh(draw[0])))
+    level = settings.flat_level * (shot.exposure_time / _FLAT_TIME)
+    level *= 1.0 + (0.08 if twilight else settings.lamp_scatter) * float(np.tanh(draw[0]))
     tilt = (0.004 * float(draw[1]), 0.004 * float(draw[2])) if twilight and settings.effects.sky_gradient else (0, 0)
     return Shot(**{**shot.__dict__, "conditions": Conditions(sky=level, gradient=tilt)})
 
