@@ -65,6 +65,18 @@ def test_cosmic_rays_and_undefined_pixels_are_left_out() -> None:
     assert spoilt.pixels == pytest.approx(SIDE * SIDE - SIDE - 105, abs=3)
 
 
+def test_bands_of_a_flickering_lamp_leave_no_trace_where_rows_are_scaled() -> None:
+    rng = np.random.default_rng(10)
+    rows = np.arange(SIDE)[:, None]
+    lamps = [20000.0 * (1.0 + 0.3 * np.sin(rows / 15.0 + phase)) for phase in (0.0, 2.0)]
+    a, b = (rng.poisson(np.broadcast_to(lamp, (SIDE, SIDE))) / 2.0 + rng.normal(0, 30, (SIDE, SIDE)) for lamp in lamps)
+    found = pair_moments(a, b, by_row=1)
+    shot = (found.variance - 900.0 * found.noise_share) / found.share
+    assert shot == pytest.approx(found.mean / 2.0, rel=5.0 * np.sqrt(2.0) / SIDE)
+    assert pair_moments(a, b).variance > 100.0 * found.variance
+    assert np.abs(found.covariances).max() < 5.0 * found.variance / SIDE
+
+
 def test_dark_flats_and_lost_pixels_give_nothing() -> None:
     zero = np.zeros((20, 20))
     assert pair_moments(zero, zero).pixels == 0

@@ -41,7 +41,9 @@ class Moments(NamedTuple):
         return 0.5 * (self.first + self.second)
 
 
-def pair_moments(first: Numbers, second: Numbers, *, scaled: bool = True, kappa: float = 5.0) -> Moments:
+def pair_moments(
+    first: Numbers, second: Numbers, *, scaled: bool = True, by_row: int = 0, kappa: float = 5.0
+) -> Moments:
     """Moments of the difference of two frames of the same light.
 
     Parameters
@@ -50,6 +52,9 @@ def pair_moments(first: Numbers, second: Numbers, *, scaled: bool = True, kappa:
     scaled : bool
         Bring both to their mean level first (flats). Then D = m (f1/m1 - f2/m2), and with shot noise p m_k / g of a
         pixel of response p (mean 1) Var D = (m/g) m (1/m1 + 1/m2) + n² m² (1/m1² + 1/m2²): the shares.
+    by_row : int
+        Not 0: scale every row by itself, each of this many colours of a mosaic apart: under a lamp that flickers (in
+        colour too) a rolling shutter gives bands.
     kappa : float
         Pixels farther from the median than this many sigma (cosmic rays) are left out.
 
@@ -66,9 +71,18 @@ def pair_moments(first: Numbers, second: Numbers, *, scaled: bool = True, kappa:
         if not (mean_a > 0.0 and mean_b > 0.0):
             return _nothing(mean_a, mean_b)
         m = 0.5 * (mean_a + mean_b)
-        a, b = a * (m / mean_a), b * (m / mean_b)
-        share = m * (1.0 / mean_a + 1.0 / mean_b)
-        noise_share = m * m * (1.0 / mean_a**2 + 1.0 / mean_b**2)
+        if by_row:
+            scale_a, scale_b = _row_means(a, by_row), _row_means(b, by_row)
+        else:
+            scale_a, scale_b = np.full((1, 1), mean_a), np.full((1, 1), mean_b)
+        good = good & (scale_a > 0.0) & (scale_b > 0.0)
+        with np.errstate(divide="ignore"):
+            ways = 1.0 / scale_a + 1.0 / scale_b, 1.0 / scale_a**2 + 1.0 / scale_b**2
+            a, b = a * (m / scale_a), b * (m / scale_b)
+        lit = np.isfinite(ways[1]) & (scale_a > 0.0) & (scale_b > 0.0)
+        # A row's own mean takes its part of the variance away.
+        taken = 1.0 - by_row / a.shape[1]
+        share, noise_share = (m**power * float(way[lit].mean()) * taken for power, way in enumerate(ways, 1))
     difference = np.where(good, a - b, 0.0)
     good = _kept(difference, good, kappa)
     difference = _flattened(difference, good)
@@ -90,6 +104,18 @@ def _nothing(first: float, second: float) -> Moments:
 def _mean(values: Float64, good: Numbers) -> float:
     """Mean without the farthest values: those of hot pixels and cosmic rays."""
     return robust_statistics(values[good], kappa=6.0).mean if good.any() else np.nan
+
+
+def _row_means(values: Float64, colours: int) -> Float64:
+    """Mean of each row and colour at the pixels of that colour, (ny, nx), outliers left out."""
+    means = np.empty_like(values)
+    for colour in range(colours):
+        mine = values[:, colour::colours]
+        middle = np.nanmedian(mine, axis=1, keepdims=True)
+        width = 1.4826 * np.nanmedian(np.abs(mine - middle), axis=1, keepdims=True)
+        near = np.where(np.abs(mine - middle) <= 8.0 * np.maximum(width, 1e-12), mine, np.nan)
+        means[:, colour::colours] = np.nanmean(near, axis=1, keepdims=True)
+    return means
 
 
 def _kept(difference: Float64, good: Numbers, kappa: float) -> Numbers:

@@ -38,6 +38,11 @@ class PhotonTransferSettings(Settings):
 
     pair_ratio: float = setting(1.1, "flats are a pair where their levels differ by less than this factor", gt=1)
     least_level: float = setting(50.0, "flats below this mean are left out", "ADU", ge=0)
+    by_row: int = setting(
+        0,
+        "flats are scaled row by row, this many colours of a row apart: bands of a rolling shutter; 0: as a whole",
+        ge=0,
+    )
     degree: int = setting(1, "number of coefficients of the non-linearity", ge=1, le=4)
 
 
@@ -97,7 +102,7 @@ def photon_transfer(
         for number, amplifier in enumerate(amplifiers):
             x0, x1, y0, y1 = amplifier["detector"]
             a, b = (plane[y0:y1, x0:x1] - np.float32(levels[number][0]) for plane in planes)
-            moments[number].append(pair_moments(a, b))
+            moments[number].append(pair_moments(a, b, by_row=settings.by_row))
     measured = []
     for number, amplifier in enumerate(amplifiers):
         chip = _Chip(amplifier, *levels[number], moments[number])
