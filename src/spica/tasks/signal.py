@@ -16,7 +16,7 @@ from spica.core.images import Image, RawDetector
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
-from spica.kernels.detrend import overscan_rows
+from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 
 Floats = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ def _levels(settings: SignalSettings, pixels: npt.NDArray[Any], amplifier: Ampli
     u0, u1, v0, v1 = amplifier.overscan
     if u1 - u0 > 2 * settings.skip:
         u0, u1 = (u0 + settings.skip, u1) if u0 >= amplifier.data[1] else (u0, u1 - settings.skip)
-    rows = overscan_rows(pixels[v0:v1, u0:u1], method="mean").astype(np.float64)
+    rows = overscan_rows(pixels[v0:v1, u0:u1]).level.astype(np.float64)
     if v0 > y0 or v1 < y1:
         return np.full(y1 - y0, np.nanmean(rows))
     width = min(settings.rows, len(rows))
