@@ -22,8 +22,9 @@ from spica.core.images import Image, RawDetector
 from spica.core.keys import exposure_id
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
-from spica.core.streams import Banded
+from spica.core.streams import Banded, Parts
 from spica.core.task import Measured, Member, Task
+from spica.engine.reading import MemoryTable
 from spica.tasks import (
     background,
     combine,
@@ -38,6 +39,7 @@ from spica.tasks import (
     interpolate,
     level,
     measure,
+    merge,
     photon_transfer,
     quality,
     quicklook,
@@ -52,7 +54,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        interpolate, level, measure, photon_transfer, quality, quicklook, read_noise, signal, summary,
+        interpolate, level, measure, merge, photon_transfer, quality, quicklook, read_noise, signal, summary,
     )
 }  # fmt: skip
 
@@ -131,6 +133,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     sources = found["measure"]["sources"]
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
     found["quicklook"] = run("quicklook", science=science)
+    found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["summary"] = run("summary", sources=(Member("demo-1/2", sources),))
     return found | measuring(run)
 
@@ -170,6 +173,8 @@ def condense(value: Any) -> dict[str, float]:  # noqa: PLR0911 - one line per fo
         case Banded():
             bands = list(value.bands)
             return condense({name: np.concatenate([band.planes[name] for band in bands]) for name in bands[0].planes})
+        case Parts():
+            return condense(next(value.parts))
         case Image():
             return condense({"pixels": value.pixels, "variance": value.variance, "mask": value.mask})
         case Catalogue():

@@ -28,7 +28,10 @@ SOURCES = examples(
     'spica sources --where "band=\'r\'" --rows "snr > 20" --columns night,ra,dec,flux_aper_1 --out bright.parquet',
 )
 EXPORT = examples(
-    "spica export demo-20261120-00012/3 --to out", "spica export --where \"band='r'\" --kind sources --to out"
+    "spica export demo-20261120-00012/3 --to out",
+    "spica export --where \"band='r'\" --kind sources --to out",
+    "spica export demo-20261120-00012 --as ldac   catalogues for SCAMP and PSFEx",
+    "spica export demo-20261120-00012 --as maps   pixels, weight map and flag map, uncompressed",
 )
 SHOWN = 20
 DEGREES = frozenset({"ra", "dec"})
@@ -179,15 +182,19 @@ def export(
     to: Annotated[Path, typer.Option("--to", help="Folder that products are copied into.")] = Path("export"),
     where: WhereOption = "",
     kind: Annotated[str, typer.Option("--kind", help="Only products of this name: science, sources, quicklook …")] = "",
+    form: Annotated[
+        str,
+        typer.Option("--as", help="ldac, votable, csv or fits of catalogues, maps of images; as they are without it."),
+    ] = "",
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy products out of the survey, each checked against its recorded checksum."""
+    """Take products out of the survey, each checked against its recorded checksum; catalogues and images in other forms."""
     from spica.services import export as service
 
     with watching() as watcher:
-        done = service.export(to, survey, unit=unit, where=where, kind=kind, watcher=watcher)
+        done = service.export(to, survey, unit=unit, where=where, kind=kind, form=form, watcher=watcher)
     if as_json:
         print_json(done)
         return
-    say(f"{len(done.paths)} products in {done.folder}", "bold green")
+    say(f"{len(done.paths)} files in {done.folder}", "bold green")

@@ -104,6 +104,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("QUANTVAR", "float", "electron2", "variance added by rounding SCIENCE", "SCIENCE, VARIANCE"),
     Keyword("BITnn", "text", "", "name of bit nn", "MASK"),
     Keyword("APERnn", "float", "pixel", "radius of aperture nn", "catalogue"),
+    Keyword("NDETECT", "int", "", "detectors that were merged", "catalogue"),
+    Keyword("DETLIST", "text", "", "their numbers", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

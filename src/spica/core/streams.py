@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from spica.core.columns import Catalogue
 from spica.core.records import Scalar
 
 
@@ -50,4 +51,27 @@ class Banded:
 
     shape: tuple[int, int]
     bands: Iterator[Band]
+    header: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Table(Protocol):
+    """A catalogue on disk that is read when it is asked for, and not kept."""
+
+    @property
+    def header(self) -> Mapping[str, Scalar]:
+        """Facts about the whole catalogue."""
+
+    def __len__(self) -> int:
+        """Rows."""
+
+    def read(self) -> Catalogue:
+        """The rows and columns that the need asks for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A streamed catalogue product: one part or more of the same columns, in order; only one is in memory at a time."""
+
+    parts: Iterator[Catalogue]
     header: Mapping[str, Scalar] = field(default_factory=dict)

@@ -71,9 +71,11 @@ class Need:
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
         in key order).
     columns, where : which columns and rows of a catalogue are read (row filter as in ``snr > 20``).
+    planes : which planes of an image are read from disk ('science', 'variance', 'mask'; all where empty): decoding costs
+        time. One that is not read is None, pixels are NaN.
     quorum : for fan-in: 'all', or the least number (int) or fraction (float) of members that must be there.
     optional : the parameter is None where nothing satisfies the need.
-    stream : the parameter receives `Rows` instead of an Image.
+    stream : the parameter receives `Rows` instead of an Image, a `Table` instead of a Catalogue.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Need:
     grain: Grain | None = None
     columns: tuple[str, ...] = ()
     where: str = ""
+    planes: tuple[str, ...] = ()
     quorum: str | int | float = "all"
     optional: bool = False
     stream: bool = False
@@ -97,7 +100,7 @@ class Give:
     form : how it travels and lies on disk.
     keep : what becomes of it after its last consumer; a pipeline step may override it.
     master : the product is a calibration that later exposures are associated with.
-    stream : an image given as `Banded`.
+    stream : an image given as `Banded`, a catalogue as `Parts`.
     meaning : one line for people.
     """
 

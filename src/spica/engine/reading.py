@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spica.core.columns import Catalogue
 from spica.core.faults import InternalFault
 from spica.core.images import Image
-from spica.core.streams import Rows
+from spica.core.records import Scalar
+from spica.core.streams import Rows, Table
 from spica.core.task import Form, Member
 from spica.engine.meter import Meter
 from spica.engine.spec import Delivered, Gathered, Given, Raw, Source, Stored
@@ -32,6 +36,25 @@ class ImageRows:
         if found is None:
             raise KeyError(plane)
         return found[y0:y1]
+
+
+@dataclass(frozen=True)
+class MemoryTable:
+    """`spica.core.streams.Table` of a catalogue in memory."""
+
+    catalogue: Catalogue
+
+    @property
+    def header(self) -> Mapping[str, Scalar]:
+        """Facts about the whole catalogue."""
+        return self.catalogue.header
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    def read(self) -> Catalogue:
+        """The catalogue."""
+        return self.catalogue
 
 
 class Reader:
@@ -87,14 +110,18 @@ class Reader:
         if source.form is Form.IMAGE:
             from spica.files.images import open_rows, read_image
 
-            return open_rows(path) if source.stream else read_image(path)
+            return open_rows(path) if source.stream else read_image(path, source.planes)
         if source.form is Form.CATALOGUE:
-            from spica.files.catalogues import read_catalogue
+            from spica.files.catalogues import FileTable, read_catalogue
 
+            if source.stream:
+                return FileTable(path, source.columns, source.where)
             return read_catalogue(path, source.columns, source.where)
         raise InternalFault("internal.bad-return", f"a {source.form} cannot be read back from {path}", path=str(path))
 
 
-def as_rows(value: Any) -> Rows:
-    """Rows of an image that is in memory."""
+def as_rows(value: Any) -> Rows | Table:
+    """Rows of an image that is in memory, the table of a catalogue."""
+    if isinstance(value, Catalogue):
+        return MemoryTable(value)
     return ImageRows(value) if isinstance(value, Image) else value

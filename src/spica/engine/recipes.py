@@ -95,9 +95,9 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
                 need.name: outside.get((step.label, need.name), step.product(need.name)) for need in step.needs()
             },
             "reads": {
-                need.name: [list(need.columns), need.where, need.stream, need.section]
+                need.name: [list(need.columns), need.where, need.stream, need.section, list(need.planes)]
                 for need in step.needs()
-                if need.columns or need.where or need.stream or need.section
+                if need.columns or need.where or need.stream or need.section or need.planes
             },
         }
         for step, given in zip(chain.steps, settings, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from spica.core.columns import Catalogue
 from spica.core.faults import InternalFault
 from spica.core.images import Image
-from spica.core.streams import Banded
+from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Give, Measured
 from spica.pipelines.model import Step
 
@@ -50,7 +50,8 @@ def _wrong(give: Give, value: Any) -> str:
         case Form.IMAGE:
             return _wrong_image(give, value)
         case Form.CATALOGUE:
-            right, wanted = isinstance(value, Catalogue), "Catalogue"
+            kind_wanted = Parts if give.stream else Catalogue
+            right, wanted = isinstance(value, kind_wanted), kind_wanted.__name__
         case Form.METRICS:
             right = isinstance(value, Mapping) and all(isinstance(item, Measured) for item in value.values())
             wanted = "mapping of names to Measured"

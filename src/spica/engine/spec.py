@@ -74,6 +74,7 @@ class Stored:
     stream: bool = False
     columns: tuple[str, ...] = ()
     where: str = ""
+    planes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

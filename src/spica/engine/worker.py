@@ -12,7 +12,7 @@ from typing import Any
 from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
 from spica.core.jobs import JobReport, ProductRecord
 from spica.core.records import Metric, Unit
-from spica.core.streams import Banded
+from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured
 from spica.engine.meter import Meter
 from spica.engine.reading import Reader, as_rows
@@ -172,7 +172,7 @@ class _Run:
             return
         if output.written:
             self._writer.write(output, value)
-        if isinstance(value, Banded):
+        if isinstance(value, Banded | Parts):
             value = Stored(str(self._writer.path(output)), output.give.form)
         self._memory[output.product] = value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from spica.core.jobs import ProductRecord
 from spica.core.records import Scalar, Unit
-from spica.core.streams import Banded
+from spica.core.streams import Banded, Parts
 from spica.core.task import Form
 from spica.engine.meter import Meter
 from spica.engine.reading import Reader
@@ -87,6 +87,10 @@ class Writer:
             full = replace(value, header=subject.header(value.header, value.shape))
             kept = () if lossless else tuple(self._reader.original)
             write_image(path, full, told | provenance(self._spec, output), lossless, kept)
+        elif isinstance(value, Parts):
+            from spica.files.catalogues import write_parts
+
+            write_parts(path, replace(value, header=subject.header(value.header, subject.shape)), told)
         elif output.give.form is Form.CATALOGUE:
             from spica.files.catalogues import write_catalogue
 

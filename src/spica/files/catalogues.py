@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from spica.core.columns import Catalogue, Column
 from spica.core.faults import DataFault, SetupFault
 from spica.core.records import Scalar
 from spica.core.select import evaluate
+from spica.core.streams import Parts
 from spica.core.where import names, parse
 from spica.files import atomic
 
@@ -43,6 +46,50 @@ def write_catalogue(path: Path, catalogue: Catalogue, identity: Mapping[str, Sca
     ResourceFault
         ``disk.full``, ``disk.read-only``.
     """
+    write_parts(path, Parts(iter([catalogue]), catalogue.header), identity)
+
+
+def write_parts(path: Path, parts: Parts, identity: Mapping[str, Scalar]) -> int:
+    """Write a catalogue part by part, each a row group (or some); answers the number of rows.
+
+    Raises
+    ------
+    DataFault
+        As `write_catalogue`; ``data.bad-value`` also where the parts differ in their columns, or there are none.
+    """
+    metadata = {_HEADER: _json(parts.header), _IDENTITY: _json(identity)}
+    rows = 0
+    with atomic.writing(path) as part, ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        for catalogue in parts.parts:
+            table = _to_table(path, catalogue, metadata)
+            if writer is None:
+                writer = stack.enter_context(_writer(part, table.schema))
+            elif not table.schema.equals(writer.schema):
+                message = (
+                    f"{path}: the columns of a part are {', '.join(table.schema.names)}, those of the first differ"
+                )
+                raise DataFault("data.bad-value", message, path=str(path))
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            rows += table.num_rows
+        if writer is None:
+            raise DataFault("data.bad-value", f"{path}: a catalogue without a part", path=str(path))
+    return rows
+
+
+def _writer(part: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        *(part, schema),
+        version="2.6",
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=False,
+        write_statistics=True,
+        store_schema=True,
+    )
+
+
+def _to_table(path: Path, catalogue: Catalogue, metadata: Mapping[bytes, bytes]) -> pa.Table:
     fields, arrays = [], []
     for name, values in catalogue.columns.items():
         column = _declaration(catalogue, name)
@@ -53,20 +100,7 @@ def write_catalogue(path: Path, catalogue: Catalogue, identity: Mapping[str, Sca
         facts = {"unit": column.unit, "ucd": column.ucd, "meaning": column.meaning}
         fields.append(pa.field(name, array.type, nullable=False, metadata=facts))
         arrays.append(array)
-    metadata = {_HEADER: _json(catalogue.header), _IDENTITY: _json(identity)}
-    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
-    with atomic.writing(path) as part:
-        pq.write_table(
-            table,
-            part,
-            version="2.6",
-            compression="zstd",
-            compression_level=3,
-            row_group_size=ROW_GROUP,
-            use_dictionary=False,
-            write_statistics=True,
-            store_schema=True,
-        )
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
 
 
 def read_catalogue(path: Path, columns: Sequence[str] = (), where: str = "") -> Catalogue:
@@ -105,6 +139,37 @@ def read_catalogue(path: Path, columns: Sequence[str] = (), where: str = "") -> 
         arrays = {name: arrays[name][rows] for name in wanted}
     header = json.loads((schema.metadata or {}).get(_HEADER, b"{}"))
     return Catalogue(arrays, header, {name: _declared(schema.field(name), arrays[name]) for name in wanted})
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """`spica.core.streams.Table` over a catalogue file: rows are read when they are asked for, and not kept."""
+
+    path: Path
+    columns: tuple[str, ...] = ()
+    where: str = ""
+
+    @property
+    def header(self) -> dict[str, Scalar]:
+        """Facts about the whole catalogue."""
+        return read_header(self.path)
+
+    def __len__(self) -> int:
+        if self.where:
+            return len(self.read())
+        with _open(self.path) as file:
+            return int(file.metadata.num_rows)
+
+    def read(self) -> Catalogue:
+        """The rows and columns asked for; as `read_catalogue`."""
+        return read_catalogue(self.path, self.columns, self.where)
+
+
+def read_header(path: Path) -> dict[str, Scalar]:
+    """The facts that a catalogue holds about itself as a whole, and nothing of the rows."""
+    with _open(path) as file:
+        found: dict[str, Scalar] = json.loads((file.schema_arrow.metadata or {}).get(_HEADER, b"{}"))
+    return found
 
 
 def read_identity(path: Path) -> dict[str, Scalar]:

@@ -73,8 +73,8 @@ def write_image(
         encode.write_planes(out, rows, tuple(planes), Label(identity, original), lossless=lossless)
 
 
-def read_image(path: Path) -> Image:
-    """Read an image product whole.
+def read_image(path: Path, planes: tuple[str, ...] = ()) -> Image:
+    """Read an image product whole, or only the planes asked for: the others are None, the pixels NaN.
 
     Raises
     ------
@@ -83,10 +83,12 @@ def read_image(path: Path) -> Image:
     """
     rows = open_rows(path)
     ny = rows.shape[0]
-    parts = {name: rows.read(0, ny, name) for name in PLANES if name in rows.planes}
+    wanted = planes or PLANES
+    parts = {name: rows.read(0, ny, name) for name in PLANES if name in rows.planes and name in wanted}
     variance, mask = parts.get("variance"), parts.get("mask")
+    science = parts["science"] if "science" in parts else np.broadcast_to(np.float32(np.nan), rows.shape)
     return Image(
-        parts["science"].astype(np.float32, copy=False),
+        science.astype(np.float32, copy=False),
         None if variance is None else variance.astype(np.float32, copy=False),
         None if mask is None else mask.astype(np.int32, copy=False),
         rows.header,

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spica.files import fits
+from spica.files import bintable, fits
+from spica.files.bintable import TableColumn
 from spica.files.cards import CARD
-from spica.files.fits import Card
 
 NAME = "ORIGINAL"
 Header = tuple[int, str]
@@ -25,25 +25,9 @@ _ROW = np.dtype([("hdu", ">i2"), ("card", f"S{CARD}")])
 def write(out: BinaryIO, headers: Sequence[Header]) -> None:
     """Append the extension to an open file."""
     rows = [(hdu, _printable(text[at : at + CARD])) for hdu, text in headers for at in range(0, len(text), CARD)]
-    data = np.array(rows, _ROW).tobytes()
-    cards: list[Card] = [
-        ("XTENSION", "BINTABLE", ""),
-        ("BITPIX", 8, ""),
-        ("NAXIS", 2, ""),
-        ("NAXIS1", _ROW.itemsize, ""),
-        ("NAXIS2", len(rows), ""),
-        ("PCOUNT", 0, ""),
-        ("GCOUNT", 1, ""),
-        ("TFIELDS", 2, ""),
-        ("TTYPE1", "HDU", "index in the delivered file"),
-        ("TFORM1", "I", ""),
-        ("TTYPE2", "CARD", "as delivered"),
-        ("TFORM2", f"{CARD}A", ""),
-        ("EXTNAME", NAME, ""),
-    ]
-    out.write(fits.header_bytes(cards, fits.data_sum(data)))
-    out.write(data)
-    out.write(fits.padding(len(data)))
+    index = TableColumn("HDU", np.array([hdu for hdu, _ in rows], np.int16), meaning="index in the delivered file")
+    lines = TableColumn("CARD", np.array([card for _, card in rows], f"S{CARD}"), meaning="as delivered")
+    out.write(bintable.table(NAME, [index, lines]))
 
 
 def read(path: Path) -> tuple[Header, ...]:

@@ -170,7 +170,9 @@ def _mismatch(step: Step, need: Need, maker: Step, give: Give) -> str:
         is there
         is Grain.CALIBRATION
         and selections[0] != selections[1],
-        f"it wants rows of an image, and this is a {give.form}": need.stream and give.form is not Form.IMAGE,
+        f"it wants rows of an image or a catalogue, and this is a {give.form}": need.stream
+        and give.form not in {Form.IMAGE, Form.CATALOGUE},
+        f"it wants planes of an image, and this is a {give.form}": bool(need.planes) and give.form is not Form.IMAGE,
         f"it wants columns or rows of a catalogue, and this is a {give.form}": bool(need.columns or need.where)
         and give.form is not Form.CATALOGUE,
         "metrics are no product to hand on; give a value beside them": give.form is Form.METRICS,

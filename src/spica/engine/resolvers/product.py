@@ -60,7 +60,7 @@ def stored(stock: Stock, binding: Binding, link: Link) -> Source:
     if record.form is Form.VALUE:
         return Given(record.value)
     need = binding.need
-    return Stored(str(stock.path_of(record.path)), record.form, need.stream, need.columns, need.where)
+    return Stored(str(stock.path_of(record.path)), record.form, need.stream, need.columns, need.where, need.planes)
 
 
 def _members(target: Target) -> Iterator[Unit]:
