@@ -167,7 +167,7 @@ def halves(whole: RawDetector) -> RawDetector:
     return RawDetector(whole.pixels * 2, amplifiers, whole.nx, whole.ny, whole.header)
 
 
-def condense(value: Any) -> dict[str, float]:  # noqa: PLR0911 - one line per form
+def condense(value: Any) -> dict[str, float]:  # noqa: C901, PLR0911 - one line per form
     """A product as a few numbers that change when any of its values does."""
     match value:
         case Banded():

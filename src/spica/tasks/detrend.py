@@ -365,9 +365,9 @@ TASK = Task(
     settings=DetrendSettings,
     needs=(
         Need("raw", source="raw"),
-        Need("bias", source="master", planes=("science", "mask"), optional=True),
-        Need("dark", source="master", planes=("science",), optional=True),
-        Need("flat", source="master", planes=("science",), optional=True),
+        Need("bias", source="master", optional=True),
+        Need("dark", source="master", planes=("science", "variance"), optional=True),
+        Need("flat", source="master", planes=("science", "variance"), optional=True),
         Need("defects", source="master", planes=("mask",), optional=True),
         Need("crosstalk", source="camera", section="crosstalk"),
     ),
