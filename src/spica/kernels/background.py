@@ -7,7 +7,7 @@ their median until nothing changes; where mean and median then differ by less th
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
 from spica.kernels.robust import keep_between, mean_and_deviation, median_in_place
 
 _MAX_PASSES = 50
@@ -108,39 +108,80 @@ def mesh_statistics(
 
 
 @compiled
-def _fill(grid: Float64, out: Float64) -> None:
-    """Copy the grid with each NaN replaced by the mean of the nearest valid cells."""
+def fill_holes(grid: Float64, out: Float64) -> None:
+    """Copy the grid with each NaN replaced by a membrane spanned between the valid cells.
+
+    A hole takes the mean of its four neighbours (fewer at the edge), holes among them too, so that a gradient goes on
+    across it; it starts from the nearest valid cells. All NaN stays so.
+    """
+    holes = np.empty((grid.size, 2), dtype=np.int64)
+    count = 0
     for j in range(grid.shape[0]):
         for i in range(grid.shape[1]):
             out[j, i] = grid[j, i]
-            if np.isfinite(grid[j, i]):
-                continue
-            nearest = grid.size * grid.size
-            total = 0.0
-            count = 0
-            for v in range(grid.shape[0]):
-                for u in range(grid.shape[1]):
-                    distance = (v - j) ** 2 + (u - i) ** 2
-                    if np.isfinite(grid[v, u]) and distance <= nearest:
-                        if distance < nearest:
-                            total = 0.0
-                            count = 0
-                        nearest = distance
-                        total += grid[v, u]
-                        count += 1
-            out[j, i] = total / count
+            if not np.isfinite(grid[j, i]):
+                holes[count, 0] = j
+                holes[count, 1] = i
+                count += 1
+    if count == grid.size:
+        return
+    for k in range(count):
+        out[holes[k, 0], holes[k, 1]] = _nearest(grid, holes[k, 0], holes[k, 1])
+    if count > 1:
+        # As many steps as a value needs to cross the widest hole and come back.
+        _relax(out, holes[:count], 4 * min(count, max(grid.shape[0], grid.shape[1])))
 
 
 @compiled
-def _median_filter(grid: Float64, half: int, out: Float64) -> None:
-    """Median of the window of ±half cells, cut at the edges."""
+def _relax(grid: Float64, holes: Int64, steps: int) -> None:
+    """Replace every hole by the mean of its neighbours, all at once, again and again."""
+    gy, gx = grid.shape
+    new = np.empty(holes.shape[0])
+    for _ in range(steps):
+        for k in range(new.size):
+            j, i = holes[k, 0], holes[k, 1]
+            total = 0.0
+            weight = 0
+            for v, u in ((j - 1, i), (j + 1, i), (j, i - 1), (j, i + 1)):
+                if v >= 0 and v < gy and u >= 0 and u < gx:
+                    total += grid[v, u]
+                    weight += 1
+            new[k] = total / weight
+        for k in range(new.size):
+            grid[holes[k, 0], holes[k, 1]] = new[k]
+
+
+@compiled
+def _nearest(grid: Float64, j: int, i: int) -> float:
+    """Mean of the valid cells nearest to a hole."""
+    nearest = grid.size * grid.size
+    total = 0.0
+    count = 0
+    for v in range(grid.shape[0]):
+        for u in range(grid.shape[1]):
+            distance = (v - j) ** 2 + (u - i) ** 2
+            if np.isfinite(grid[v, u]) and distance <= nearest:
+                if distance < nearest:
+                    total = 0.0
+                    count = 0
+                nearest = distance
+                total += grid[v, u]
+                count += 1
+    return total / count
+
+
+@compiled
+def median_filter_into(grid: Float64, half: int, out: Float64) -> None:
+    """Median of the window of ±half cells, less at the edges: centred on its cell, so that a tilt stays a tilt."""
     # Single precision (1e-7 of the level) is far below the noise of a cell.
     buffer = np.empty((2 * half + 1) ** 2, dtype=np.float32)
     for j in range(grid.shape[0]):
         for i in range(grid.shape[1]):
             count = 0
-            for v in range(max(j - half, 0), min(j + half + 1, grid.shape[0])):
-                for u in range(max(i - half, 0), min(i + half + 1, grid.shape[1])):
+            high = min(half, j, grid.shape[0] - 1 - j)
+            wide = min(half, i, grid.shape[1] - 1 - i)
+            for v in range(j - high, j + high + 1):
+                for u in range(i - wide, i + wide + 1):
                     buffer[count] = grid[v, u]
                     count += 1
             out[j, i] = median_in_place(buffer, count)
@@ -152,7 +193,7 @@ def filter_grid(grid: Numbers, size: int = 3) -> Float64:
     Parameters
     ----------
     grid : (gy, gx) array
-        Level or rms per cell; NaN cells take the mean of their nearest valid cells.
+        Level or rms per cell; NaN cells are spanned from the valid ones around.
     size : int
         Side of the filter's window, odd [cell]; 1 only fills.
 
@@ -167,11 +208,11 @@ def filter_grid(grid: Numbers, size: int = 3) -> Float64:
     if not np.isfinite(values).any():
         raise ValueError(f"none of the {values.size} cells of the mesh has enough good pixels")
     filled = np.empty_like(values)
-    _fill(values, filled)
+    fill_holes(values, filled)
     if size == 1:
         return filled
     out = np.empty_like(values)
-    _median_filter(filled, size // 2, out)
+    median_filter_into(filled, size // 2, out)
     return out
 
 
@@ -197,13 +238,13 @@ def _segment(position: float, n: int) -> int:
 
 
 @compiled
-def _spline_line(nodes: Float64, curvature: Float64, box: int, line: Float32) -> None:
+def _spline_line(nodes: Float64, curvature: Float64, box: float, least: np.float32, line: Float32) -> None:
     """Evaluate the spline of one row of nodes at every pixel."""
     n = nodes.size
     x = 0
     for i in range(n - 1):
         # Cell i is centred on pixel (i + 1/2) box - 1/2.
-        end = line.size if i == n - 2 else min((2 * i + 3) * box // 2, line.size)
+        end = line.size if i == n - 2 else min(int(np.floor((i + 1.5) * box)), line.size)
         c0 = nodes[i]
         c1 = nodes[i + 1] - nodes[i] - (2.0 * curvature[i] + curvature[i + 1]) / 6.0
         c2 = 0.5 * curvature[i]
@@ -212,13 +253,14 @@ def _spline_line(nodes: Float64, curvature: Float64, box: int, line: Float32) ->
         step = 1.0 / box
         for k in range(x, end):
             t = start + k * step
-            line[k] = c0 + t * (c1 + t * (c2 + t * c3))
+            line[k] = max(np.float32(c0 + t * (c1 + t * (c2 + t * c3))), least)
         x = end
 
 
 @compiled
-def _expand(grid: Float64, by: int, bx: int, out: Float32) -> None:
+def _expand(grid: Float64, by: float, bx: float, least: float, out: Float32) -> None:
     gy, gx = grid.shape
+    bottom = np.float32(least)
     bend = np.zeros((gx, gy))
     scratch = np.empty(max(gx, gy))
     if gy > 1:
@@ -238,13 +280,15 @@ def _expand(grid: Float64, by: int, bx: int, out: Float32) -> None:
                 bow = (s * s * s - s) * bend[i, j] + (t * t * t - t) * bend[i, j + 1]
                 nodes[i] = s * grid[j, i] + t * grid[j + 1, i] + bow / 6.0
         if gx == 1:
-            out[y, :] = nodes[0]
+            out[y, :] = max(np.float32(nodes[0]), bottom)
         else:
             _spline_curvature(nodes, curvature, scratch)
-            _spline_line(nodes, curvature, bx, out[y])
+            _spline_line(nodes, curvature, bx, bottom, out[y])
 
 
-def expand_grid(grid: Numbers, shape: tuple[int, int], box: int | tuple[int, int] = 64) -> Float32:
+def expand_grid(
+    grid: Numbers, shape: tuple[int, int], box: int | tuple[int, int] | None = None, *, least: float = -np.inf
+) -> Float32:
     """Evaluate a mesh grid at every pixel by a natural bicubic spline through the cells' centres.
 
     Parameters
@@ -253,17 +297,23 @@ def expand_grid(grid: Numbers, shape: tuple[int, int], box: int | tuple[int, int
         Finite values per cell, from `filter_grid`.
     shape : (int, int)
         Rows and columns of the image.
-    box : int or (int, int)
-        The cells that `mesh_statistics` used [pixel].
+    box : int or (int, int), optional
+        The cells that `mesh_statistics` used [pixel]; without it the cells divide the image evenly, as those of
+        `spica.kernels.skymesh.sky_mesh` do.
+    least : float
+        Values below are raised to it: beside a step a spline swings below all of its nodes.
 
     Returns
     -------
     (ny, nx) float32
         In the unit of the grid.
     """
-    by, bx = _sides(box)
-    if grid.shape != (-(-shape[0] // by), -(-shape[1] // bx)):
-        raise ValueError(f"a grid of {grid.shape} cells of {(by, bx)} pixels does not cover an image of {shape}")
+    if box is None:
+        by, bx = shape[0] / grid.shape[0], shape[1] / grid.shape[1]
+    else:
+        by, bx = _sides(box)
+        if grid.shape != (-(-shape[0] // by), -(-shape[1] // bx)):
+            raise ValueError(f"a grid of {grid.shape} cells of {(by, bx)} pixels does not cover an image of {shape}")
     out = np.empty(shape, dtype=np.float32)
-    _expand(np.array(grid, dtype=np.float64), by, bx, out)
+    _expand(np.array(grid, dtype=np.float64), float(by), float(bx), float(least), out)
     return out

@@ -28,6 +28,7 @@ from spica.kernels.kron import kron_photometry
 from spica.kernels.measure import measure_segments
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
+from spica.kernels.skymesh import sky_mesh
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.windowed import core_fwhm, windowed_centroid
@@ -58,6 +59,7 @@ def _interpolate() -> None:
 def _background() -> None:
     level, _ = mesh_statistics(_IMAGE, _MASK, box=4)
     expand_grid(filter_grid(level), (8, 8), 4)
+    sky_mesh(_IMAGE, _MASK, box=8)
 
 
 def _segments() -> None:
