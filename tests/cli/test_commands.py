@@ -61,7 +61,9 @@ def test_a_dry_run_names_what_has_changed(reduced_once: Small, monkeypatch: pyte
     set_anew = answer(*words, "--set", "detect.threshold=7")
     assert {reason["why"] for reason in set_anew["reasons"]} == {
         "detect.threshold is 7.0, was 5.0",
-        "input summary.sources changed",
+        "input grade.figures changed",
+        "input merge.sources changed",
+        "input summary.verdict changed",
     }
     assert "detect.threshold is 7.0, was 5.0" in spica(*words, "--set", "detect.threshold=7").stdout
     units = {unit["unit"]: unit["why"] for unit in set_anew["units"] if unit["verdict"] == "run"}

@@ -48,11 +48,11 @@ def test_a_detector_is_missing_from_a_mosaic(field: Field, calm: Field) -> None:
     assert OBJECT in missing["what"]
     assert "2" in missing["why"] + missing["what"]
     assert OBJECT in field.order("inventory")
-    assert field.night()["done"] == NIGHT_UNITS - 1
+    assert field.night()["done"] == NIGHT_UNITS - 2
     summary = field.ask("ingest", late)
     assert summary["completed"] == 1
     assert field.ask("inventory")["complete"]
-    assert field.night()["done"] == 2, "the detector, and its exposure's summary"
+    assert field.night()["done"] == 4, "the detector, its verdict, and what its exposure has of them"
     # Other files than the whole mosaic, and so other job keys; the same sources and pictures.
     assert sources(field) == sources(calm)
     assert pictures(field) == pictures(calm)
@@ -110,7 +110,7 @@ def test_a_file_is_delivered_again_with_other_bytes(field: Field, expected: dict
     assert field.contents() == expected, "the old record stands"
     assert field.ask("ingest", "--reload", path)["reloaded"] == 1
     assert field.ask("faults")["faults"] == []
-    assert field.night()["done"] == len(DETECTORS) + 1
+    assert field.night()["done"] == 2 * len(DETECTORS) + 2
 
 
 def without_flats(field: Field) -> None:
@@ -156,7 +156,8 @@ def test_calibrations_that_do_not_serve(
     assert made["failed"] == 0
     assert code in codes(made)
     story = field.ask("why", f"{OBJECT}/1")
-    (fault,) = [job["fault"] for job in story["jobs"] if job["outcome"] == "refused"]
+    fault, same = [job["fault"] for job in story["jobs"] if job["outcome"] == "refused"]
+    assert fault == same, "what became of the pixels, and so of the verdict"
     assert fault["code"] == code
     assert f"{OBJECT}/1" in fault["message"]
     assert evidence in fault["message"]
@@ -178,9 +179,9 @@ def test_too_few_flats(field: Field, expected: dict[str, bytes]) -> None:
         field.raw(number).rename(field.sky / f"late-{number}.fits.fz")
     field.ask("ingest", field.delivery)
     made = field.night(code=1)
-    assert (made["failed"], made["refused"]) == (len(DETECTORS), 3 * len(DETECTORS))
+    assert (made["failed"], made["refused"]) == (len(DETECTORS), 6 * len(DETECTORS))
     assert codes(made) == {"calibration.too-few", "data.upstream", "data.quorum"}
-    (refusal,) = [job["fault"] for job in field.ask("why", f"{OBJECT}/1")["jobs"] if job["fault"]]
+    refusal, _ = [job["fault"] for job in field.ask("why", f"{OBJECT}/1")["jobs"] if job["fault"]]
     assert "3 are needed" in refusal["message"], "the object's refusal tells the flat's fault"
     (fault,) = field.ask("faults", "calibration.too-few")["faults"][:1]
     assert "demo/" in fault["message"]
@@ -210,9 +211,9 @@ def test_masters_of_another_size(done: Field, larger: Path, expected: dict[str, 
     shutil.copy(larger / "camera.toml", done.folder / "cameras" / "demo.toml")
     assert done.ask("ingest", larger / "raw")["new"] == 1
     made = done.night("--where", "exposure = 'demo-20261120-00500'", pipeline="reduce", code=1)
-    assert (made["done"], made["refused"]) == (0, 3)
+    assert (made["done"], made["refused"]) == (0, 6)
     assert codes(made) == {"calibration.shape", "data.quorum"}
-    (job,) = done.ask("why", "demo-20261120-00500/1")["jobs"]
+    job, _ = done.ask("why", "demo-20261120-00500/1")["jobs"]
     assert "(128, 128)" in job["fault"]["message"]
     assert "(160, 160)" in job["fault"]["message"]
     assert "binning" in job["fault"]["advice"]

@@ -13,8 +13,8 @@ from tests.drills.ground import DETECTORS, LAST, Field, Program, edit, name_of, 
 from tests.support.survey import EXPOSURES, NIGHT_UNITS
 
 Spoil = Callable[[Path], None]
-ONE_LESS = NIGHT_UNITS - len(DETECTORS) - 1
-"""Units of the night without one science exposure: its detectors and its summary."""
+ONE_LESS = NIGHT_UNITS - 2 * len(DETECTORS) - 2
+"""Units of the night without one science exposure: its detectors, their verdicts, its catalogue and its summary."""
 
 
 def empty(path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_file_that_goes_bad_after_it_was_taken(done: Field, expected: dict[str
     made = done.night(*threshold, code=1)
     assert made["failed"] == len(DETECTORS)
     assert {group["code"] for group in made["faults"]} <= {"file.truncated", "file.corrupt", "data.quorum"}
-    assert made["done"] == len(DETECTORS) + 1, "the other exposure"
+    assert made["done"] == 2 * len(DETECTORS) + 2, "the other exposure"
     fault = next(line for line in done.ask("faults")["faults"] if line["code"].startswith("file."))
     assert inside.name in fault["message"]
     inside.unlink()

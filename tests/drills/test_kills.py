@@ -150,8 +150,9 @@ LARGE = {
     "detector_size": "128,128",
     "density": "1500",
 }
-UNITS = 2 * (2 * 8 + 5 + 3 + 2 * 4) + 2 * (1 + 1 + 2) + 2 * 8
-"""Two detectors of each exposure, masters of each detector (flats of each band), a summary of each science exposure."""
+UNITS = 2 * (2 * 8 + 5 + 3 + 2 * 4) + 2 * (1 + 1 + 2) + 2 * 8 * (2 + 1 + 1)
+"""Two detectors of each exposure, masters of each detector (flats of each band); of each science exposure the verdicts of
+its detectors, a merged catalogue and a summary."""
 
 
 @pytest.mark.slow

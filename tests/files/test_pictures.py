@@ -11,7 +11,7 @@ import pytest
 from PIL import Image as Pillow
 
 from spica.core.faults import DataFault
-from spica.files.pictures import png, write_png
+from spica.files.pictures import png, read_png, write_png
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (1, 1)])
@@ -32,3 +32,25 @@ def test_other_arrays_are_refused(array: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(DataFault) as caught:
         png(array)
     assert caught.value.code == "data.bad-value"
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (1, 1)])
+def test_what_was_written_is_read(shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
+    write_png(tmp_path / "x.png", array)
+    assert np.array_equal(read_png(tmp_path / "x.png"), array)
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    write_png(path, np.random.default_rng(3).integers(0, 256, (20, 20)).astype(np.uint8))
+    whole = path.read_bytes()
+    for spoilt in (b"", whole[:30], whole[:60], whole[:50] + bytes([whole[50] ^ 1]) + whole[51:], b"GIF" + whole[3:]):
+        path.write_bytes(spoilt)
+        with pytest.raises(DataFault) as caught:
+            read_png(path)
+        assert caught.value.code == "file.corrupt"
+    path.unlink()
+    with pytest.raises(DataFault) as caught:
+        read_png(path)
+    assert caught.value.code == "file.missing"

@@ -70,7 +70,7 @@ def frame(shift: float = 1.0, light: float = 1.0, scale: float = 1.0) -> Frame:
         mask=clear,
         rows=rows,
         true_rows=true_rows,
-        seeing=2.0,
+        seeing=1.0,
     )
 
 

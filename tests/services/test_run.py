@@ -16,8 +16,8 @@ from spica.services import check, faults, ingest, productions, run, status, why
 from spica.services.run import Order
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
 
-REFUSED = {("calibration.missing", 4), ("data.quorum", 2)}
-"""Without masters: the detectors, and their exposures' summaries."""
+REFUSED = {("calibration.missing", 8), ("data.quorum", 4)}
+"""Without masters: the detectors and so their verdicts, and their exposures' catalogues and summaries."""
 
 
 def test_done_once_is_done(reduced_once: Small) -> None:
@@ -45,23 +45,24 @@ def test_dry_run_says_what_a_setting_would_touch(reduced_once: Small) -> None:
     touched = {f"detector:{name}/{number}" for name in SCIENCE for number in (1, 2)}
     touched |= {f"exposure:{name}" for name in SCIENCE}
     assert {unit.unit for unit in other.units if unit.verdict == "run"} == touched
-    assert (other.to_run, other.done) == (len(touched), NIGHT_UNITS - len(touched))
-    assert sum(reason.count for reason in other.reasons) == len(touched)
+    jobs = 6 * len(SCIENCE)
+    assert (other.to_run, other.done) == (jobs, NIGHT_UNITS - jobs), "a detector's verdict is a job of its own"
+    assert sum(reason.count for reason in other.reasons) == jobs
 
 
 def test_a_selection_selects(reduced_once: Small) -> None:
     order = Order("reduce", f"exposure = '{SCIENCE[0]}'", {"detect.threshold": "7"})
-    assert run.foresee(order, reduced_once.folder).to_run == 3
+    assert run.foresee(order, reduced_once.folder).to_run == 6
 
 
 def test_without_masters_units_are_refused_and_say_why(empty: Small) -> None:
     frames = sorted((empty.sky / "raw").rglob("*.fits.fz"))
     ingest.ingest(ingest.Order(tuple(str(path) for path in frames[-2:])), empty.folder)
     foreseen = run.foresee(Order("reduce"), empty.folder)
-    assert (foreseen.to_run, foreseen.refused) == (0, 6)
+    assert (foreseen.to_run, foreseen.refused) == (0, 12)
     assert {(obstacle.code, obstacle.count) for obstacle in foreseen.obstacles} == REFUSED
     production = run.run(Order("reduce", executor="inprocess"), empty.folder)
-    assert (production.refused, production.complete) == (6, False)
+    assert (production.refused, production.complete) == (12, False)
     assert {(group.code, group.count) for group in production.faults} == REFUSED
     story = why.why(f"{SCIENCE[0]}/1", empty.folder)
     assert story.verdict == "refused in reduce"
@@ -76,14 +77,14 @@ def test_done_in_one_pipeline_and_refused_in_another(empty: Small) -> None:
         run.run(Order(pipeline, executor="inprocess"), empty.folder)
     story = why.why(f"{SCIENCE[1]}/1", empty.folder)
     assert story.verdict == "refused in reduce; done in quick"
-    (quick,) = (job for job in story.jobs if job.pipeline == "quick")
+    quick, _ = (job for job in story.jobs if job.pipeline == "quick")
     without = {each.need for each in quick.inputs if not each.key}
     assert without == {"detrend.bias", "detrend.dark", "detrend.flat", "detrend.defects"}
     assert all(each.how.startswith("none") for each in quick.inputs if each.need in without)
     # With masters there is something to be said.
     ingest.ingest(ingest.Order(tuple(map(str, frames))), empty.folder)
     run.run(Order("calibrations", executor="inprocess"), empty.folder)
-    (reason, _) = run.foresee(Order("quick", f"exposure = '{SCIENCE[1]}'"), empty.folder).reasons
+    (reason, *_) = run.foresee(Order("quick", f"exposure = '{SCIENCE[1]}'"), empty.folder).reasons
     assert reason.why == "; ".join(f"input detrend.{name} changed" for name in ("bias", "dark", "flat", "defects"))
 
 
@@ -182,7 +183,8 @@ def test_every_job_tells_its_whole_story(reduced_once: Small) -> None:
     story = why.why(f"{SCIENCE[0]}/2", reduced_once.folder)
     assert story.unit == f"detector:{SCIENCE[0]}/2"
     assert story.verdict == "done in night"
-    (job,) = story.jobs
+    job, verdict = story.jobs
+    assert [step.label for step in verdict.steps] == ["grade"]
     assert [step.label for step in job.steps][:2] == ["detrend", "background"]
     assert {each.need for each in job.inputs} >= {"detrend.raw", "detrend.bias", "detrend.flat"}
     assert {product.name for product in job.products} >= {"science", "sources", "quicklook"}

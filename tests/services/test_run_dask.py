@@ -15,8 +15,8 @@ from spica.services import run
 from spica.services.run import Order
 from tests.support.survey import SCIENCE, Small
 
-UNITS = 3 * len(SCIENCE)
-"""Two detectors of each science exposure, and its summary."""
+UNITS = 6 * len(SCIENCE)
+"""Two detectors of each science exposure, their verdicts, its merged catalogue and its summary."""
 
 
 def set_up(small: Small, engine: str) -> None:

@@ -36,6 +36,8 @@ from spica.tasks import (
     delivered,
     detect,
     detrend,
+    focal_plane,
+    grade,
     interpolate,
     level,
     measure,
@@ -54,7 +56,8 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        interpolate, level, measure, merge, photon_transfer, quality, quicklook, read_noise, signal, summary,
+        focal_plane, grade, interpolate, level, measure, merge, photon_transfer, quality, quicklook, read_noise, signal,
+        summary,
     )
 }  # fmt: skip
 
@@ -134,7 +137,31 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
-    found["summary"] = run("summary", sources=(Member("demo-1/2", sources),))
+    found["grade"] = run(
+        "grade", figures=found["quality"]["figures"], exposure=exposure,
+        geometry={"pixel_scale": 0.5, "pixel_size": 15.0, "nx": SIDE, "ny": SIDE},
+        passband={"zero_point": 25.0, "extinction": 0.1}, grading={"seeing": [1.0, 1.5, 2.0]},
+    )  # fmt: skip
+    verdicts = (Member("detector:demo-1/2", found["grade"]["verdict"]),)
+    found["summary"] = run("summary", verdict=verdicts, members=(1, 2))
+    places = [
+        {
+            "id": n,
+            "name": f"D{n}",
+            "nx": SIDE,
+            "ny": SIDE,
+            "x_mm": 2.6 * n,
+            "y_mm": 0.0,
+            "rotation": 180.0,
+            "flip": False,
+        }
+        for n in (1, 2, 3)
+    ]
+    pictures = (Member("detector:demo-1/2", found["quicklook"]["quicklook"]),)
+    found["focal_plane"] = run(
+        "focal_plane", quicklook=pictures, verdict=verdicts, members=(1, 2), exposure=exposure,
+        plane={"pixel_size": 15.0, "detectors": places},
+    )  # fmt: skip
     return found | measuring(run)
 
 
@@ -189,6 +216,9 @@ def condense(value: Any) -> dict[str, float]:  # noqa: C901, PLR0911 - one line 
             return {f"{name}.{inner}": x for name, part in value.items() for inner, x in condense(part).items()}
         case float() | int():
             return {"": float(value)}
+        case str() | list():
+            # Words count by their letters.
+            return condense(dict(enumerate(value if isinstance(value, list) else map(ord, value))))
         case np.ndarray():
             values = np.nan_to_num(value.astype(np.float64)).ravel()
             weights = np.random.default_rng(1).uniform(0.5, 1.5, values.size)

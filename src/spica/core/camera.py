@@ -180,7 +180,8 @@ class Camera(Table):
     snaps: Annotated[int, Field(ge=1)] = 1
     near_infrared: bool = False
     grading: dict[str, tuple[float, float, float]] = Field(
-        default_factory=dict, description="metric to limits of the verdicts A, B, C (beyond: D)"
+        default_factory=dict,
+        description="metric to limits of the verdicts A, B, C (beyond: D); rising where less is better, else falling",
     )
     settings: dict[str, dict[str, object]] = Field(default_factory=dict, description="task to its defaults here")
 
@@ -194,6 +195,14 @@ class Camera(Table):
         if len(set(spellings)) != len(spellings):
             msg = f"camera {self.name}: a filter spelling stands in two filters"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _limits_go_one_way(self) -> Camera:
+        for metric, limits in self.grading.items():
+            if limits != tuple(sorted(limits)) and limits != tuple(sorted(limits, reverse=True)):
+                msg = f"camera {self.name}: limits {limits} of {metric} neither rise nor fall"
+                raise ValueError(msg)
         return self
 
     def __hash__(self) -> int:

@@ -65,8 +65,8 @@ class Need:
     source : the resolver: 'product' (made earlier in the pipeline or already in the registry), 'raw' (RawDetector),
         'delivered' (Image of an exposure reduced elsewhere), 'master' (by association), 'exposure' (the Exposure
         record), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
-        (the Unit itself).
-    section : for 'camera': 'amplifiers', 'grading', 'geometry', 'filter', 'crosstalk'; a change elsewhere in the table
+        (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not).
+    section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk'; a change elsewhere in the table
         does not re-run the task.
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
         in key order).

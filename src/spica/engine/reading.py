@@ -117,6 +117,10 @@ class Reader:
             if source.stream:
                 return FileTable(path, source.columns, source.where)
             return read_catalogue(path, source.columns, source.where)
+        if source.form is Form.PICTURE:
+            from spica.files.pictures import read_png
+
+            return read_png(path)
         raise InternalFault("internal.bad-return", f"a {source.form} cannot be read back from {path}", path=str(path))
 
 

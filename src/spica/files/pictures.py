@@ -53,5 +53,38 @@ def png(array: npt.NDArray[np.uint8]) -> bytes:
     return _SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 
+def read_png(path: Path) -> npt.NDArray[np.uint8]:
+    """Read a picture that `write_png` wrote; row 0 is the bottom row.
+
+    Raises
+    ------
+    DataFault
+        ``file.missing``; ``file.corrupt`` where it is no picture of ours, or damaged.
+    """
+    try:
+        return _unpacked(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataFault("file.missing", f"{path} is not there", path=str(path)) from error
+    except (ValueError, struct.error, zlib.error) as error:
+        raise DataFault("file.corrupt", f"{path} is no picture that spica wrote: {error}", path=str(path)) from error
+
+
+def _unpacked(data: bytes) -> npt.NDArray[np.uint8]:
+    """The pixels of the three chunks that `png` makes; ValueError, struct.error or zlib.error where they are not so."""
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("it does not begin as PNG does")
+    width, height, depth, kind, *rest = struct.unpack(">IIBBBBB", data[16:29])
+    if (depth, *rest) != (8, 0, 0, 0) or kind not in {_GREY, _COLOUR}:
+        raise ValueError("another kind of PNG")
+    (size,) = struct.unpack(">I", data[33:37])
+    body = data[41 : 41 + size]
+    if data[37:41] != b"IDAT" or struct.unpack(">I", data[41 + size : 45 + size]) != (zlib.crc32(b"IDAT" + body),):
+        raise ValueError("its pixels are damaged")
+    samples = 3 if kind == _COLOUR else 1
+    coded = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, width * samples + 1)
+    rows = np.cumsum(coded[:, 1:], axis=0, dtype=np.uint8)[::-1]
+    return rows.reshape(height, width, 3) if kind == _COLOUR else rows
+
+
 def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -20,7 +20,7 @@ def section(camera: Camera, detector: int, which: str, band: str = "") -> dict[s
     camera : the table.
     detector : id of the detector.
     which : 'amplifiers' (nx, ny, list of amplifiers), 'crosstalk' (matrix, amplifier names), 'geometry' (pixel scale
-        and size, place, parity, distortion), 'filter' (the filter of `band`, {} where band is ''), 'grading',
+        and size, place, parity, distortion), 'focal plane' (pixel size, and the place of every detector), 'filter' (the filter of `band`, {} where band is ''), 'grading',
         'delivered' (how masks of frames reduced elsewhere are spelt).
     band : for 'filter'.
 
@@ -74,6 +74,12 @@ def _geometry(camera: Camera, detector: int, _band: str) -> dict[str, Any]:
     }
 
 
+def _focal_plane(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
+    kept = {"id", "name", "nx", "ny", "x_mm", "y_mm", "rotation", "flip"}
+    plain = [spec.model_dump(mode="json", include=kept) for spec in camera.detectors]
+    return {"pixel_size": camera.pixel_size, "detectors": plain}
+
+
 def _filter(camera: Camera, _detector: int, band: str) -> dict[str, Any]:
     return camera.band(band).model_dump(mode="json") if band else {}
 
@@ -90,6 +96,7 @@ _SECTIONS: dict[str, Callable[[Camera, int, str], dict[str, Any]]] = {
     "amplifiers": _amplifiers,
     "crosstalk": _crosstalk,
     "geometry": _geometry,
+    "focal plane": _focal_plane,
     "filter": _filter,
     "grading": _grading,
     "delivered": _delivered,

@@ -29,6 +29,8 @@ from spica.kernels.measure import measure_segments
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 from spica.kernels.skymesh import sky_mesh
+from spica.kernels.skynoise import sky_noise
+from spica.kernels.stars import fit_moffats
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.windowed import core_fwhm, windowed_centroid
@@ -98,6 +100,8 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("windowed centroid", lambda: windowed_centroid(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("core width", lambda: core_fwhm(_IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("kron", lambda: kron_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("Moffat profiles", lambda: fit_moffats(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
+    ("sky noise", lambda: sky_noise(_IMAGE, _IMAGE, _IMAGE, _MASK, np.zeros((4, 1)))),
     ("robust statistics", lambda: robust_statistics(_IMAGE, _MASK)),
     ("pixel to sky", lambda: pixel_to_sky(_WCS, _PLACE, _PLACE)),
     ("pixel to plane", lambda: pixel_to_plane(_WCS, _PLACE, _PLACE)),

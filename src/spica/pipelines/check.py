@@ -14,10 +14,10 @@ from spica.pipelines.graph import chains, makers
 from spica.pipelines.model import RENAMED, Pipeline, Step
 from spica.pipelines.reading import nearest
 
-SECTIONS = ("amplifiers", "grading", "geometry", "filter", "crosstalk")
+SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-SOURCES = frozenset({"product", "master", "exposure", "camera", "unit"}) | PIXELS
-UNSHARED = frozenset({Form.MEMORY, Form.PICTURE})
+SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members"}) | PIXELS
+UNSHARED = frozenset({Form.MEMORY})
 PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION})
 FLOWS = frozenset(
     {

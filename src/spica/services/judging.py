@@ -199,9 +199,9 @@ def judge_sources(frames: Sequence[Frame]) -> Iterator[Finding]:
     stars = matched(frames)
     yield from _positions(stars)
     yield from _photometry(stars)
-    ratios = [frame.seeing * frame.pixel_scale / frame.conditions["seeing"] for frame in frames]
+    ratios = [frame.seeing / frame.conditions["seeing"] for frame in frames]
     known = np.array([ratio for ratio in ratios if math.isfinite(ratio)])
-    yield finding("seeing", "measured / true, median", np.median(known) if known.size else math.nan, "", 0.9, 1.2)
+    yield finding("seeing", "measured / true, median", np.median(known) if known.size else math.nan, "", 0.95, 1.08)
 
 
 def _sure(frame: Frame) -> tuple[int, int]:

@@ -78,6 +78,7 @@ class Frame:
     sources : the catalogue that was made.
     places : the true sources on this detector.
     rows, true_rows : parallel: rows of `sources` and of `places` that are one source.
+    seeing : as measured [arcsec].
     """
 
     unit: Unit

@@ -187,13 +187,19 @@ def _verdict(jobs: tuple[JobStory, ...], faults: tuple[FaultLine, ...]) -> str:
     """The latest outcome in each pipeline, the worst first."""
     if not jobs:
         return "at fault on ingest" if faults else "recorded, nothing has been done to it yet"
-    latest = {job.pipeline: job.outcome for job in jobs}
-    said = []
+    latest = _latest(jobs)
+    said: dict[str, str] = {}
     for outcome in (Outcome.FAILED, Outcome.REFUSED, Outcome.DONE):
-        named = [pipeline for pipeline, ended in latest.items() if ended == outcome.value]
-        if named:
-            said.append(f"{outcome.value} in {', '.join(named)}")
-    return "; ".join(said)
+        for job in latest:
+            if job.outcome == outcome.value:
+                said.setdefault(job.pipeline, outcome.value)
+    ended = {outcome: [pipeline for pipeline, one in said.items() if one == outcome] for outcome in said.values()}
+    return "; ".join(f"{outcome} in {', '.join(named)}" for outcome, named in ended.items())
+
+
+def _latest(jobs: tuple[JobStory, ...]) -> tuple[JobStory, ...]:
+    """The latest job of each pipeline and chain of steps: a unit may have several in one pipeline."""
+    return tuple({(job.pipeline, tuple(step.label for step in job.steps)): job for job in jobs}.values())
 
 
 def _facts(exposure: Exposure) -> dict[str, Scalar]:
@@ -280,8 +286,8 @@ def _events(registry: Registry, unit: Unit) -> Iterator[EventLine]:
 
 
 def _todo(jobs: tuple[JobStory, ...], faults: tuple[FaultLine, ...]) -> Iterator[str]:
-    """Advice, each piece once: of open faults first, then of the latest job of each pipeline."""
-    latest = {job.pipeline: job for job in jobs}.values()
+    """Advice, each piece once: of open faults first, then of the latest job of each chain of steps."""
+    latest = _latest(jobs)
     said: set[str] = set()
     for advice in (*(fault.advice for fault in faults), *(job.fault.advice for job in latest if job.fault)):
         if advice and advice not in said:

@@ -147,7 +147,7 @@ def detrend(
     usable = int(Mask.NO_DATA | Mask.BAD)
     if not any(np.any(row & usable == 0) for row in planes.mask):
         raise DataFault("data.no-pixels", "no pixel is left after detrending", nx=raw.nx, ny=raw.ny)
-    image = Image(planes.science, planes.variance, planes.mask, _cards(raw, amplifiers))
+    image = Image(planes.science, planes.variance, planes.mask, _cards(raw, amplifiers, bias))
     return {"science": image, "detrending": _metrics(amplifiers, marked, planes.mask.size)}
 
 
@@ -337,7 +337,7 @@ def _metrics(amplifiers: Sequence[_Amplifier], marked: Mapping[str, int], size: 
     return found
 
 
-def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier]) -> dict[str, Scalar]:
+def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | None) -> dict[str, Scalar]:
     """Header cards of the assembled image: mean gain and noise, the levels that were taken off, the exposure's values."""
     gains = [amplifier.gain for amplifier in raw.amplifiers]
     cards: dict[str, Scalar] = {
@@ -352,6 +352,11 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier]) -> dict[str, Scal
             cards[f"DEAD{number:02d}"] = f"{amplifier.spec.name}: {amplifier.dead}"[:68]
         else:
             cards[f"OVSC{number:02d}"] = round(amplifier.level, 4)
+        x0, x1, y0, y1 = amplifier.spec.detector
+        cards[f"AMPS{number:02d}"] = f"[{x0 + 1}:{x1},{y0 + 1}:{y1}]"
+        then = None if bias is None else bias.header.get(f"OVSC{number:02d}")
+        if isinstance(then, int | float):
+            cards[f"OVMA{number:02d}"] = float(then)
     for card, name in (("EXPTIME", "exposure_time"), ("DARKTIME", "dark_time")):
         if raw.header.get(name) is not None:
             cards[card] = raw.header[name]
@@ -360,7 +365,7 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier]) -> dict[str, Scal
 
 TASK = Task(
     name="detrend",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=DetrendSettings,
     needs=(

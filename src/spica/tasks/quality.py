@@ -1,6 +1,10 @@
-"""Quality: the basic figures of one detector, for people and for rules."""
+"""Quality: the figures of one detector, in pixels and electrons, for people and for rules."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,54 +15,196 @@ from spica.core.mask import Mask
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.detect import label
+from spica.kernels.skynoise import SkyNoise, sky_noise
+from spica.kernels.stars import fit_moffats, noise_area
+
+Figures = dict[str, Measured]
+PIXEL_WIDTH = 8.0 * np.log(2.0) / 12.0
+"""A pixel widens a profile by this in the square of its full width at half maximum [pixel²]: a box of side 1 has the
+variance 1/12, and a Gaussian of variance σ² the squared width 8 ln 2 σ²."""
+SHARES: Mapping[str, Mask] = {
+    "saturated_fraction": Mask.SATURATED | Mask.BLEED,
+    "bad_fraction": Mask.BAD | Mask.NO_DATA,
+    "cosmic_fraction": Mask.COSMIC,
+    "trail_fraction": Mask.TRAIL,
+    "interpolated_fraction": Mask.INTERPOLATED,
+    "suspect_fraction": Mask.SUSPECT,
+    "crosstalk_fraction": Mask.CROSSTALK,
+}
+_SECTION = re.compile(r"\[(\d+):(\d+),(\d+):(\d+)\]")
+_SAMPLED = 4
+"""Every such pixel along each axis speaks for medians over the whole detector."""
 
 
 class QualitySettings(Settings):
-    """Which sources count as stars for the seeing."""
+    """Which sources count as stars, and how far the noise is followed."""
 
-    least_snr: float = setting(30.0, "signal-to-noise of sources that the seeing is measured from", gt=0)
+    least_snr: float = setting(40.0, "signal-to-noise of sources that the seeing is measured from", gt=0)
     least_stars: int = setting(5, "fewer such sources give no seeing", ge=1)
+    most_stars: int = setting(150, "the brightest so many stars are fitted", ge=5)
+    locus: float = setting(0.2, "half-light radii this near to the stars' own, as a part of it, are stars'", gt=0, lt=1)
+    lags: int = setting(4, "largest lag of the autocorrelation of the sky's noise", "pixel", ge=1, le=32)
+    border: int = setting(12, "columns or rows beside an amplifier's border that tell its step", "pixel", ge=2)
+
+
+class Shape(NamedTuple):
+    """The point spread function: medians over stars; `angle` of the long axis from +x towards +y [deg]."""
+
+    fwhm: float
+    beta: float
+    ellipticity: float
+    angle: float
+    scatter: float
+    stars: int
 
 
 def quality(settings: QualitySettings, science: Image, background: Image, sources: Catalogue) -> Products:
-    """Seeing, ellipticity, number of sources, sky, depth, and what fraction of the pixels is lost.
+    """Width and shape of stars, sky and its noise, depth, lost pixels, read-out: what is wrong with a detector shows.
 
-    The seeing is the mode of the widths of bright clean sources: stars all have the same width, galaxies have wider
-    ones. The depth is the flux of a point source of 5σ in an aperture of radius 1.5 × seeing on the median sky.
+    `fwhm` is that of the point spread function as the pixels show it (a Moffat profile fitted to the stellar locus),
+    `fwhm_sky` the same without the pixel's own width. The depth is the light of a point source of 5σ for an optimal
+    filter on the median sky. A figure that cannot be had is left out.
 
     Returns
     -------
-    quality : metrics [pixel, electron, fraction]; a figure that cannot be had is left out.
+    quality : metrics [pixel, electron, ADU, fraction].
+    figures : the same as a value: name to [value, unit].
     """
     mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
-    figures: dict[str, Measured] = {
-        "sources": Measured(float(len(sources))),
-        "saturated_fraction": Measured(float(np.mean(mask & int(Mask.SATURATED) != 0))),
-        "bad_fraction": Measured(float(np.mean(mask & int(Mask.BAD | Mask.NO_DATA) != 0))),
-    }
-    for keyword in ("RDNOISE", "GAINRAW"):
-        value = science.header.get(keyword)
-        if isinstance(value, int | float):
-            name, units = {"RDNOISE": ("read_noise", "electron"), "GAINRAW": ("gain", "electron/adu")}[keyword]
-            figures[name] = Measured(float(value), units)
-    stars = star_like(settings, sources)
-    if np.count_nonzero(stars) >= settings.least_stars:
-        seeing = half_sample_mode(sources["fwhm"][stars].astype(np.float64))
-        figures["seeing"] = Measured(seeing, "pixel")
-        core = stars & (np.abs(sources["fwhm"] - seeing) < 0.2 * seeing)
-        figures["stars"] = Measured(float(np.count_nonzero(core)))
-        figures["ellipticity"] = Measured(float(np.median(1 - sources["b"][core] / sources["a"][core])))
+    figures: Figures = {"sources": Measured(float(len(sources)))}
+    variance = np.ones(science.shape, np.float32) if background.variance is None else background.variance
+    sky = sky_noise(
+        science.pixels,
+        background.pixels,
+        variance,
+        mask,
+        np.stack([sources[name] for name in ("x_min", "x_max", "y_min", "y_max")]),
+        bad_bits=int(Mask.unusable()),
+        lags=settings.lags,
+    )
+    figures |= _losses(sky, mask)
+    figures |= _noise(science, background, sky)
+    shape = star_shape(settings, science, background, sources, mask)
+    if shape is not None:
+        figures |= _shape(shape)
         if background.variance is not None:
-            area = np.pi * (1.5 * seeing) ** 2
-            figures["depth_5sigma"] = Measured(5 * float(np.sqrt(area * np.median(background.variance))), "electron")
-    return {"quality": figures}
+            noise = float(np.sqrt(np.median(background.variance[::_SAMPLED, ::_SAMPLED])))
+            area = noise_area(shape.fwhm, shape.beta)
+            figures["depth_5sigma"] = Measured(5.0 * noise * float(np.sqrt(area)), "electron")
+    figures |= _readout(science)
+    step = _steps(settings, science, sky)
+    figures["amplifier_step"] = Measured(step, "electron")
+    if "sky_noise" in figures:
+        figures["amplifier_step_sigma"] = Measured(abs(step) / max(figures["sky_noise"].value, 1e-6))
+    figures = {name: figure for name, figure in figures.items() if np.isfinite(figure.value)}
+    return {"quality": figures, "figures": {name: [figure.value, figure.units] for name, figure in figures.items()}}
+
+
+def _losses(sky: SkyNoise, mask: npt.NDArray[np.int32]) -> Figures:
+    """Parts of the pixels that are lost, and why; how many cosmic rays hit."""
+    size = mask.size
+    figures: Figures = {"sky_fraction": Measured(sky.share)}
+    for name, bits in SHARES.items():
+        single = [bit for bit in range(len(sky.bits)) if int(bits) >> bit & 1]
+        # Two bits may share a pixel: only then are the pixels themselves looked at.
+        marked = [bit for bit in single if sky.bits[bit]]
+        count = sky.bits[marked[0]] if len(marked) == 1 else np.count_nonzero(mask & int(bits)) if marked else 0
+        figures[name] = Measured(float(count) / size)
+    figures["lost_fraction"] = Measured(float(np.count_nonzero(mask & int(Mask.unusable()))) / size)
+    hits = 0
+    if figures["cosmic_fraction"].value:
+        hits = label((mask & int(Mask.COSMIC) != 0).astype(np.float32), 0.5).count
+    figures["cosmic_hits"] = Measured(float(hits))
+    return figures
+
+
+def _noise(science: Image, background: Image, sky: SkyNoise) -> Figures:
+    """Level, noise, whether the noise is what photons and read-out explain, and whether it is independent."""
+    step = (slice(None, None, _SAMPLED), slice(None, None, _SAMPLED))
+    level = float(np.median(background.pixels[step]))
+    figures: Figures = {"sky_level": Measured(level, "electron")}
+    full = science.header.get("SATURATE")
+    if isinstance(full, int | float) and full > 0:
+        figures["sky_fill"] = Measured(level / float(full))
+    here = sky.plane[step] != 0
+    if background.variance is not None and np.any(here):
+        measured = float(np.median(background.variance[step][here]))
+        figures["sky_noise"] = Measured(float(np.sqrt(measured)), "electron")
+        if science.variance is not None:
+            figures["noise_ratio"] = Measured(float(np.sqrt(measured / np.median(science.variance[step][here]))))
+    for axis, values in (("x", sky.along_x), ("y", sky.along_y)):
+        for lag, value in enumerate(values, 1):
+            figures[f"noise_correlation_{axis}{lag}"] = Measured(float(value))
+    both = np.concatenate([sky.along_x, sky.along_y])
+    if np.any(np.isfinite(both)):
+        figures["noise_correlation"] = Measured(float(np.nanmax(np.abs(both))))
+    return figures
+
+
+def star_shape(
+    settings: QualitySettings,
+    science: Image,
+    background: Image,
+    sources: Catalogue,
+    mask: npt.NDArray[np.int32],
+) -> Shape | None:
+    """Moffat profiles of the brightest stars; None where there are too few."""
+    stars = np.flatnonzero(star_like(settings, sources))
+    if stars.size < settings.least_stars:
+        return None
+    size = sources["half_light_radius"][stars].astype(np.float64)
+    own = half_sample_mode(size)
+    stars = stars[np.abs(size - own) < settings.locus * own]
+    stars = stars[np.argsort(-sources["snr"][stars], kind="stable")][: settings.most_stars]
+    near = np.rint([sources["y"][stars], sources["x"][stars]]).astype(np.int64)
+    spread = science.variance if background.variance is None else background.variance
+    noise = np.ones(stars.size) if spread is None else spread[near[0], near[1]].astype(np.float64)
+    found = fit_moffats(
+        science.pixels,
+        background.pixels,
+        noise,
+        sources["x"][stars],
+        sources["y"][stars],
+        # A Moffat profile with β = 3 holds half of its light within 0.64 of its full width.
+        np.full(stars.size, own / 0.64),
+        mask,
+        bad_bits=int(Mask.unusable()),
+    )
+    good = np.isfinite(found.fwhm)
+    if np.count_nonzero(good) < settings.least_stars:
+        return None
+    width = found.fwhm[good]
+    e1, e2 = float(np.median(found.e1[good])), float(np.median(found.e2[good]))
+    distortion = min(float(np.hypot(e1, e2)), 0.999)
+    shear = distortion / (1.0 + np.sqrt(1.0 - distortion**2))
+    return Shape(
+        float(np.median(width)),
+        float(np.median(found.beta[good])),
+        float(2.0 * shear / (1.0 + shear)),
+        float(np.degrees(0.5 * np.arctan2(e2, e1))),
+        1.4826 * float(np.median(np.abs(width - np.median(width)))),
+        int(np.count_nonzero(good)),
+    )
+
+
+def _shape(shape: Shape) -> Figures:
+    return {
+        "fwhm": Measured(shape.fwhm, "pixel"),
+        "fwhm_sky": Measured(float(np.sqrt(max(shape.fwhm**2 - PIXEL_WIDTH, 0.0))), "pixel"),
+        "fwhm_scatter": Measured(shape.scatter, "pixel"),
+        "moffat_beta": Measured(shape.beta),
+        "ellipticity": Measured(shape.ellipticity),
+        "ellipticity_angle": Measured(shape.angle, "deg"),
+        "stars": Measured(float(shape.stars)),
+    }
 
 
 def star_like(settings: QualitySettings, sources: Catalogue) -> npt.NDArray[np.bool_]:
     """Bright, whole, unsaturated sources with a width."""
-    spoilt = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS
+    spoilt = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS | Flag.CENTROID_FAILED
     clean = sources["flags"].astype(np.int64) & spoilt == 0
-    return np.asarray(clean & (sources["snr"] >= settings.least_snr) & (sources["fwhm"] > 0.5), bool)
+    return np.asarray(clean & (sources["snr"] >= settings.least_snr) & (sources["half_light_radius"] > 0.5), bool)
 
 
 def half_sample_mode(values: npt.NDArray[np.float64]) -> float:
@@ -72,12 +218,80 @@ def half_sample_mode(values: npt.NDArray[np.float64]) -> float:
     return float(np.mean(ordered))
 
 
+def _readout(science: Image) -> Figures:
+    """What the header says of the read-out: gain, noise, overscan and its drift since the master bias."""
+    header = science.header
+    figures: Figures = {}
+    for card, name, unit in (("RDNOISE", "read_noise", "electron"), ("GAINRAW", "gain", "electron/adu")):
+        value = header.get(card)
+        if isinstance(value, int | float):
+            figures[name] = Measured(float(value), unit)
+    level, usual = (_numbered(header, prefix) for prefix in ("OVSC", "OVMA"))
+    figures["dead_amplifiers"] = Measured(float(sum(card.startswith("DEAD") and card[4:].isdigit() for card in header)))
+    if level:
+        figures["overscan_level"] = Measured(float(np.mean(list(level.values()))), "adu")
+    drifts = [level[number] - usual[number] for number in sorted(set(level) & set(usual))]
+    if drifts:
+        figures["bias_drift"] = Measured(max(drifts, key=abs), "adu")
+    return figures
+
+
+def _numbered(header: Mapping[str, object], prefix: str) -> dict[int, float]:
+    """Values of the cards ``prefix00``, ``prefix01`` … by their number."""
+    return {
+        int(card[len(prefix) :]): float(value)
+        for card, value in header.items()
+        if card.startswith(prefix) and card[len(prefix) :].isdigit() and isinstance(value, int | float)
+    }
+
+
+def _steps(settings: QualitySettings, science: Image, sky: SkyNoise) -> float:
+    """The largest step of the sky across a border between amplifiers [electron]; NaN where there is no border.
+
+    Border by border the sky pixels of both sides are compared, row by row (or column by column), so that a gradient
+    along the border and stars upon it do no harm.
+    """
+    boxes = [
+        tuple(map(int, found.groups()))
+        for card, text in sorted(science.header.items())
+        if card.startswith("AMPS") and card[4:].isdigit() and (found := _SECTION.fullmatch(str(text)))
+    ]
+    steps = []
+    for x1, x2, y1, y2 in boxes:
+        for u1, u2, v1, v2 in boxes:
+            low, high = max(y1, v1), min(y2, v2)
+            if u1 == x2 + 1 and low <= high:
+                rows = slice(low - 1, high)
+                steps.append(_step(science.pixels[rows], sky.plane[rows], x2, settings.border))
+            low, high = max(x1, u1), min(x2, u2)
+            if v1 == y2 + 1 and low <= high:
+                columns = slice(low - 1, high)
+                steps.append(_step(science.pixels[:, columns].T, sky.plane[:, columns].T, y2, settings.border))
+    known = [step for step in steps if np.isfinite(step)]
+    return max(known, key=abs) if known else float("nan")
+
+
+def _step(pixels: npt.NDArray[np.float32], plane: npt.NDArray[np.float32], border: int, width: int) -> float:
+    """Median over the rows of the difference of the medians right and left of a border; NaN where no row has both."""
+    low, high = max(border - width, 0), border + width
+    near = np.where(plane[:, low:high] != 0, pixels[:, low:high], np.nan)
+    left, right = near[:, : border - low], near[:, border - low :]
+    both = np.isfinite(left).any(axis=1) & np.isfinite(right).any(axis=1)
+    if not np.any(both):
+        return float("nan")
+    return float(np.median(np.nanmedian(right[both], axis=1) - np.nanmedian(left[both], axis=1)))
+
+
 TASK = Task(
     name="quality",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=QualitySettings,
     needs=(Need("science"), Need("background"), Need("sources")),
-    gives=(Give("quality", Form.METRICS, meaning="seeing, ellipticity, sky, depth, losses"),),
+    gives=(
+        Give("quality", Form.METRICS, meaning="width of stars, sky, depth, losses, read-out"),
+        Give("figures", Form.VALUE, meaning="the same figures, for the verdict"),
+    ),
     run=quality,
 )
+"""`figures` are what `grade` judges, in a job of its own: a changed threshold does not touch the pixels again."""

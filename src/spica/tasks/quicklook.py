@@ -25,9 +25,11 @@ class QuicklookSettings(Settings):
 def quicklook(settings: QuicklookSettings, science: Image) -> Products:
     """Binned picture in an asinh scale about the sky (Lupton et al. 1999), row 0 at the bottom as astronomers see it.
 
+    Where no pixel is good the picture is black; of an image without any good pixel all is.
+
     Returns
     -------
-    quicklook : ``(h, w)`` uint8, top row first as PNG wants it.
+    quicklook : ``(h, w)`` uint8, bottom row first as images have it (the writer turns it).
     """
     mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
     good = mask & int(Mask.NO_DATA | Mask.BAD) == 0
@@ -38,7 +40,7 @@ def quicklook(settings: QuicklookSettings, science: Image) -> Products:
     stretched = np.arcsinh((small - sky.median) / sigma / settings.softening)
     low, high = np.arcsinh(np.array([settings.faint, settings.bright]) / settings.softening)
     scaled = np.nan_to_num(np.clip((stretched - low) / (high - low), 0, 1))
-    return {"quicklook": (scaled[::-1] * 255).round().astype(np.uint8)}
+    return {"quicklook": (scaled * 255).round().astype(np.uint8)}
 
 
 def bin_mean(pixels: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.float64]:
@@ -54,7 +56,7 @@ def bin_mean(pixels: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], step:
 
 TASK = Task(
     name="quicklook",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=QuicklookSettings,
     needs=(Need("science"),),

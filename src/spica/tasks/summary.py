@@ -1,49 +1,112 @@
-"""Summary: an exposure's figures from those of its detectors."""
+"""Summary: an exposure's figures and verdict from those of its detectors."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
+from spica.core.verdict import GRADES, number_of
+
+SUMS = ("sources", "stars", "cosmic_hits")
+"""Figures that add up; of the others the median stands for the exposure."""
 
 
 class SummarySettings(Settings):
-    """Which sources speak for the exposure."""
+    """When detectors make a verdict on their exposure."""
 
-    least_snr: float = setting(30.0, "signal-to-noise of sources that count for the width", gt=0)
+    share: float = setting(0.8, "part of the detectors that must be as good as the exposure's verdict says", gt=0, le=1)
 
 
-def summary(settings: SummarySettings, sources: tuple[Member, ...]) -> Products:
-    """Number of sources and detectors, median width of the bright ones and how it differs between detectors.
+def summary(settings: SummarySettings, verdict: tuple[Member, ...], members: tuple[int, ...]) -> Products:
+    """Medians and ranges of the detectors' figures; the grade that most of the delivered detectors reach.
+
+    A delivered detector without a verdict (it failed, or was refused) counts as a D.
 
     Returns
     -------
-    exposure_quality : metrics [pixel]; a figure that cannot be had is left out.
+    exposure_quality : metrics under the names of the detectors' own (sums for `sources`, `stars`, `cosmic_hits`), the
+        range over detectors (largest - smallest) as ``<name>_range``, `verdict`, `detectors`, `detectors_lost`.
+    exposure_verdict : value: `grade`, `grades` (how many detectors have which), `reasons` (what keeps detectors back).
     """
-    widths = []
-    for member in sources:
-        catalogue = member.value
-        bright = (catalogue["snr"] >= settings.least_snr) & (catalogue["flags"] == 0) & (catalogue["fwhm"] > 0)
-        if np.any(bright):
-            widths.append(float(np.median(catalogue["fwhm"][bright])))
-    figures = {
-        "detectors": Measured(float(len(sources))),
-        "sources": Measured(float(sum(len(member.value) for member in sources))),
+    figures: dict[str, Measured] = {}
+    for name, (values, units) in sorted(_gathered(verdict).items()):
+        value = float(np.sum(values)) if name in SUMS else float(np.median(values))
+        figures[name] = Measured(value, units)
+        figures[f"{name}_range"] = Measured(float(np.ptp(values)), units)
+    lost = max(len(members) - len(verdict), 0)
+    grades = Counter(str(member.value["grade"]) for member in verdict)
+    grades[GRADES[-1]] += lost
+    worst = _shared(grades, settings.share)
+    figures["verdict"] = Measured(number_of(worst))
+    figures["detectors"] = Measured(float(len(verdict)))
+    figures["detectors_lost"] = Measured(float(lost))
+    told = {
+        "grade": worst,
+        "grades": {grade: grades[grade] for grade in GRADES if grades[grade]},
+        "lost": lost,
+        "reasons": _reasons(verdict),
     }
-    if widths:
-        figures["fwhm"] = Measured(float(np.median(widths)), "pixel")
-        figures["fwhm_range"] = Measured(float(np.ptp(widths)), "pixel")
-    return {"exposure_quality": figures}
+    return {"exposure_quality": figures, "exposure_verdict": told}
+
+
+def _gathered(verdict: tuple[Member, ...]) -> dict[str, tuple[list[float], str]]:
+    """Values of all detectors by figure, with the unit."""
+    found: dict[str, tuple[list[float], str]] = {}
+    for member in verdict:
+        for name, (value, units) in member.value["figures"].items():
+            found.setdefault(name, ([], str(units)))[0].append(float(value))
+    return found
+
+
+def _shared(grades: Mapping[str, int], share: float) -> str:
+    """The best grade that at least this share of the detectors reaches."""
+    total = sum(grades.values())
+    reached = 0
+    for grade in GRADES:
+        reached += grades[grade]
+        if reached >= share * total:
+            return grade
+    return GRADES[-1]
+
+
+def _reasons(verdict: tuple[Member, ...]) -> list[dict[str, Any]]:
+    """What keeps detectors from an A: figure, how many detectors, their worst grade, the median value; most first."""
+    held: dict[str, list[Mapping[str, Any]]] = {}
+    for member in verdict:
+        for reason in member.value["reasons"]:
+            held.setdefault(str(reason["metric"]), []).append(reason)
+    found = []
+    for name, reasons in sorted(held.items()):
+        worst = max(reasons, key=lambda reason: GRADES.index(reason["grade"]))
+        values = [float(reason["value"]) for reason in reasons if reason["value"] is not None]
+        found.append(
+            {
+                "metric": name,
+                "detectors": len(reasons),
+                "grade": worst["grade"],
+                "limit": worst["limit"],
+                "value": float(np.median(values)) if values else None,
+                "units": worst["units"],
+            }
+        )
+    return sorted(found, key=lambda line: (-GRADES.index(line["grade"]), -line["detectors"]))
 
 
 TASK = Task(
     name="summary",
-    version=1,
+    version=2,
     grain=Grain.EXPOSURE,
     settings=SummarySettings,
-    needs=(Need("sources", grain=Grain.DETECTOR, columns=("snr", "flags", "fwhm"), quorum=1),),
-    gives=(Give("exposure_quality", Form.METRICS, meaning="an exposure's figures from all its detectors"),),
+    needs=(Need("verdict", grain=Grain.DETECTOR, quorum=1), Need("members", source="members")),
+    gives=(
+        Give("exposure_quality", Form.METRICS, meaning="an exposure's figures and verdict from all its detectors"),
+        Give("exposure_verdict", Form.VALUE, meaning="grade A to D with what keeps detectors back"),
+    ),
     run=summary,
 )

@@ -25,6 +25,18 @@ class UnitItself:
         return Given(target.unit)
 
 
+class Members:
+    """Source 'members'."""
+
+    def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:  # noqa: ARG002
+        """The numbers of the detectors that the unit has, whether or not anything was made of them."""
+        return (Link(" ".join(map(str, _numbers(target))), str(target.unit), "members"),)
+
+    def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
+        """The numbers."""
+        return Given(_numbers(target))
+
+
 class ExposureRecord:
     """Source 'exposure'."""
 
@@ -95,6 +107,10 @@ class CameraSection:
         """The section's values."""
         row = target.head
         return Given(stock.section(row.camera, row.detector, binding.need.section, row.band))
+
+
+def _numbers(target: Target) -> tuple[int, ...]:
+    return tuple(sorted({row.detector for row in target.rows}))
 
 
 def _paths(stock: Stock, checksums: dict[str, None]) -> dict[str, str]:

@@ -87,6 +87,9 @@ def _refusal(
     binding: Binding, target: Target, missing: list[tuple[Unit, FaultRecord | None]], there: int, wanted: int
 ) -> FaultRecord:
     unit, fault = missing[0]
+    if fault is not None and unit == target.unit:
+        # A later job of the same unit shares its fate: what went wrong is told once, by its own name.
+        return fault
     reason = f": {fault.code}" if fault else ": it is not in the plan"
     code = "data.upstream"
     message = f"{target.unit} needs {binding.product!r} of {unit}, which did not finish{reason}"

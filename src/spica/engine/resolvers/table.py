@@ -18,4 +18,5 @@ RESOLVERS: Mapping[str, Resolver] = {
     "detector": plain.DetectorRecord(),
     "camera": plain.CameraSection(),
     "unit": plain.UnitItself(),
+    "members": plain.Members(),
 }

@@ -1,0 +1,138 @@
+"""Grade: a detector's figures in the sky's units, and a verdict with its reasons by the camera's thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spica.core.records import Exposure, Grain
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.core.verdict import GRADES, number_of
+
+
+class GradeSettings(Settings):
+    """What a verdict needs."""
+
+    required: tuple[str, ...] = setting(("seeing",), "graded figures that must be there: one that cannot be had is a D")
+
+
+def grade(
+    settings: GradeSettings,
+    figures: Mapping[str, Any],
+    exposure: Exposure,
+    geometry: Mapping[str, Any],
+    passband: Mapping[str, Any],
+    grading: Mapping[str, Sequence[float]],
+) -> Products:
+    """Arcseconds and nominal magnitudes; the verdict is the worst grade of any figure that the camera grades.
+
+    Limits are those of A, B and C; beyond the last is D. Where they rise, less is better; where they fall, more is.
+
+    Returns
+    -------
+    grade : metrics: `verdict` (A 1 … D 4), `seeing` and `seeing_sky` [arcsec], `depth_mag` [mag], `sky_mag`
+        [mag/arcsec2] (with the nominal zero point of the table), `cosmic_rate` [1/cm2/s].
+    verdict : value: `grade`, `reasons` (what is worse than A, the worst first), `figures`.
+    """
+    known = {name: Measured(float(value), str(units)) for name, (value, units) in figures.items()}
+    added = _in_sky(known, exposure, geometry) | _nominal(known, exposure, geometry, passband)
+    known |= added
+    reasons = list(_reasons(settings, known, grading))
+    reasons.sort(key=lambda reason: -GRADES.index(reason["grade"]))
+    worst = reasons[0]["grade"] if reasons else GRADES[0]
+    plain = {name: [figure.value, figure.units] for name, figure in known.items()}
+    return {
+        "grade": {"verdict": Measured(number_of(worst)), **added},
+        "verdict": {"grade": worst, "reasons": reasons, "figures": plain},
+    }
+
+
+def _in_sky(figures: Mapping[str, Measured], exposure: Exposure, geometry: Mapping[str, Any]) -> dict[str, Measured]:
+    """Widths in arcseconds, cosmic rays per area and time."""
+    pixel = float(geometry["pixel_scale"]) * float(np.sqrt(exposure.binning[0] * exposure.binning[1]))
+    found = {
+        name: Measured(pixel * figures[width].value, "arcsec")
+        for name, width in (("seeing", "fwhm"), ("seeing_sky", "fwhm_sky"))
+        if width in figures
+    }
+    square = geometry["nx"] * geometry["ny"] * (float(geometry["pixel_size"]) * 1e-4) ** 2
+    seconds = exposure.exposure_time or exposure.dark_time
+    if "cosmic_hits" in figures and seconds > 0:
+        found["cosmic_rate"] = Measured(figures["cosmic_hits"].value / square / seconds, "1/cm2/s")
+    return found
+
+
+def _nominal(
+    figures: Mapping[str, Measured], exposure: Exposure, geometry: Mapping[str, Any], passband: Mapping[str, Any]
+) -> dict[str, Measured]:
+    """Magnitudes by the table's zero point and extinction: nominal, no star was compared."""
+    if not passband or exposure.exposure_time <= 0:
+        return {}
+    zero = float(passband["zero_point"])
+    if exposure.airmass is not None:
+        zero -= float(passband["extinction"]) * (exposure.airmass - 1.0)
+    area = float(geometry["pixel_scale"]) ** 2 * exposure.binning[0] * exposure.binning[1]
+    found = {}
+    for name, figure, units, square in (
+        ("depth_mag", "depth_5sigma", "mag", 1.0),
+        ("sky_mag", "sky_level", "mag/arcsec2", area),
+    ):
+        light = figures[figure].value if figure in figures else 0.0
+        if light > 0:
+            rate = light / exposure.exposure_time / square
+            found[name] = Measured(zero - 2.5 * float(np.log10(rate)), units)
+    return found
+
+
+def _reasons(
+    settings: GradeSettings, figures: Mapping[str, Measured], grading: Mapping[str, Sequence[float]]
+) -> list[dict[str, Any]]:
+    """Every graded figure that is no A: its name, value, unit, grade, and the limit that it passes."""
+    found: list[dict[str, Any]] = []
+    for name, limits in sorted(grading.items()):
+        if name not in figures:
+            if name in settings.required:
+                found.append({"metric": name, "value": None, "units": "", "grade": GRADES[-1], "limit": limits[-1]})
+            continue
+        value = figures[name].value
+        place = place_of(value, limits)
+        if place:
+            found.append(
+                {
+                    "metric": name,
+                    "value": value,
+                    "units": figures[name].units,
+                    "grade": GRADES[place],
+                    "limit": limits[place - 1],
+                }
+            )
+    return found
+
+
+def place_of(value: float, limits: Sequence[float]) -> int:
+    """How many of the limits a value passes: 0 for A … 3 for D; rising limits are of a figure's size, either sign."""
+    rising = limits[-1] >= limits[0]
+    return sum(abs(value) > limit if rising else value < limit for limit in limits)
+
+
+TASK = Task(
+    name="grade",
+    version=1,
+    grain=Grain.DETECTOR,
+    settings=GradeSettings,
+    needs=(
+        Need("figures"),
+        Need("exposure", source="exposure"),
+        Need("geometry", source="camera", section="geometry"),
+        Need("passband", source="camera", section="filter"),
+        Need("grading", source="camera", section="grading"),
+    ),
+    gives=(
+        Give("grade", Form.METRICS, meaning="verdict, seeing in arcseconds, nominal magnitudes"),
+        Give("verdict", Form.VALUE, meaning="grade A to D with its reasons, and all figures"),
+    ),
+    run=grade,
+)
