@@ -63,7 +63,9 @@ def test_a_dry_run_names_what_has_changed(reduced_once: Small, monkeypatch: pyte
         "detect.threshold is 7.0, was 5.0",
         "input grade.figures changed",
         "input merge.sources changed",
-        "input summary.verdict changed",
+        "; ".join(
+            f"input {each} changed" for each in ("summary.verdict", "focal_plane.quicklook", "focal_plane.verdict")
+        ),
     }
     assert "detect.threshold is 7.0, was 5.0" in spica(*words, "--set", "detect.threshold=7").stdout
     units = {unit["unit"]: unit["why"] for unit in set_anew["units"] if unit["verdict"] == "run"}

@@ -110,7 +110,9 @@ def test_a_task_that_misbehaves(
     assert set(taken.contents()) < set(well_behaved), "nothing of the failed units, all of the others"
     tell(taken)
     again = taken.ask(*order)
-    assert (again["done"], again["skipped"]) == (LOST + 2, NIGHT_UNITS - LOST - 2), "and catalogue and summary of the other"
+    assert (again["done"], again["skipped"]) == (LOST + 2, NIGHT_UNITS - LOST - 2), (
+        "and catalogue and summary of the other"
+    )
     assert taken.contents() == well_behaved
     assert taken.ask("faults")["faults"] == []
     assert taken.ask("check", "--deep")["differences"] == []

@@ -185,7 +185,7 @@ def test_every_job_tells_its_whole_story(reduced_once: Small) -> None:
     assert story.verdict == "done in night"
     job, verdict = story.jobs
     assert [step.label for step in verdict.steps] == ["grade"]
-    assert [step.label for step in job.steps][:2] == ["detrend", "background"]
+    assert {step.label for step in job.steps} >= {"detrend", "background", "measure", "quality"}
     assert {each.need for each in job.inputs} >= {"detrend.raw", "detrend.bias", "detrend.flat"}
     assert {product.name for product in job.products} >= {"science", "sources", "quicklook"}
     assert job.wall > 0
