@@ -47,6 +47,7 @@ from spica.tasks import (
     quicklook,
     read_noise,
     signal,
+    snaps,
     summary,
 )
 
@@ -57,7 +58,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
         focal_plane, grade, interpolate, level, measure, merge, photon_transfer, quality, quicklook, read_noise, signal,
-        summary,
+        snaps, summary,
     )
 }  # fmt: skip
 
@@ -127,6 +128,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     marked = frames[0].mask | np.where(frames[0].pixels > 20000, np.int32(Mask.BAD), np.int32(0))
     found["interpolate"] = run("interpolate", image=dataclasses.replace(frames[0], mask=marked))
     found["defringe"] = run("defringe", image=frames[0], fringe=ripples())
+    found["snaps"] = run("snaps", frames=tuple(Member(str(n), frame) for n, frame in enumerate(frames[:2])))
     science = frames[0]
     found["background"] = run("background", science=science)
     sky = found["background"]["background"]

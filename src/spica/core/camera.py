@@ -147,7 +147,7 @@ class Camera(Table):
     file_pattern: str = Field(default="*", description="glob of raw file names")
     naming: str = Field(
         default="",
-        description="the observatory's own name of an exposure, from {camera}, {date} (YYYYMMDD) and {sequence}; '' where "
+        description="the observatory's own name of an exposure, from {camera}, {date} (YYYYMMDD), {sequence} and {snap}; '' where "
         "header values such as the time make the name",
     )
     translator: str = Field(default="", description="astro-metadata-translator's name for it, '' if none")

@@ -76,6 +76,8 @@ class Need:
     quorum : for fan-in: 'all', or the least number (int) or fraction (float) of members that must be there.
     optional : the parameter is None where nothing satisfies the need.
     stream : the parameter receives `Rows` instead of an Image, a `Table` instead of a Catalogue.
+    among : 'visit' for a product of detector grain: the parameter receives a tuple of `Member`s, one for each snap of
+        the unit's visit, in order of time. The step begins a new job and works on the first snap of each visit.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Need:
     quorum: str | int | float = "all"
     optional: bool = False
     stream: bool = False
+    among: str = ""
 
 
 @dataclass(frozen=True)

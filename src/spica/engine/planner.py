@@ -13,6 +13,7 @@ from spica.core.keys import digest
 from spica.core.records import ExposureState, Grain, Unit
 from spica.core.where import parse
 from spica.engine import standing
+from spica.engine.circles import Circles
 from spica.engine.masters import Candidate, Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
@@ -86,9 +87,10 @@ class _Planner:
             return digest(camera(name).delivered.model_dump(mode="json"))
 
         self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
-        self._ground = Ground(part, delivered, Masters(registry.masters()))
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
+        self._circles = _visits(registry, self._chains)
+        self._ground = Ground(part, delivered, Masters(registry.masters()), self._circles)
         self._rows: list[list[DetectorRow]] = []
 
     def plan(self) -> Plan:
@@ -127,7 +129,7 @@ class _Planner:
         inherited = self._rows[upstream[0]] if upstream else None
         if inherited is not None:
             maker = self._chains[upstream[0]]
-            if (maker.frames, maker.where) == (chain.frames, chain.where):
+            if (maker.frames, maker.where, maker.by_visit) == (chain.frames, chain.where, chain.by_visit):
                 return inherited
         selection = both(for_frames(self._order.where, chain.frames), chain.where)
         rows = in_key_order(self._registry.detector_rows(where=selection, frame_types=chain.frames))
@@ -137,7 +139,7 @@ class _Planner:
         if inherited is not None:
             known = {(row.exposure, row.detector) for row in inherited}
             rows = [row for row in rows if (row.exposure, row.detector) in known]
-        return rows
+        return self._circles.firsts(rows) if chain.by_visit else self._circles.whole(rows)
 
     def _places(self, chain: Chain, units: Sequence[Target]) -> dict[tuple[str, ...], int]:
         place: dict[tuple[str, ...], int] = {}
@@ -197,6 +199,21 @@ def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[L
         return tuple(links)
 
     return resolve
+
+
+def _visits(registry: Registry, linked: Sequence[Chain]) -> Circles:
+    """The visits of the frames whose snaps are combined; none where no chain does that."""
+    gathering = [chain for chain in linked if chain.steps[0].gathers_snaps]
+    if not gathering:
+        return Circles((), lambda row: row.exposure)
+    names = {
+        exposure.name: f"{visit}/{exposure.night}"
+        for exposure in registry.exposures()
+        if (visit := exposure.extra.get("visit")) is not None
+    }
+    frames = {frame for chain in gathering for frame in chain.frames}
+    rows = in_key_order(registry.detector_rows(frame_types=frames))
+    return Circles(rows, lambda row: names.get(row.exposure, row.exposure))
 
 
 def _subject(chain: Chain, target: Target) -> str:

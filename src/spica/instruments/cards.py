@@ -39,12 +39,12 @@ def primary_cards(exposure: Exposure, camera: Camera) -> dict[str, Scalar]:
     return {**cards, **camera.cards}
 
 
-def exposure_number(camera: Camera, night: str, sequence: int) -> str:
-    """The observatory's own name of the exposure of this night and sequence number, '' where the time makes it.
+def exposure_number(camera: Camera, night: str, sequence: int, snap: int = 0) -> str:
+    """The observatory's own name of the exposure of this night, sequence number and snap, '' where the time makes it.
 
     `night` is ``YYYY-MM-DD``; the exposure's name in spica is this, behind the camera's name where it lacks it.
     """
-    return camera.naming.format(camera=camera.name, date=night.replace("-", ""), sequence=sequence)
+    return camera.naming.format(camera=camera.name, date=night.replace("-", ""), sequence=sequence, snap=snap)
 
 
 def detector_cards(camera: Camera, spec: DetectorSpec) -> dict[str, Scalar]:

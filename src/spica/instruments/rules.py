@@ -138,9 +138,12 @@ class Reader:
         """The values of all keywords of a rule (unit ``"join"``), with hyphens between them."""
         found = {keyword: find(self.headers, keyword) for keyword in rule.keyword}
         lacking = [keyword for keyword, value in found.items() if value is None]
-        if lacking:
+        # A default stands for what comes after the first: the number of a snap where there is one alone.
+        if lacking and (rule.default is None or rule.keyword[0] in lacking):
             raise missing(name, f"no {' and '.join(lacking)} in the header")
-        return "-".join(str(value) for value in found.values())
+        if lacking:
+            self.defaulted.append(name)
+        return "-".join(str(rule.default if value is None else value) for value in found.values())
 
     def _within(self, name: str, number: float, rule: HeaderRule) -> None:
         low, high = rule.minimum, rule.maximum

@@ -94,6 +94,10 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
         what = f"step {step.label!r}: its need {need.name!r}"
         if need.source not in SOURCES:
             raise _fault(pipeline, f"{what} has the unknown source {need.source!r}", step=step.label)
+        if need.among and (need.among != "visit" or need.source != "product" or step.task.grain is not Grain.DETECTOR):
+            raise _fault(
+                pipeline, f"{what} cannot be among {need.among!r}: only products of detectors are", step=step.label
+            )
         if need.source == "camera" and need.section not in SECTIONS:
             raise _fault(pipeline, f"{what}: a camera has no section {need.section!r}", step=step.label)
         if need.source in PIXELS and step.task.grain is not Grain.DETECTOR:
@@ -166,6 +170,9 @@ def _mismatch(step: Step, need: Need, maker: Step, give: Give) -> str:
         and (there, here) not in FLOWS,
         "they work on different frames": bool(step.frames and maker.frames)
         and not set(step.frames) & set(maker.frames),
+        "they work by visit and by snap; a step after one that combines snaps says visits = true": maker.by_visit
+        and not step.by_visit
+        and there is Grain.DETECTOR,
         "their blocks are of different frames; masters are taken with source 'master'": here
         is there
         is Grain.CALIBRATION

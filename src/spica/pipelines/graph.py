@@ -96,6 +96,11 @@ class Chain:
         return self.steps[0].where
 
     @property
+    def by_visit(self) -> bool:
+        """Whether each unit is a visit, known by its first snap."""
+        return self.steps[0].by_visit
+
+    @property
     def label(self) -> str:
         """The labels of its steps, for people."""
         return " + ".join(step.label for step in self.steps)
@@ -148,7 +153,7 @@ def chains(pipeline: Pipeline) -> tuple[Chain, ...]:
 def _fuse(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
     groups: list[list[Step]] = []
     for step in steps:
-        if groups and not step.apart and _selection(groups[-1][0]) == _selection(step):
+        if groups and not step.apart and not step.gathers_snaps and _selection(groups[-1][0]) == _selection(step):
             groups[-1].append(step)
         else:
             groups.append([step])
@@ -156,7 +161,7 @@ def _fuse(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
 
 
 def _selection(step: Step) -> tuple[object, ...]:
-    return step.task.grain, frozenset(step.frames), step.where, step.block, step.validity
+    return step.task.grain, frozenset(step.frames), step.where, step.by_visit, step.block, step.validity
 
 
 def _wanted_elsewhere(pipeline: Pipeline, chain_of: Mapping[str, int], maker_chain: Mapping[str, int]) -> set[str]:
@@ -174,7 +179,7 @@ def _bind(step: Step, need: Need, maker_chain: Mapping[str, int], groups: Sequen
         product = step.product(need.name)
         chain = maker_chain.get(product)
         grain = need.grain if chain is None else groups[chain][0].task.grain
-        gathers = grain is Grain.DETECTOR and step.task.grain is not Grain.DETECTOR
+        gathers = grain is Grain.DETECTOR and (step.task.grain is not Grain.DETECTOR or bool(need.among))
         return Binding(step.label, need, product, chain, grain, gathers)
     if need.source == "master":
         return Binding(step.label, need, step.product(need.name))

@@ -46,6 +46,7 @@ class StepTable(_Strict):
     without: tuple[str, ...] | None = None
     require: tuple[str, ...] | None = None
     apart: bool | None = None
+    visits: bool | None = None
     block: Annotated[int, Field(ge=1)] | None = None
     validity: Annotated[float, Field(gt=0)] | None = None
 
@@ -78,7 +79,7 @@ class PipelineTable(_Strict):
 
 
 _FOLDED = ("settings", "rename", "keep")
-_REPLACED = ("task", "frames", "where", "without", "require", "apart", "block", "validity")
+_REPLACED = ("task", "frames", "where", "without", "require", "apart", "visits", "block", "validity")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _DAY = 86400.0
 
 def record(camera: Camera, shot: Shot) -> Exposure:
     """The exposure as the observatory would describe it."""
-    number = written.exposure_number(camera, shot.night, shot.sequence)
+    number = written.exposure_number(camera, shot.night, shot.visit, shot.snap)
     name = number if number.startswith(f"{camera.name}-") else f"{camera.name}-{number}"
     return Exposure(
         id=exposure_id(camera.name, name),
@@ -29,7 +29,7 @@ def record(camera: Camera, shot: Shot) -> Exposure:
         night=shot.night,
         mjd=shot.mjd_tai,
         exposure_time=shot.exposure_time,
-        sequence=shot.sequence,
+        sequence=shot.visit,
         dark_time=shot.exposure_time,
         band=shot.band,
         filter=camera.band(shot.band).names[0] if shot.band else "",
@@ -43,7 +43,12 @@ def record(camera: Camera, shot: Shot) -> Exposure:
         programme="SIM-1",
         run=f"SIM{shot.night[:4]}",
         observer=str(camera.cards.get("OBSERVER", "simulator")),
-        extra={"temperature": _temperature(camera), "seeing": round(shot.conditions.seeing, 2) or None},
+        extra={
+            "visit": shot.visit,
+            "snap": shot.snap,
+            "temperature": _temperature(camera),
+            "seeing": round(shot.conditions.seeing, 2) or None,
+        },
     )
 
 

@@ -43,7 +43,7 @@ def _own(camera: Camera, shot: Shot, spec: DetectorSpec | None) -> str:
         "hsc": f"HSC{'AB'[detector // 100 % 2]}{shot.sequence:06d}{detector % 100:02d}",
         "suprimecam": f"SUPA{shot.sequence:07d}{detector % 10}",
         "sinistro": f"tst1m000-fa00-{date}-{shot.sequence:04d}-{_LETTERS[shot.frame_type]}00",
-        "imsim": "_".join(["lsst_a", str(shot.sequence), shot.band or str(shot.frame_type), sensor]),
+        "imsim": "_".join(["lsst_a", str(shot.visit), shot.band or str(shot.frame_type), sensor, f"E{shot.snap:03d}"]),
     }
     return forms.get(camera.name, "")
 

@@ -73,6 +73,13 @@ class Shot:
     airmass: float | None = None
     conditions: Conditions = Conditions()
     drill: str = ""
+    snap: int = 0
+    """Place in the visit: the snaps of one have consecutive sequence numbers, and share the sky."""
+
+    @property
+    def visit(self) -> int:
+        """Sequence number of the visit's first snap: what the observatory calls the visit."""
+        return self.sequence - self.snap
 
     @property
     def mjd_tai(self) -> float:
@@ -128,16 +135,10 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
             shots.append(Shot(settings.first + len(shots), night, kind, clock, time, flat_kind, band))
             clock += (time + _OVERHEAD) / _DAY
         clock = max(clock, middle - 2.0 / 24.0)
-        for band, field, step in _visits(settings, camera):
-            shots.append(
-                _science(
-                    settings,
-                    camera,
-                    Shot(settings.first + len(shots), night, FrameType.OBJECT, clock, settings.exposure_time, "", band),
-                    field,
-                    step,
-                )
-            )
+        for band, field, step, snap in _visits(settings, camera):
+            number = settings.first + len(shots)
+            shot = Shot(number, night, FrameType.OBJECT, clock, settings.exposure_time, "", band, snap=snap)
+            shots.append(_science(settings, camera, shot, field, step))
             clock += (settings.exposure_time + _OVERHEAD) / _DAY
     return _with_drills(settings, [_with_flat_level(settings, shot) for shot in shots])
 
@@ -172,16 +173,17 @@ def _calibrations(settings: SimulationSettings, camera: Camera) -> Iterator[tupl
                 yield FrameType.FLAT, kind, band, round(_FLAT_TIME * level / settings.flat_level, 3)
 
 
-def _visits(settings: SimulationSettings, camera: Camera) -> Iterator[tuple[str, int, int]]:
+def _visits(settings: SimulationSettings, camera: Camera) -> Iterator[tuple[str, int, int, int]]:
     for field in range(len(fields(settings, camera))):
         for band in bands(settings, camera):
             for step in range(settings.exposures):
-                for _ in range(camera.snaps):
-                    yield band, field, step
+                for snap in range(camera.snaps):
+                    yield band, field, step, snap
 
 
 def _science(settings: SimulationSettings, camera: Camera, shot: Shot, field: int, step: int) -> Shot:
-    rng = stream(settings.seed, "conditions", shot.night, shot.sequence)
+    # The snaps of a visit are one pointing, seconds apart: they share seeing, clouds and the telescope's error.
+    rng = stream(settings.seed, "conditions", shot.night, shot.visit)
     ra0, dec0 = fields(settings, camera)[field]
     width = 2.0 * field_radius(camera) * settings.dither
     # A golden-angle spiral: any number of dithers covers gaps evenly.
@@ -206,6 +208,7 @@ def _science(settings: SimulationSettings, camera: Camera, shot: Shot, field: in
         rotation,
         airmass,
         conditions,
+        snap=shot.snap,
     )
 
 

@@ -11,6 +11,7 @@ from spica.core.camera import Camera
 from spica.core.faults import FaultRecord
 from spica.core.jobs import ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord
+from spica.engine.circles import Circles
 from spica.engine.masters import Masters
 from spica.engine.spec import Source
 from spica.engine.targets import Target
@@ -37,6 +38,7 @@ class Ground:
     delivered : digest of what a camera's table says of frames reduced elsewhere.
     masters : candidates so far.
     places : per chain, values of a unit to the number of its job, or -1 - n for refusal n.
+    circles : which rows of the survey belong together.
     keys : key of each job.
     broken : jobs that will not be done, and why.
     refusals : fault of each refusal, parallel to the plan's.
@@ -45,6 +47,7 @@ class Ground:
     section: Callable[[str, int, str, str], str]
     delivered: Callable[[str], str]
     masters: Masters
+    circles: Circles
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from spica.core.faults import DataFault, FaultRecord
 from spica.core.records import Grain, Unit
@@ -12,6 +12,7 @@ from spica.engine.spec import Gathered, Given, Source, Stored
 from spica.engine.targets import Target
 from spica.pipelines.graph import Binding
 from spica.pipelines.model import Step
+from spica.registry.rows import DetectorRow
 
 
 class Product:
@@ -23,7 +24,8 @@ class Product:
             return ()
         place = ground.places[binding.chain]
         gathers = binding.gathers
-        units = list(_members(target)) if gathers else [_single(binding, target)]
+        rows = ground.circles.visit(target.head) if binding.need.among else target.rows
+        units = list(_members(rows)) if gathers else [_single(binding, target)]
         links: list[Link] = []
         missing: list[tuple[Unit, FaultRecord | None]] = []
         for unit in units:
@@ -63,8 +65,8 @@ def stored(stock: Stock, binding: Binding, link: Link) -> Source:
     return Stored(str(stock.path_of(record.path)), record.form, need.stream, need.columns, need.where, need.planes)
 
 
-def _members(target: Target) -> Iterator[Unit]:
-    for row in target.rows:
+def _members(rows: Iterable[DetectorRow]) -> Iterator[Unit]:
+    for row in rows:
         yield Unit(Grain.DETECTOR, (row.exposure, str(row.detector)))
 
 
