@@ -95,7 +95,14 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
                 need.name: outside.get((step.label, need.name), step.product(need.name)) for need in step.needs()
             },
             "reads": {
-                need.name: [list(need.columns), need.where, need.stream, need.section, list(need.planes), *filter(None, [need.among])]
+                need.name: [
+                    list(need.columns),
+                    need.where,
+                    need.stream,
+                    need.section,
+                    list(need.planes),
+                    *filter(None, [need.among]),
+                ]
                 for need in step.needs()
                 if need.columns or need.where or need.stream or need.section or need.planes or need.among
             },
