@@ -43,6 +43,11 @@ CODES: dict[str, FaultCode] = {
         "a file was delivered again with other bytes",
         "compare both; accept the new one with 'spica ingest --reload FILE'",
     ),
+    "header.no-room": FaultCode(
+        _D,
+        "the primary header has no room for the cards that are to be refreshed",
+        "the product was made before there was room: delete it and run its pipeline again",
+    ),
     "file.not-parquet": FaultCode(_D, "the table cannot be read", "write it again as Parquet or CSV"),
     # headers
     "header.unknown-camera": FaultCode(

@@ -21,7 +21,7 @@ class Keyword:
     unit : of the value, '' where it has none.
     meaning : a few words; they are the comment of the card.
     place : the HDU that holds it: 'primary', 'SCIENCE', 'VARIANCE', 'MASK', 'catalogue'.
-    metric : the metric that `spica header refresh` takes its value from; 'release' is the order's, 'grade' the grade.
+    metric : where `spica header refresh` takes its value from: a metric of the same unit; the grade; the release of the order.
     """
 
     name: str

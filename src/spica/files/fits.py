@@ -235,7 +235,13 @@ def _is_punctuation(code: int) -> bool:
 
 def header_bytes(items: Iterable[Card], total: int) -> bytes:
     """A header with DATASUM (`total`) and CHECKSUM appended."""
-    head = cards.header([*items, ("DATASUM", str(total), ""), ("CHECKSUM", _NO_SUM, "")])
+    return sealed("".join(cards.card(*item) for item in items), total)
+
+
+def sealed(text: str, total: int) -> bytes:
+    """A header from its cards as text, with DATASUM (`total`) and CHECKSUM appended."""
+    text += cards.card("DATASUM", str(total)) + cards.card("CHECKSUM", _NO_SUM) + "END".ljust(CARD)
+    head = text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
     at = head.rindex(_NO_SUM.encode())
     return head[:at] + ascii_sum(data_sum(head, total)).encode() + head[at + len(_NO_SUM) :]
 

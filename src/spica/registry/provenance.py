@@ -137,6 +137,15 @@ def forget_products(door: Door, keys: Iterable[str]) -> int:
         return connection.execute(gone).rowcount
 
 
+def rewritten_products(door: Door, checksums: Mapping[str, str]) -> int:
+    """Note the new checksums of products by key. Answers how many there were."""
+    with door.write() as connection:
+        return sum(
+            connection.execute(update(products).where(products.c.key == key).values(checksum=checksum)).rowcount
+            for key, checksum in checksums.items()
+        )
+
+
 def open_production(door: Door, order: Mapping[str, Any]) -> int:
     """Record an order (name, pipeline, selection, settings, owner); answers its number."""
     with door.write() as connection:

@@ -216,6 +216,10 @@ class Registry:
         """Note that products' bytes were deleted; the records stay."""
         return provenance.forget_products(self._door, keys)
 
+    def rewritten_products(self, checksums: Mapping[str, str]) -> int:
+        """Note that products have other bytes of the same size (their headers were refreshed); answers how many."""
+        return provenance.rewritten_products(self._door, checksums)
+
     def job(self, key: str) -> JobReport:
         """A job in full, less its metrics; SetupFault ``order.unknown-unit`` where there is none."""
         return provenance.job(self._door, key)

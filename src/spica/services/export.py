@@ -8,13 +8,11 @@ from pathlib import Path
 
 from spica.core.faults import DataFault, SetupFault
 from spica.core.jobs import ProductRecord
-from spica.core.records import Grain, Unit
 from spica.core.task import Form
 from spica.files import checksums, storage
-from spica.registry.store import Registry
+from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import opened
-from spica.services.units import known_unit, quoted
 
 SCIENCE = "science"
 """Product whose pixels go with a catalogue in LDAC."""
@@ -66,7 +64,7 @@ def export(
     if form and form not in FORMS:
         raise SetupFault("order.invalid", f"there is no form {form!r} to export in; there are {', '.join(FORMS)}")
     with opened(folder) as house:
-        found = _products(house.registry, unit, where)
+        found = latest(house.registry, unit, where)
         root = house.survey.root
     there = sorted({product.name for product in found.values()})
     fitting = FORMS[form][0] if form else None
@@ -143,24 +141,3 @@ FORMS: Mapping[str, tuple[Form, Callable[[_Work], list[Path]]]] = {
     "maps": (Form.IMAGE, _maps),
 }
 """Name of a form to the products that it is for, and who writes it."""
-
-
-def _products(registry: Registry, unit: str, where: str) -> dict[tuple[Unit, str], ProductRecord]:
-    if unit:
-        chosen = known_unit(registry, unit)
-        if chosen.grain is Grain.EXPOSURE:
-            units = [chosen, *_detectors(registry, f"exposure = '{quoted(chosen.values[0])}'")]
-        else:
-            units = [chosen]
-    else:
-        units = _detectors(registry, where)
-    found: dict[tuple[Unit, str], ProductRecord] = {}
-    for each in units:
-        for product in registry.products_of(each):
-            if product.path and not product.scratch:
-                found[each, product.name] = product
-    return found
-
-
-def _detectors(registry: Registry, where: str) -> list[Unit]:
-    return [Unit(Grain.DETECTOR, (row.exposure, str(row.detector))) for row in registry.detector_rows(where)]
