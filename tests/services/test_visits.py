@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from spica.core.records import Grain, Unit
 from spica.files.images import read_image
 from spica.files.survey import Survey
 from spica.pipelines.catalogue import load as load_pipeline
+from spica.pipelines.check import check
+from spica.pipelines.graph import chains
+from spica.pipelines.model import Pipeline, Step
 from spica.services import ingest, initialise, run, simulation
 from spica.services.cameras import load
 from spica.services.surveys import opened
 from spica.services.truth import Truth
+from spica.tasks import summary
 
 FRAMES = {
     "bands": "r",
@@ -106,9 +111,14 @@ def test_the_first_snap_alone_on_request(production: run.Production, survey: Pat
     assert metrics["snaps_used"] == 1.0
 
 
-def test_a_step_after_the_combination_must_work_by_visit(tmp_path: Path) -> None:
-    text = 'name = "wrong"\nextends = "visits"\n[[step]]\nas = "background"\nvisits = false\n'
-    (tmp_path / "wrong.toml").write_text(text)
-    with pytest.raises(SetupFault, match="visits = true") as refused:
-        load_pipeline("wrong", (tmp_path,))
+def test_what_follows_the_combination_works_by_visit() -> None:
+    linked = chains(load_pipeline("visits"))
+    assert [chain.by_visit for chain in linked if chain.steps[0].label in {"detrend", "snaps"}] == [False, True]
+    assert all(chain.by_visit for chain in linked[1:])
+
+
+def test_only_products_of_detectors_are_among_others() -> None:
+    wrong = replace(summary.TASK, needs=tuple(replace(need, among="visit") for need in summary.TASK.needs))
+    with pytest.raises(SetupFault, match="cannot be among") as refused:
+        check(Pipeline("wrong", "", (Step("summary", wrong),)))
     assert refused.value.code == "pipeline.invalid"

@@ -77,7 +77,9 @@ class Need:
     optional : the parameter is None where nothing satisfies the need.
     stream : the parameter receives `Rows` instead of an Image, a `Table` instead of a Catalogue.
     among : 'visit' for a product of detector grain: the parameter receives a tuple of `Member`s, one for each snap of
-        the unit's visit, in order of time. The step begins a new job and works on the first snap of each visit.
+        the unit's visit, in order of time; the unit is the first snap, also for all steps that use what is given.
+        'dither': one for each exposure of the same detector, band and time that lies next to it, without itself. Such
+        a step begins a new job.
     """
 
     name: str

@@ -90,6 +90,7 @@ class _Planner:
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
         self._circles = _visits(registry, self._chains)
+        self._hops = _hops(self._chains)
         self._ground = Ground(part, delivered, Masters(registry.masters()), self._circles)
         self._rows: list[list[DetectorRow]] = []
 
@@ -129,7 +130,7 @@ class _Planner:
         inherited = self._rows[upstream[0]] if upstream else None
         if inherited is not None:
             maker = self._chains[upstream[0]]
-            if (maker.frames, maker.where, maker.by_visit) == (chain.frames, chain.where, chain.by_visit):
+            if self._kind(maker) == self._kind(chain):
                 return inherited
         selection = both(for_frames(self._order.where, chain.frames), chain.where)
         rows = in_key_order(self._registry.detector_rows(where=selection, frame_types=chain.frames))
@@ -139,7 +140,14 @@ class _Planner:
         if inherited is not None:
             known = {(row.exposure, row.detector) for row in inherited}
             rows = [row for row in rows if (row.exposure, row.detector) in known]
-        return self._circles.firsts(rows) if chain.by_visit else self._circles.whole(rows)
+        rows = self._circles.firsts(rows) if chain.by_visit else self._circles.whole(rows)
+        for _ in range(self._hops[chain.index]):
+            rows = self._circles.around(rows)
+        return rows
+
+    def _kind(self, chain: Chain) -> tuple[object, ...]:
+        """What decides which rows a chain works on, beside the order."""
+        return chain.frames, chain.where, chain.by_visit, self._hops[chain.index]
 
     def _places(self, chain: Chain, units: Sequence[Target]) -> dict[tuple[str, ...], int]:
         place: dict[tuple[str, ...], int] = {}
@@ -201,9 +209,20 @@ def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[L
     return resolve
 
 
+def _hops(linked: Sequence[Chain]) -> list[int]:
+    """How many steps to neighbouring exposures lie between each chain and what is made of it in the end."""
+    hops = [0] * len(linked)
+    for chain in reversed(linked):
+        for binding in chain.outside:
+            if binding.chain is not None:
+                farther = hops[chain.index] + (binding.need.among == "dither")
+                hops[binding.chain] = max(hops[binding.chain], farther)
+    return hops
+
+
 def _visits(registry: Registry, linked: Sequence[Chain]) -> Circles:
     """The visits of the frames whose snaps are combined; none where no chain does that."""
-    gathering = [chain for chain in linked if chain.steps[0].gathers_snaps]
+    gathering = [chain for chain in linked if chain.steps[0].among()]
     if not gathering:
         return Circles((), lambda row: row.exposure)
     names = {

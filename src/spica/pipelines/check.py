@@ -18,6 +18,7 @@ SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "cross
 PIXELS = frozenset({"raw", "delivered", "detector"})
 SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members"}) | PIXELS
 UNSHARED = frozenset({Form.MEMORY})
+CIRCLES = frozenset({"visit", "dither"})
 PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION})
 FLOWS = frozenset(
     {
@@ -94,7 +95,9 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
         what = f"step {step.label!r}: its need {need.name!r}"
         if need.source not in SOURCES:
             raise _fault(pipeline, f"{what} has the unknown source {need.source!r}", step=step.label)
-        if need.among and (need.among != "visit" or need.source != "product" or step.task.grain is not Grain.DETECTOR):
+        if need.among and (
+            need.among not in CIRCLES or need.source != "product" or step.task.grain is not Grain.DETECTOR
+        ):
             raise _fault(
                 pipeline, f"{what} cannot be among {need.among!r}: only products of detectors are", step=step.label
             )
@@ -170,9 +173,6 @@ def _mismatch(step: Step, need: Need, maker: Step, give: Give) -> str:
         and (there, here) not in FLOWS,
         "they work on different frames": bool(step.frames and maker.frames)
         and not set(step.frames) & set(maker.frames),
-        "they work by visit and by snap; a step after one that combines snaps says visits = true": maker.by_visit
-        and not step.by_visit
-        and there is Grain.DETECTOR,
         "their blocks are of different frames; masters are taken with source 'master'": here
         is there
         is Grain.CALIBRATION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +73,14 @@ class Chain:
     steps : the steps, in order.
     bindings : every need of every step, parallel to the steps' own order.
     outputs : every product.
+    by_visit : each unit is a visit, known by its first snap.
     """
 
     index: int
     steps: tuple[Step, ...]
     bindings: tuple[Binding, ...]
     outputs: tuple[Output, ...]
+    by_visit: bool = False
 
     @property
     def grain(self) -> Grain:
@@ -94,11 +96,6 @@ class Chain:
     def where(self) -> str:
         """The steps' own selection."""
         return self.steps[0].where
-
-    @property
-    def by_visit(self) -> bool:
-        """Whether each unit is a visit, known by its first snap."""
-        return self.steps[0].by_visit
 
     @property
     def label(self) -> str:
@@ -137,7 +134,8 @@ def chains(pipeline: Pipeline) -> tuple[Chain, ...]:
 
     A product that is to live in memory only, but that a step of another chain needs, becomes scratch.
     """
-    groups = _fuse(pipeline.steps)
+    visits = _by_visit(pipeline)
+    groups = _fuse(pipeline.steps, visits)
     chain_of = {step.label: index for index, group in enumerate(groups) for step in group}
     given = makers(pipeline)
     maker_chain = {product: chain_of[step.label] for product, (step, _) in given.items()}
@@ -146,22 +144,38 @@ def chains(pipeline: Pipeline) -> tuple[Chain, ...]:
     for index, group in enumerate(groups):
         bindings = tuple(_bind(step, need, maker_chain, groups) for step in group for need in step.needs())
         outputs = tuple(_output(step, give, wanted) for step in group for give in step.task.gives)
-        made.append(Chain(index, group, bindings, outputs))
+        made.append(Chain(index, group, bindings, outputs, group[0].label in visits))
     return tuple(made)
 
 
-def _fuse(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
+def _by_visit(pipeline: Pipeline) -> set[str]:
+    """Labels of the steps whose units are visits: those that gather snaps, and all that use what these give."""
+    given = makers(pipeline)
+    found: set[str] = set()
+    for step in pipeline.steps:
+        taken = [step.product(need.name) for need in step.needs() if need.source == "product"]
+        if step.among("visit") or any(product in given and given[product][0].label in found for product in taken):
+            found.add(step.label)
+    return found
+
+
+def _fuse(steps: Iterable[Step], visits: Collection[str]) -> list[tuple[Step, ...]]:
     groups: list[list[Step]] = []
     for step in steps:
-        if groups and not step.apart and not step.gathers_snaps and _selection(groups[-1][0]) == _selection(step):
+        if (
+            groups
+            and not step.apart
+            and not step.among()
+            and _selection(groups[-1][0], visits) == _selection(step, visits)
+        ):
             groups[-1].append(step)
         else:
             groups.append([step])
     return [tuple(group) for group in groups]
 
 
-def _selection(step: Step) -> tuple[object, ...]:
-    return step.task.grain, frozenset(step.frames), step.where, step.by_visit, step.block, step.validity
+def _selection(step: Step, visits: Collection[str]) -> tuple[object, ...]:
+    return step.task.grain, frozenset(step.frames), step.where, step.label in visits, step.block, step.validity
 
 
 def _wanted_elsewhere(pipeline: Pipeline, chain_of: Mapping[str, int], maker_chain: Mapping[str, int]) -> set[str]:

@@ -29,8 +29,6 @@ class Step:
     without : optional needs that are left empty here (a bias frame takes no bias).
     require : optional needs that must be satisfied here.
     apart : begin a new job here although it could be fused with the step before.
-    visits : one unit for each visit, known by its first snap; a step with a need among the snaps of a visit is that by
-        itself, those that follow it must say so.
     block : nights that one calibration block spans.
     validity : days before and after a block's mean time in which its master may be used.
     """
@@ -45,7 +43,6 @@ class Step:
     without: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     apart: bool = False
-    visits: bool = False
     block: int = 1
     validity: float = 30.0
 
@@ -53,15 +50,9 @@ class Step:
         """The pipeline's name for a need or give of the task."""
         return self.rename.get(name, name)
 
-    @property
-    def by_visit(self) -> bool:
-        """Whether its units are visits."""
-        return self.visits or self.gathers_snaps
-
-    @property
-    def gathers_snaps(self) -> bool:
-        """Whether it takes products of all snaps of a visit."""
-        return any(need.among for need in self.needs())
+    def among(self, circle: str = "") -> bool:
+        """Whether it takes products of other exposures: of a visit, of a dither, '' for of any."""
+        return any(need.among == circle if circle else bool(need.among) for need in self.needs())
 
     def needs(self) -> tuple[Need, ...]:
         """The needs that are to be satisfied here."""

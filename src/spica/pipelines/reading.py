@@ -46,7 +46,6 @@ class StepTable(_Strict):
     without: tuple[str, ...] | None = None
     require: tuple[str, ...] | None = None
     apart: bool | None = None
-    visits: bool | None = None
     block: Annotated[int, Field(ge=1)] | None = None
     validity: Annotated[float, Field(gt=0)] | None = None
 
@@ -79,7 +78,7 @@ class PipelineTable(_Strict):
 
 
 _FOLDED = ("settings", "rename", "keep")
-_REPLACED = ("task", "frames", "where", "without", "require", "apart", "visits", "block", "validity")
+_REPLACED = ("task", "frames", "where", "without", "require", "apart", "block", "validity")
 
 
 @dataclass(frozen=True)
@@ -185,6 +184,12 @@ def _put(name: str, steps: list[StepTable], new: StepTable) -> None:
 
 def _merge(old: StepTable, new: StepTable) -> StepTable:
     changes: dict[str, Any] = {key: {**getattr(old, key), **getattr(new, key)} for key in _FOLDED}
+    for name, product in new.rename.items():
+        # What becomes of a product goes with it to its new name.
+        before = old.rename.get(name, name)
+        if before in old.keep and before != product and before not in new.keep:
+            changes["keep"] = {product: old.keep[before], **changes["keep"]}
+            del changes["keep"][before]
     changes.update({key: getattr(new, key) for key in _REPLACED if getattr(new, key) is not None})
     return old.model_copy(update={"label": old.name(), **changes})
 

@@ -24,7 +24,7 @@ class Product:
             return ()
         place = ground.places[binding.chain]
         gathers = binding.gathers
-        rows = ground.circles.visit(target.head) if binding.need.among else target.rows
+        rows = ground.circles.of(binding.need.among, target.head) if binding.need.among else target.rows
         units = list(_members(rows)) if gathers else [_single(binding, target)]
         links: list[Link] = []
         missing: list[tuple[Unit, FaultRecord | None]] = []
