@@ -118,6 +118,14 @@ def _cpu() -> float:
 
 def ours(scene: Scene, steps: list[Step]) -> Found:
     """Run the chain on a detector, task by task as the engine does."""
+    cpu: dict[str, float] = {}
+    held = measured(scene, steps, cpu)
+    columns = {name: np.asarray(held["sources"][name]) for name in ("x", "y", "flux_auto", "flux_aper")}
+    return Found(columns, cpu, held["background"].pixels)
+
+
+def measured(scene: Scene, steps: list[Step], cpu: dict[str, float] | None = None) -> dict[str, Any]:
+    """All that the chain makes of a detector, by name; `cpu` receives the seconds of each step."""
     common = {
         "threshold": THRESHOLD,
         "filter_fwhm": scene.fwhm,
@@ -126,20 +134,16 @@ def ours(scene: Scene, steps: list[Step]) -> Found:
         "box": BOX,
     }
     held: dict[str, Any] = {"science": scene.image, "exposure": scene.exposure, "detector": scene.detector}
-    cpu: dict[str, float] = {}
     for step in steps:
         known = step.task.settings.model_fields
-        settings = step.task.settings(
-            **{**step.settings, **{name: value for name, value in common.items() if name in known}}
-        )
+        chosen = {name: value for name, value in common.items() if name in known}
         needs = {need.name: held.get(step.product(need.name)) for need in step.needs()}
         began = _cpu()
-        made = step.task.run(settings, **needs)
-        cpu[step.label] = _cpu() - began
+        made = step.task.run(step.task.settings(**{**step.settings, **chosen}), **needs)
+        if cpu is not None:
+            cpu[step.label] = _cpu() - began
         held |= {step.product(name): product for name, product in made.items()}
-    sources = held["sources"]
-    columns = {name: np.asarray(sources[name]) for name in ("x", "y", "flux_auto", "flux_aper")}
-    return Found(columns, cpu, held["background"].pixels)
+    return held
 
 
 def write_inputs(scene: Scene, folder: Path) -> None:

@@ -39,7 +39,7 @@ def galaxy(radius: float, height: float, shape: tuple[int, int]) -> Float32:
     """An exponential disc in the middle of the image."""
     y, x = np.indices(shape)
     r = np.hypot(x - shape[1] / 2 + 20, y - shape[0] / 2 - 13)
-    return (height * np.exp(-r / radius)).astype(np.float32)
+    return np.asarray(height * np.exp(-r / radius), dtype=np.float32)
 
 
 def test_an_empty_sky() -> None:

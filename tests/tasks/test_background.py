@@ -13,10 +13,12 @@ from spica.tasks.background import BackgroundSettings, background
 NY, NX, LEVEL, NOISE = 320, 256, 500.0, 20.0
 
 
-def frame(slope: float = 0.0, mask: int = 0) -> Image:
-    """Sky with a slope along x, marked all over with `mask`."""
+def frame(slope: float = 0.0, mask: int = 0, *, part: tuple[slice, slice] = (slice(None), slice(None))) -> Image:
+    """Sky with a slope along x, part of it (or all) marked with `mask`."""
+    marked = np.zeros((NY, NX), np.int32)
+    marked[part] = mask
     pixels = np.random.default_rng(1).normal(LEVEL, NOISE, (NY, NX)) + slope * (np.arange(NX) - (NX - 1) / 2)
-    return Image(pixels.astype(np.float32), None, np.full((NY, NX), mask, np.int32))
+    return Image(pixels.astype(np.float32), None, marked)
 
 
 def test_a_mesh_gives_level_and_variance_at_every_pixel() -> None:
@@ -30,8 +32,7 @@ def test_a_mesh_gives_level_and_variance_at_every_pixel() -> None:
 
 
 def test_metrics() -> None:
-    image = frame(0.4)
-    image.mask[:64, :64] = Mask.BAD
+    image = frame(0.4, int(Mask.BAD), part=np.s_[:64, :64])
     figures = background(BackgroundSettings(), image)["background_level"]
     assert figures["background"].value == pytest.approx(LEVEL, abs=0.2 * NOISE)
     assert figures["background_rms"].value == pytest.approx(NOISE, rel=0.02)
@@ -73,8 +74,7 @@ def test_a_frame_of_nan_is_a_fault() -> None:
 
 
 def test_a_dead_amplifier_leaves_the_others_alone() -> None:
-    image = frame()
-    image.mask[:, NX // 2 :] = Mask.NO_DATA
+    image = frame(mask=int(Mask.NO_DATA), part=np.s_[:, NX // 2 :])
     image.pixels[:, NX // 2 :] = 0.0
     made = background(BackgroundSettings(), image)
     assert np.abs(made["background"].pixels - LEVEL).max() < 0.15 * NOISE

@@ -92,6 +92,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("RAWSUM", "text", "", "checksum (BLAKE2b-160) of the raw file"),
     Keyword("RAWHDU", "text", "", "its HDUs that this image is made from"),
     Keyword("BACKBOX", "int", "pixel", "mesh of the background"),
+    Keyword("BACKMETH", "text", "", "mesh, constant or none"),
     Keyword("CALBLOCK", "text", "", "calibration block"),
     Keyword("MJDFROM", "float", "d", "the master serves from then on, MJD TAI"),
     Keyword("MJDTO", "float", "d", "the master serves until then, MJD TAI"),
