@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from spica.core.camera import Camera, DetectorSpec
 from spica.core.images import Image, RawDetector
+from spica.core.mask import Mask
 from spica.core.records import FrameType
 from spica.instruments.sections import section
 from spica.kernels.draw_scene import expose_into
@@ -35,10 +36,11 @@ def raw_of(drawn: Drawn, spec: DetectorSpec, shot: Shot) -> RawDetector:
 
 def mean(frames: list[Image], scales: list[float]) -> Image:
     """Clipped mean of scaled frames, its variance, and no defects: plain numpy, no code of the package."""
+    assert all(frame.variance is not None and frame.mask is not None for frame in frames)
     stack = np.stack([frame.pixels * scale for frame, scale in zip(frames, scales, strict=True)])
-    spread = np.stack([frame.variance * scale**2 for frame, scale in zip(frames, scales, strict=True)])
+    spread = np.stack([np.asarray(frame.variance) * scale**2 for frame, scale in zip(frames, scales, strict=True)])
     off = np.abs(stack - np.median(stack, axis=0)) > 5 * np.sqrt(np.maximum(spread, 1e-12))
-    off |= np.stack([frame.mask != 0 for frame in frames])
+    off |= np.stack([np.asarray(frame.mask) != 0 for frame in frames])
     used = np.maximum((~off).sum(axis=0), 1)
     return Image(
         (np.where(off, 0, stack).sum(axis=0) / used).astype(np.float32),
@@ -61,10 +63,11 @@ class Bench:
     spec: DetectorSpec
     made: Studio
     shots: list[Shot]
-    settings: DetrendSettings = DetrendSettings()
+    settings: DetrendSettings = field(default_factory=DetrendSettings)
     bias: Image | None = None
     dark: Image | None = None
     flat: Image | None = None
+    defects: Image | None = None
 
     @classmethod
     def set_up(cls, order: SimulationSettings, camera: Camera) -> Bench:
@@ -83,7 +86,7 @@ class Bench:
     def detrended(self, raw: RawDetector) -> Image:
         """Detrended with the masters that there are, the camera's crosstalk and linearity."""
         table = section(self.camera, self.spec.id, "crosstalk")
-        found = detrend(self.settings, raw, self.bias, self.dark, self.flat, None, table)["science"]
+        found = detrend(self.settings, raw, self.bias, self.dark, self.flat, self.defects, table)["science"]
         assert isinstance(found, Image)
         return found
 
@@ -96,6 +99,10 @@ class Bench:
         self.dark = mean(frames, [1.0 / shot.exposure_time for shot in shots])
         frames = [self.detrended(self.raw(shot)) for shot in self.of(FrameType.FLAT)]
         self.flat = mean(frames, [1.0 / float(np.median(frame.pixels)) for frame in frames])
+
+        off = self.dark.pixels - np.median(self.dark.pixels)
+        hot = off > max(8 * 1.4826 * float(np.median(np.abs(off))), 0.05)
+        self.defects = Image(hot.astype(np.float32), None, np.where(hot, np.int32(Mask.BAD), np.int32(0)))
 
     def truth(self, shot: Shot) -> tuple[Plane, Plane]:
         """Expected electrons of the sky alone, and of the sources alone, before the detector's response."""
@@ -119,29 +126,27 @@ class Bench:
 
     def with_settings(self, settings: DetrendSettings) -> Bench:
         """The same with other settings and no masters."""
-        return replace(self, settings=settings, bias=None, dark=None, flat=None)
+        return replace(self, settings=settings, bias=None, dark=None, flat=None, defects=None)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How detrended pixels agree with the truth off sources: χ² per pixel, mean offset in its error, pixels, scale."""
+    """How detrended pixels agree with the truth off sources: χ² per pixel, over how many, the flat's scale (fitted)."""
 
     chi2: float
-    pull: float
     pixels: int
     scale: float
 
 
-def agreement(bench: Bench, shot: Shot, image: Image | None = None) -> Agreement:
-    """χ² per pixel between a detrended frame and the noiseless truth, off sources; the flat's scale is fitted."""
+def agreement(bench: Bench, shot: Shot) -> Agreement:
+    """χ² per pixel between a detrended frame and the noiseless truth, off sources and marked pixels."""
     drawn = bench.made.draw(shot, bench.spec)
-    found = bench.detrended(raw_of(drawn, bench.spec, shot)) if image is None else image
+    found = bench.detrended(raw_of(drawn, bench.spec, shot))
     assert found.variance is not None
     assert found.mask is not None
     sky, sources = bench.truth(shot)
     good = bench.unmarked(drawn) & (found.mask == 0) & (sources < 0.5)
-    pixels, variance = found.pixels[good].astype(float), found.variance[good].astype(float)
-    expected = (sky + sources)[good].astype(float)
-    scale = float(np.sum(pixels * expected / variance) / np.sum(expected**2 / variance))
-    off = (pixels - scale * expected) / np.sqrt(variance)
-    return Agreement(float(np.mean(off**2)), float(np.mean(off) * np.sqrt(off.size)), off.size, scale)
+    pixels, expected = found.pixels[good].astype(float), (sky + sources)[good].astype(float)
+    scale = float(np.sum(pixels * expected) / np.sum(expected**2))
+    chi2 = float(np.mean((pixels - scale * expected) ** 2 / found.variance[good]))
+    return Agreement(chi2, pixels.size, scale)

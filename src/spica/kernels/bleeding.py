@@ -6,41 +6,62 @@ from spica.kernels.compiled import Int32, Int64, compiled
 
 
 @compiled
-def _widths(mask: Int32, rows: Int64, bit: int, widths: Int32) -> None:
-    """For each pixel that has the bit, in the rows named: how many such pixels lie side by side there; else 0."""
+def _hot_columns(mask: Int32, rows: Int64, bit: int) -> Int64:
+    """Columns that have the bit in any of the rows, in order."""
     nx = mask.shape[1]
+    found = np.zeros(nx, dtype=np.int32)
+    for n in range(rows.size):
+        line = mask[rows[n]]
+        for x in range(nx):
+            found[x] |= line[x]
+    return np.flatnonzero(found & bit)
+
+
+@compiled
+def _widths(mask: Int32, rows: Int64, columns: Int64, bit: int, widths: Int32) -> None:
+    """For each pixel that has the bit, in these rows and columns: how many such pixels lie side by side there; else 0."""
     for n in range(rows.size):
         line, out = mask[rows[n]], widths[n]
         start = -1
-        for x in range(nx + 1):
-            on = x < nx and line[x] & bit != 0
-            if on and start < 0:
-                start = x
-            elif not on and start >= 0:
-                out[start:x] = x - start
+        for k in range(columns.size + 1):
+            on = k < columns.size and line[columns[k]] & bit != 0
+            joined = start >= 0 and on and columns[k] == columns[k - 1] + 1
+            if start >= 0 and not joined:
+                out[start:k] = k - start
                 start = -1
+            if on and start < 0:
+                start = k
 
 
 @compiled
 def _mark_run(
-    mask: Int32, rows: Int64, widths: Int32, x: int, first: int, last: int, least: int, grow: int, bled: int
+    mask: Int32,
+    rows: Int64,
+    columns: Int64,
+    widths: Int32,
+    k: int,
+    first: int,
+    last: int,
+    least: int,
+    grow: int,
+    bled: int,
 ) -> int:
-    """Mark the trail in one run of column x, places first to last - 1 in `rows`; returns how many pixels it has."""
+    """Mark the trail in one run of a column, places first to last - 1 in `rows`; returns how many pixels it has."""
     widest = 0
     top, bottom = first, first
     for n in range(first, last):
-        if widths[n, x] > widest:
-            widest = widths[n, x]
+        if widths[n, k] > widest:
+            widest = widths[n, k]
             top = n
-        if widths[n, x] == widest:
+        if widths[n, k] == widest:
             bottom = n
     # A star is round: in this column its core reaches as far as the circle on the widest row does.
-    left, right = x, x
-    while left > 0 and widths[top, left - 1] == widest:
+    left, right = k, k
+    while left > 0 and widths[top, left - 1] == widest and columns[left - 1] == columns[left] - 1:
         left -= 1
-    while right + 1 < widths.shape[1] and widths[top, right + 1] == widest:
+    while right + 1 < columns.size and widths[top, right + 1] == widest and columns[right + 1] == columns[right] + 1:
         right += 1
-    off = x - 0.5 * (left + right)
+    off = k - 0.5 * (left + right)
     reach = np.sqrt(max(0.25 * (widest + 1) ** 2 - off * off, 0.25))
     if last - first < 2.0 * reach + least:
         return 0
@@ -48,27 +69,27 @@ def _mark_run(
     marked = 0
     for y in range(max(0, rows[first] - grow), min(mask.shape[0], rows[last - 1] + 1 + grow)):
         if y < rows[first] or y > rows[last - 1] or abs(y - centre) > reach:
-            mask[y, x] |= bled
+            mask[y, columns[k]] |= bled
             marked += 1
     return marked
 
 
 @compiled
 def _mark_bleeding(mask: Int32, rows: Int64, bit: int, bled: int, least: int, grow: int) -> int:
-    nx = mask.shape[1]
-    widths = np.zeros((rows.size, nx), dtype=np.int32)
-    _widths(mask, rows, bit, widths)
-    first = np.full(nx, -1, dtype=np.int64)
+    columns = _hot_columns(mask, rows, bit)
+    widths = np.zeros((rows.size, columns.size), dtype=np.int32)
+    _widths(mask, rows, columns, bit, widths)
+    first = np.full(columns.size, -1, dtype=np.int64)
     marked = 0
     for n in range(rows.size + 1):
         broken = n < rows.size and n > 0 and rows[n] != rows[n - 1] + 1
-        for x in range(nx):
-            on = n < rows.size and widths[n, x] > 0
-            if first[x] >= 0 and (broken or not on):
-                marked += _mark_run(mask, rows, widths, x, first[x], n, least, grow, bled)
-                first[x] = -1
-            if on and first[x] < 0:
-                first[x] = n
+        for k in range(columns.size):
+            on = n < rows.size and widths[n, k] > 0
+            if first[k] >= 0 and (broken or not on):
+                marked += _mark_run(mask, rows, columns, widths, k, first[k], n, least, grow, bled)
+                first[k] = -1
+            if on and first[k] < 0:
+                first[k] = n
     return marked
 
 
@@ -111,14 +132,14 @@ def grow_marks(mask: Int32, rows: Int64, of_bit: int, add_bit: int, radius: int)
     int
         How many pixels have the new bit that had none of both.
     """
+    if radius <= 0 or rows.size == 0:
+        return 0
     ny, nx = mask.shape
     ys, xs = [], []
     for y in rows:
         found = np.flatnonzero(mask[y] & of_bit)
         ys.append(np.full(found.size, y))
         xs.append(found)
-    if radius <= 0 or not ys:
-        return 0
     y, x = np.concatenate(ys), np.concatenate(xs)
     marked = 0
     for dy in range(-radius, radius + 1):

@@ -64,7 +64,8 @@ def pattern_amplitude(sample: Sample, kappa: float = 3.0, iterations: int = 6) -
     sample : Sample
         Of `sampled`.
     kappa : float
-        Pixels further off than this many 1.4826 MAD from the fit, and cells from their weighted mean, are left out.
+        Pixels further off than this many standard deviations of those that are kept (at first: 1.4826 MAD about the
+        median), and cells so far from their weighted mean, are left out.
     iterations : int
         Passes of clipping.
 
@@ -73,16 +74,18 @@ def pattern_amplitude(sample: Sample, kappa: float = 3.0, iterations: int = 6) -
     Amplitude
         The error is that of the scatter between cells, or of the pixels' noise where that is larger.
     """
-    used = sample.good & (np.abs(sample.values - _medians(sample.values, sample.good)) < np.inf)
+    middle = _medians(sample.values, sample.good)
+    sigma = MAD_TO_SIGMA * _medians(np.abs(sample.values - middle), sample.good)
+    used = sample.good & (np.abs(sample.values - middle) <= kappa * np.maximum(sigma, 1e-6))
     value = np.zeros(len(used))
     weight = np.zeros(len(used))
     for _ in range(iterations):
         parameters, information = _fit(sample, used)
-        model = parameters[:, :PLANE] @ sample.plane.T + parameters[:, PLANE:] * sample.pattern
-        residual = sample.values - model
-        sigma = MAD_TO_SIGMA * _medians(np.abs(residual - _medians(residual, used)), used)
-        value, weight = parameters[:, PLANE], information / np.maximum(sigma[:, 0], 1e-6) ** 2
-        kept = sample.good & (np.abs(residual - _medians(residual, used)) <= kappa * np.maximum(sigma, 1e-6))
+        residual = sample.values - parameters[:, :PLANE] @ sample.plane.T - parameters[:, PLANE:] * sample.pattern
+        left = np.einsum("cp,cp,cp->c", used, residual, residual) / np.maximum(used.sum(axis=1) - PLANE - 1, 1)
+        spread = np.maximum(np.sqrt(left), 1e-6)
+        value, weight = parameters[:, PLANE], information / spread**2
+        kept = sample.good & (np.abs(residual) <= kappa * spread[:, None])
         if np.array_equal(kept, used):
             break
         used = kept

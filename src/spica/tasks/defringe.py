@@ -19,7 +19,7 @@ class DefringeSettings(Settings):
 
     box: int = setting(128, "side of the cells in which the sky is a plane plus fringes", "pixel", ge=16)
     kappa: float = setting(3.0, "pixels further off are sources and take no part", "sigma", gt=1)
-    sample: int = setting(1_000_000, "about so many pixels are used, evenly spread", "pixel", gt=0)
+    sample: int = setting(300_000, "about so many pixels are used, evenly spread", "pixel", gt=0)
     least_significance: float = setting(3.0, "fringes fainter than this are left alone", "sigma", ge=0)
 
 

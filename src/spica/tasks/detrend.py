@@ -157,7 +157,7 @@ def _level(settings: DetrendSettings, amplifier: _Amplifier) -> None:
     nothing = np.zeros(y1 - y0, np.float32)
     amplifier.levels = Levels(nothing, nothing)
     data = amplifier.pixels[y0:y1, x0:x1]
-    if all_alike(data):
+    if all_alike(data) and not 0 < data[0, 0] < amplifier.spec.saturation:
         amplifier.dead = f"every pixel reads {data[0, 0]:g}"
     elif settings.overscan != "none":
         problem = _measure_overscan(settings, amplifier)
