@@ -103,7 +103,7 @@ def _sample(
 
 TASK = Task(
     name="defringe",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=DefringeSettings,
     needs=(Need("image"), Need("fringe", source="master", optional=True)),
