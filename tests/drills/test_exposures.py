@@ -200,7 +200,7 @@ def test_flats_of_another_size(field: Field) -> None:
         bin_by_two(field, number)
     field.ask("ingest", field.delivery)
     made = field.night(code=1)
-    assert (made["failed"], codes(made)) == (0, {"calibration.missing", "data.quorum"})
+    assert (made["failed"], codes(made)) == (0, {"calibration.missing", "calibration.binning", "data.quorum"})
     (fault,) = [job["fault"] for job in field.ask("why", f"{name_of(FLATS[0])}/1")["jobs"] if job["fault"]]
     assert "1x1" in fault["message"], "there are biases, of another binning"
     assert {job["outcome"] for job in field.ask("why", f"{OBJECT}/1")["jobs"]} == {"refused"}

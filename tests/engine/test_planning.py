@@ -120,7 +120,7 @@ def test_the_nearest_valid_master_is_taken_and_the_same_night_first(tmp_path: Pa
         if job.recipe.chain.steps[0].label == "draw"
     }
     assert found == {night: night for night in list(nights)[:3]}
-    assert [each.fault.code for each in plan.refusals][:1] == ["calibration.missing"]
+    assert [each.fault.code for each in plan.refusals][:1] == ["calibration.expired"]
     ground.registry.close()
 
 

@@ -21,8 +21,8 @@ SKY = {
 EXPOSURES = 11
 """3 biases, 3 darks, 3 flats, 2 science exposures."""
 SCIENCE = ("demo-20261120-00010", "demo-20261120-00011")
-NIGHT_UNITS = 2 * EXPOSURES + 2 * 3 + (2 + 1 + 1) * len(SCIENCE)
-"""Each detector of each exposure, three jobs that combine for each detector; of each science exposure a verdict for each
+NIGHT_UNITS = 2 * EXPOSURES + 2 * 3 + 3 + (2 + 1 + 1) * len(SCIENCE)
+"""Each detector of each exposure, three jobs that combine for each detector, the focal plane of each flat; of each science exposure a verdict for each
 detector, a merged catalogue and a summary."""
 
 

@@ -28,6 +28,7 @@ from spica.engine.reading import MemoryTable
 from spica.tasks import (
     background,
     combine,
+    compare,
     crosstalk_fit,
     crosstalk_sums,
     dark_current,
@@ -42,10 +43,13 @@ from spica.tasks import (
     level,
     measure,
     merge,
+    normalise,
     photon_transfer,
+    plane,
     quality,
     quicklook,
     read_noise,
+    sensitivity,
     signal,
     snaps,
     summary,
@@ -56,9 +60,9 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        focal_plane, grade, interpolate, level, measure, merge, photon_transfer, quality, quicklook, read_noise, signal,
-        snaps, summary,
+        background, combine, compare, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
+        focal_plane, grade, interpolate, level, measure, merge, normalise, photon_transfer, plane, quality, quicklook, read_noise,
+        sensitivity, signal, snaps, summary,
     )
 }  # fmt: skip
 
@@ -112,17 +116,26 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     nothing = dict.fromkeys(("bias", "dark", "flat", "defects", "crosstalk"))
     frames = [run("detrend", raw=raw(n), **nothing)["science"] for n in range(4)]
     levels = [run("level", frame=frame)["level"] for frame in frames]
+    members = tuple(Member(f"detector:{n}/1", value) for n, value in enumerate(levels))
+    planes = tuple(Member(f"exposure:{n}", run("plane", levels=(each,))["plane"]) for n, each in enumerate(members))
+    chosen = TASKS["compare"].run(
+        TASKS["compare"].settings.model_validate({"scale": "level", "outliers": 1.0}), levels=members, planes=planes
+    )
     unit = Unit(Grain.CALIBRATION, ("demo", "1", "", "2026-11-20"))
     found: dict[str, Mapping[str, Any]] = {
         "detrend": run("detrend", raw=raw(0), **nothing),
         "level": {"level": levels[0]},
         "combine": run(
             "combine",
-            frames=tuple(Member(str(n), MemoryRows(frame)) for n, frame in enumerate(frames)),
-            levels=tuple(Member(str(n), value) for n, value in enumerate(levels)),
+            frames=tuple(Member(f"detector:{n}/1", MemoryRows(frame)) for n, frame in enumerate(frames)),
+            choice=chosen["choice"],
             unit=unit,
         ),
-        "defects": run("defects", dark=frames[1]),
+        "compare": chosen,
+        "plane": run("plane", levels=members),
+        "defects": run("defects", dark=frames[1], flat=frames[2], known=None),
+        "sensitivity": run("sensitivity", flat=frames[0]),
+        "normalise": run("normalise", frame=frames[0]),
         "delivered": run("delivered", delivered=frames[0]),
     }
     marked = frames[0].mask | np.where(frames[0].pixels > 20000, np.int32(Mask.BAD), np.int32(0))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spica import __version__
-from spica.cli import begin, cameras, frames, headers, metrics, pipelines, registry, story, work
+from spica.cli import begin, calib, cameras, frames, headers, metrics, pipelines, registry, story, work
 from spica.cli.door import Door
 from spica.cli.options import examples
 
@@ -61,6 +61,7 @@ app.command("status", rich_help_panel=STORY, epilog=story.STATUS)(story.status)
 app.command("faults", rich_help_panel=STORY, epilog=story.FAULTS)(story.faults)
 app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)
 app.command("check", rich_help_panel=STORY, epilog=story.CHECK)(story.check)
+app.add_typer(calib.app, name="calib", rich_help_panel=WORK)
 app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)

@@ -175,6 +175,7 @@ def _show_job(job: JobStory) -> None:
     )
     show_table("", ("input", "of", "chosen by"), [(i.need, i.unit or i.key[:20] or "none", i.how) for i in job.inputs])
     show_table("", ("product", "form", "size", "path"), [(p.name, p.form, size(p.size), p.path) for p in job.products])
+    show_table("", ("left out", "because", "says"), [(each.unit, each.why, each.choice) for each in job.left_out])
     if job.fault:
         say(f"  {job.fault.code} {job.fault.message}", "red")
         facts({**job.fault.evidence, "next": job.fault.advice}, indent="    ")

@@ -93,6 +93,8 @@ def _show_foreseen(foreseen: Foreseen) -> None:
     show_table("Why they run", ("units", "steps", "why"), [(r.count, r.chain, r.why) for r in foreseen.reasons])
     obstacles = [(o.count, o.code, o.why, o.example) for o in foreseen.obstacles]
     show_table("Why they cannot", ("units", "code", "why", "for example"), obstacles)
+    masters = [(m.units, m.master, m.quality) for m in foreseen.masters]
+    show_table("Masters that they take", ("units", "master", "chosen as"), masters)
     units = [u for u in foreseen.units if u.verdict != "done"]
     show_table("Units", ("unit", "steps", "", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in units[:SHOWN]])
     if len(units) > SHOWN:

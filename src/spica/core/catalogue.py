@@ -82,12 +82,33 @@ CODES: dict[str, FaultCode] = {
     "calibration.missing": FaultCode(
         _D,
         "no master is valid for this unit",
-        "take or import one, or make the masters first: 'spica run calibrations'",
+        "make the masters first ('spica run calibrations'), or import one ('spica calib import FILE')",
     ),
     "calibration.shape": FaultCode(
         _D, "the master's shape differs from the image's", "use a master of the same binning and read-out mode"
     ),
-    "calibration.band": FaultCode(_D, "the master is of another band", "use a master of the same band"),
+    "calibration.band": FaultCode(_D, "the masters are of other bands", "use a master of the same band"),
+    "calibration.binning": FaultCode(
+        _D,
+        "the masters are of another binning",
+        "take or import masters of the same binning: 'spica calib import FILE'",
+    ),
+    "calibration.readout": FaultCode(
+        _D,
+        "the masters are of another read-out mode",
+        "take or import masters of the same read-out mode: 'spica calib import FILE'",
+    ),
+    "calibration.gain": FaultCode(
+        _D, "the masters are of another gain", "take or import masters of the same gain: 'spica calib import FILE'"
+    ),
+    "calibration.expired": FaultCode(
+        _D,
+        "no master is valid at that time",
+        "make masters of a nearer night, copy some to it ('spica calib copy'), or set calibration.outside = true",
+    ),
+    "calibration.unit": FaultCode(
+        _D, "the pixels are not in a unit of such a master", "say the unit with --unit, or normalise the flat to 1"
+    ),
     "calibration.too-few": FaultCode(_D, "too few frames for a master", "take more frames or lower the minimum"),
     # science
     "data.no-pixels": FaultCode(_D, "no usable pixel is left", "look at the raw frame and the masks"),

@@ -8,11 +8,12 @@ from typing import Any
 from spica.core.camera import Camera
 from spica.core.faults import DataFault, FaultRecord
 from spica.core.jobs import ProductRecord
-from spica.core.records import Detector, Exposure, FileRecord, Grain
+from spica.core.records import Detector, Exposure, FileRecord, Grain, Unit
+from spica.engine.candidates import Quality
 from spica.engine.plan import Plan, PlannedJob
 from spica.engine.resolvers.base import Stock
 from spica.engine.resolvers.table import RESOLVERS
-from spica.engine.spec import JobSpec
+from spica.engine.spec import Association, JobSpec
 from spica.engine.writing import SUFFIXES
 from spica.files import standard
 from spica.files.standard import Subject
@@ -130,6 +131,7 @@ class Dispatch:
             sources=sources,
             root=str(self._survey.root),
             paths={output.product: self._path(job, output) for output in chain.outputs if output.filed},
+            masters=_associations(job),
             facts=job.master_facts() if masters else {},
             subject=_subject(job, stock),
         )
@@ -157,3 +159,15 @@ def _subject(job: PlannedJob, stock: Stock) -> Subject:
     if any(output.give.master for output in chain.outputs):
         return standard.of_master(job.master_facts())
     return Subject()
+
+
+def _associations(job: PlannedJob) -> dict[str, Association]:
+    """How well each master serves a job; of one that the job goes without, that there is none."""
+    found: dict[str, Association] = {}
+    for binding, links in zip(job.recipe.chain.outside, job.inputs, strict=True):
+        if binding.need.source != "master":
+            continue
+        quality = Quality(links[0].quality) if links else Quality.NONE
+        block = Unit.parse(links[0].unit).keys["block"] if links else ""
+        found.setdefault(binding.product, Association(binding.step, int(quality), quality.word, block))
+    return found

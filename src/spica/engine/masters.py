@@ -6,63 +6,31 @@ import bisect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from spica.core.catalogue import CODES
 from spica.core.faults import DataFault, FaultRecord
-from spica.core.records import Grain, Unit
+from spica.core.records import Unit
+from spica.engine.candidates import Candidate, Chosen, Quality, none_serves, registered
 from spica.engine.targets import Target, block_of
-from spica.registry.rows import MasterRow
+from spica.files.survey import CalibrationSettings
+from spica.registry.rows import CalibrationOrder, MasterRow
 
 _NIGHT = 1.5
 """Days: a master whose frames are farther away is not of the unit's night."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A master that is there (`maker` None) or that job number `maker` of this plan makes."""
-
-    key: str
-    name: str
-    camera: str
-    detector: int
-    band: str
-    shape: tuple[int, int]
-    binning: tuple[int, int]
-    readout_mode: str
-    valid_from: float
-    valid_to: float
-    block: str
-    maker: int | None = None
-    recorded: float = 0.0
-
-    @property
-    def centre(self) -> float:
-        """Mean time of its frames, MJD TAI."""
-        return 0.5 * (self.valid_from + self.valid_to)
-
-    @property
-    def unit(self) -> Unit:
-        """The calibration unit that it is of."""
-        return Unit(Grain.CALIBRATION, (self.camera, str(self.detector), self.band, self.block))
-
-
-def registered(row: MasterRow) -> Candidate:
-    """A master of the registry as a candidate."""
-    return Candidate(
-        *(row.key, row.name, row.camera, row.detector, row.band, row.shape, row.binning, row.readout_mode),
-        *(row.valid_from, row.valid_to, row.block),
-        recorded=row.recorded,
-    )
+Place = tuple[str, str, int]
+"""Name, camera, detector."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Masters of one binning, read-out mode and band in order of time; `centres` are their mean times."""
+    """Masters of one binning, read-out mode, band and kind in order of time; `centres` are their mean times."""
 
     centres: list[float]
     candidates: list[Candidate]
 
 
-Shelf = dict[tuple[tuple[int, int], str, str], _Row]
+Kind = tuple[tuple[int, int], str, str]
+"""Binning, read-out mode, band."""
+Shelf = dict[Kind, dict[str, _Row]]
+"""Masters made here, by kind of flat."""
 
 
 class Masters:
@@ -70,12 +38,27 @@ class Masters:
 
     A master planned now hides registered ones of the same block (made with other settings or frames), the newest
     registered one hides older ones.
+
+    Parameters
+    ----------
+    rows : masters of the registry.
+    orders : what people have ordered of them; the last one that fits counts.
+    settings : of the survey: which kind of flat comes first, and whether validity may be exceeded.
     """
 
-    def __init__(self, rows: Iterable[MasterRow]) -> None:
-        self._all: dict[tuple[str, str, int], dict[tuple[str, str], Candidate]] = {}
-        self._shelves: dict[tuple[str, str, int], Shelf] = {}
-        self._lost: dict[tuple[str, str, int], list[tuple[Unit, FaultRecord]]] = {}
+    def __init__(
+        self,
+        rows: Iterable[MasterRow],
+        orders: Iterable[CalibrationOrder] = (),
+        settings: CalibrationSettings | None = None,
+    ) -> None:
+        self._settings = settings or CalibrationSettings()
+        self._orders: dict[str, list[CalibrationOrder]] = {}
+        for order in orders:
+            self._orders.setdefault(order.camera, []).insert(0, order)
+        self._all: dict[Place, dict[tuple[str, str], Candidate]] = {}
+        self._shelves: dict[Place, Shelf] = {}
+        self._lost: dict[Place, list[tuple[Unit, FaultRecord]]] = {}
         for candidate in sorted(map(registered, rows), key=lambda each: (each.recorded, each.key)):
             self.add(candidate)
 
@@ -90,102 +73,145 @@ class Masters:
         camera, detector = unit.keys["camera"], int(unit.keys["detector"])
         self._lost.setdefault((name, camera, detector), []).append((unit, fault))
 
-    def choose(self, name: str, target: Target) -> Candidate | None:
+    def choose(self, name: str, target: Target) -> Chosen | None:
         """The master of this name for a unit, None where there is none (`why_none` says why).
 
-        Same camera, detector, binning and read-out mode; the unit's band, or none; valid at its time; of those the
-        same night's first, then the nearest in time.
+        Same camera, detector, binning, read-out mode and gain; the unit's band, or none. Of those what an order says, else
+        by `Quality`: the same night's, the nearest valid in time, those copied by an order, those made elsewhere, and last
+        (where the settings allow it) those outside of their validity. Between flats of one quality the kind decides that
+        the settings name first, then the distance in time.
         """
-        row = target.head
-        shelf = self._shelf((name, row.camera, row.detector))
-        best: Candidate | None = None
-        for band in (row.band, "") if row.band else ("",):
-            held = shelf.get((row.binning, row.readout_mode, band))
-            found = _nearest(held, target) if held is not None else None
-            if found is not None and (best is None or _rank(found, target) < _rank(best, target)):
-                best = found
-        return best
+        place = (name, target.head.camera, target.head.detector)
+        ordered = self._ordered(place, target)
+        if ordered is not None and ordered.quality is Quality.FIXED:
+            return ordered
+        found = self._nearest(place, target) or ordered or self._imported(place, target)
+        return found or (self._beyond(place, target) if self._settings.outside else None)
 
-    def _shelf(self, place: tuple[str, str, int]) -> Shelf:
+    def _ordered(self, place: Place, target: Target) -> Chosen | None:
+        """What the last order that fits says, 'use' before 'copy'."""
+        given = self._orders.get(place[1])
+        if not given:
+            return None
+        fitting = [order for order in given if _meant(order, place, target)]
+        for action, quality in (("use", Quality.FIXED), ("copy", Quality.COPIED)):
+            for order in fitting:
+                named = [
+                    each
+                    for each in self._alike(place, target)
+                    if order.action == action and each.block == order.block and order.band in {"", each.band}
+                ]
+                if named:
+                    return Chosen(min(named, key=lambda each: each.band == ""), quality)
+        return None
+
+    def _alike(self, place: Place, target: Target) -> Iterator[Candidate]:
+        """Masters that were read out as the unit was, of its band or of none."""
+        row = target.head
+        for each in self._all.get(place, {}).values():
+            alike = (each.binning, each.readout_mode) == (row.binning, row.readout_mode)
+            if alike and each.band in {row.band, ""} and each.suits(target):
+                yield each
+
+    def _nearest(self, place: Place, target: Target) -> Chosen | None:
+        """The best of those made here that are valid."""
+        row = target.head
+        shelf = self._shelf(place)
+        best: tuple[tuple[bool, int, bool, float, str], Candidate] | None = None
+        for band in (row.band, "") if row.band else ("",):
+            for kind, held in shelf.get((row.binning, row.readout_mode, band), {}).items():
+                found = _nearest(held, target)
+                if found is None:
+                    continue
+                far, distance, key = _rank(found, target)
+                rank = (far, self._preference(kind), not band, distance, key)
+                if best is None or rank < best[0]:
+                    best = rank, found
+        if best is None:
+            return None
+        return Chosen(best[1], Quality.NEAREST if best[0][0] else Quality.SAME_NIGHT)
+
+    def _preference(self, kind: str) -> int:
+        """Place of a kind of flat in the survey's order; those not named come last."""
+        order = self._settings.flats
+        return order.index(kind) if kind in order else len(order)
+
+    def _imported(self, place: Place, target: Target) -> Chosen | None:
+        """The newest of those made elsewhere that are valid."""
+        there = [each for each in self._alike(place, target) if each.origin and each.covers(target)]
+        best = max(there, key=lambda each: (each.band != "", each.recorded, each.key), default=None)
+        return None if best is None else Chosen(best, Quality.IMPORTED)
+
+    def _beyond(self, place: Place, target: Target) -> Chosen | None:
+        """The nearest of all that fit."""
+        there = self._alike(place, target)
+        best = min(there, key=lambda each: (abs(each.centre - target.mjd), each.key), default=None)
+        return None if best is None else Chosen(best, Quality.OUTSIDE)
+
+    def _shelf(self, place: Place) -> Shelf:
         shelf = self._shelves.get(place)
         if shelf is None:
-            groups: dict[tuple[tuple[int, int], str, str], list[Candidate]] = {}
+            groups: dict[Kind, dict[str, list[Candidate]]] = {}
             for each in self._all.get(place, {}).values():
-                groups.setdefault((each.binning, each.readout_mode, each.band), []).append(each)
+                if not each.origin:
+                    group = groups.setdefault((each.binning, each.readout_mode, each.band), {})
+                    group.setdefault(each.flat_kind, []).append(each)
             shelf = self._shelves[place] = {}
             for kind, group in groups.items():
-                ordered = sorted(group, key=lambda each: (each.centre, each.key))
-                shelf[kind] = _Row([each.centre for each in ordered], ordered)
+                shelf[kind] = {flat: _in_order(held) for flat, held in group.items()}
         return shelf
 
     def why_none(self, name: str, target: Target) -> FaultRecord:
         """The fault that says why no master of this name serves a unit."""
         row = target.head
-        start = f"{target.unit}: no {name}"
-        lost = self._lost_for(name, target)
+        place = (name, row.camera, row.detector)
+        lost = self._lost_for(place, target)
         if lost is not None:
             unit, fault = lost
             return DataFault(
                 "data.upstream",
-                f"{start}: {unit}, which would give it, did not finish: {fault.message}",
+                f"{target.unit}: no {name}: {unit}, which would give it, did not finish: {fault.message}",
                 need=name,
                 upstream=str(unit),
                 cause=fault.code,
             ).record()
-        there = list(self._all.get((name, row.camera, row.detector), {}).values())
-        bands = sorted({each.band for each in there})
-        if there and row.band not in bands and "" not in bands:
-            return DataFault(
-                "calibration.band",
-                f"{start} of band {row.band!r} for {row.camera} detector {row.detector}; there are {', '.join(bands)}",
-                need=name,
-                band=row.band,
-                bands=",".join(bands),
-            ).record()
-        modes = sorted({f"{each.binning[0]}x{each.binning[1]} {each.readout_mode}".strip() for each in there})
-        nearest = min((abs(each.centre - target.mjd) for each in there), default=None)
-        what = f"; there are {len(there)}, of {', '.join(modes)}, the nearest {nearest:.1f} days off" if there else ""
-        return DataFault(
-            "calibration.missing",
-            f"{start} for {row.camera} detector {row.detector}, band {row.band or 'none'}, night {row.night}{what}",
-            advice=CODES["calibration.missing"].advice,
-            need=name,
-            camera=row.camera,
-            detector=row.detector,
-            band=row.band,
-            night=row.night,
-            known=len(there),
-        ).record()
+        return none_serves(name, target, self._all.get(place, {}).values())
 
-    def _lost_for(self, name: str, target: Target) -> tuple[Unit, FaultRecord] | None:
+    def _lost_for(self, place: Place, target: Target) -> tuple[Unit, FaultRecord] | None:
         """A master of the unit's band, binning and mode that this plan cannot make, of the same night if there is one."""
         row = target.head
-        kind = block_of(row, 1).partition("~")[2]
+        setting = _setting(block_of(row, 1))
         lost = [
             (unit, fault)
-            for unit, fault in self._lost.get((name, row.camera, row.detector), ())
-            if unit.keys["band"] in {row.band, ""} and unit.keys["block"].partition("~")[2] == kind
+            for unit, fault in self._lost.get(place, ())
+            if unit.keys["band"] in {row.band, ""} and _setting(unit.keys["block"]) == setting
         ]
         lost.sort(key=lambda each: (each[0].keys["block"].partition("~")[0] != row.night, str(each[0])))
         return lost[0] if lost else None
 
 
+def _meant(order: CalibrationOrder, place: Place, target: Target) -> bool:
+    """Whether an order is about this master for this unit."""
+    name, _, detector = place
+    return (
+        order.name in {"", name}
+        and order.detector in {None, detector}
+        and order.first <= target.head.night <= order.last
+    )
+
+
+def _setting(block: str) -> frozenset[str]:
+    """Binning and read-out mode as a block tells them, without the kind of flat."""
+    return frozenset(block.split("~")[1:]) - {"twilight"}
+
+
+def _in_order(group: list[Candidate]) -> _Row:
+    ordered = sorted(group, key=lambda each: (each.centre, each.key))
+    return _Row([each.centre for each in ordered], ordered)
+
+
 def _rank(candidate: Candidate, target: Target) -> tuple[bool, float, str]:
-    same = candidate.block.partition("~")[0] == target.head.night
-    return not same, abs(candidate.centre - target.mjd), candidate.key
-
-
-def misfit(candidate: Candidate, target: Target) -> FaultRecord | None:
-    """The fault of a master whose shape is not the detector's, None if it is."""
-    row = target.head
-    if candidate.shape == (row.ny, row.nx):
-        return None
-    return DataFault(
-        "calibration.shape",
-        f"{target.unit}: the {candidate.name} of block {candidate.block} has the shape {candidate.shape}, "
-        f"the detector {(row.ny, row.nx)}",
-        master=candidate.key,
-    ).record()
+    return candidate.night != target.head.night, abs(candidate.centre - target.mjd), candidate.key
 
 
 def _nearest(row: _Row, target: Target) -> Candidate | None:
@@ -196,9 +222,7 @@ def _nearest(row: _Row, target: Target) -> Candidate | None:
         candidate, distance = row.candidates[place], abs(row.centres[place] - mjd)
         if best is not None and distance > max(abs(best.centre - mjd), _NIGHT):
             break
-        if candidate.valid_from <= mjd < candidate.valid_to and (
-            best is None or _rank(candidate, target) < _rank(best, target)
-        ):
+        if candidate.covers(target) and (best is None or _rank(candidate, target) < _rank(best, target)):
             best = candidate
             if candidate.block.startswith(night):
                 break

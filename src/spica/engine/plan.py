@@ -13,7 +13,7 @@ from spica.core.jobs import InputRecord, JobReport, ProductRecord
 from spica.core.records import Unit
 from spica.engine.resolvers.base import Link
 from spica.engine.spec import Recipe
-from spica.engine.targets import Target
+from spica.engine.targets import Target, kind_of_flat
 from spica.pipelines.model import Pipeline
 
 ABSENT = Link("", "", "none: optional, and there is none")
@@ -67,7 +67,7 @@ class PlannedJob:
         )
 
     def master_facts(self) -> dict[str, Any]:
-        """What a master serves: camera, detector, band, shape, binning, read-out mode, validity (MJD TAI) and block."""
+        """What a master serves: camera, detector, band, shape, binning, read-out mode, gain, validity (MJD TAI), block."""
         row, step, middle = self.target.head, self.recipe.chain.steps[-1], self.target.mjd
         return {
             "camera": row.camera,
@@ -79,6 +79,8 @@ class PlannedJob:
             "valid_from": middle - step.validity,
             "valid_to": middle + step.validity,
             "block": self.target.block,
+            "gain": row.gain,
+            "flat_kind": kind_of_flat(row),
         }
 
 

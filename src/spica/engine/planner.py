@@ -13,8 +13,9 @@ from spica.core.keys import digest
 from spica.core.records import ExposureState, Grain, Unit
 from spica.core.where import parse
 from spica.engine import standing
+from spica.engine.candidates import Candidate
 from spica.engine.circles import Circles
-from spica.engine.masters import Candidate, Masters
+from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
 from spica.engine.resolvers.base import Ground, Link
@@ -86,12 +87,13 @@ class _Planner:
         def delivered(name: str) -> str:
             return digest(camera(name).delivered.model_dump(mode="json"))
 
+        masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
         self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
-        self._ground = Ground(part, delivered, Masters(registry.masters()), self._circles)
+        self._ground = Ground(part, delivered, masters, self._circles)
         self._rows: list[list[DetectorRow]] = []
 
     def plan(self) -> Plan:
@@ -159,7 +161,7 @@ class _Planner:
                 place[target.unit.values] = self._refuse(recipe, target, found)
                 continue
             place[target.unit.values] = len(self._plan.jobs)
-            inputs = [[link.key for link in links] for links in found]
+            inputs = [[link.key + link.mark for link in links] for links in found]
             key = digest([recipe.digest, str(target.unit), inputs, _subject(chain, target)])
             self._plan.jobs.append(PlannedJob(recipe, target, key, found))
             self._ground.keys.append(key)

@@ -69,7 +69,7 @@ class Reader:
     def value(self, source: Source) -> Any:
         """The value of a source; None for one that is absent."""
         if isinstance(source, Stored) and source.stream:
-            return self._read(source)  # rows hold an open file each and are not shared
+            return self._read(source)  # rows are not held: each consumer opens its own
         held = self._held.get(id(source))
         if held is None:
             held = self._held[id(source)] = (source, self._read(source))
@@ -108,9 +108,10 @@ class Reader:
     def _stored(self, source: Stored) -> Any:
         path = self._count(Path(source.path))
         if source.form is Form.IMAGE:
-            from spica.files.images import open_rows, read_image
+            from spica.files.images import read_image
+            from spica.files.thin import open_thin
 
-            return open_rows(path) if source.stream else read_image(path, source.planes)
+            return open_thin(path) if source.stream else read_image(path, source.planes)
         if source.form is Form.CATALOGUE:
             from spica.files.catalogues import FileTable, read_catalogue
 

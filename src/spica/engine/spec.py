@@ -96,6 +96,16 @@ Source = Raw | Delivered | Stored | Given | Gathered | None
 
 
 @dataclass(frozen=True)
+class Association:
+    """How well a master serves the unit: the step that takes it, quality as a number (0 the best) and as a word, block."""
+
+    step: str
+    quality: int
+    word: str
+    block: str
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """One job, ready to be worked on.
 
@@ -107,6 +117,7 @@ class JobSpec:
     sources : parallel to ``recipe.chain.outside``.
     root : survey folder.
     paths : product to its path relative to `root`.
+    masters : of each master that a step takes (or would, were there one), how well it serves.
     facts : of masters made: camera, detector, band, validity …; recorded with the product.
     subject : what its files say of the exposure, detector or master that they are of.
     attempt : 1 for the first.
@@ -119,6 +130,7 @@ class JobSpec:
     sources: tuple[Source, ...]
     root: str
     paths: Mapping[str, str]
+    masters: Mapping[str, Association] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     subject: Subject = field(default_factory=Subject)
     attempt: int = 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from spica.core.records import Grain, Unit
+from spica.core.records import FrameType, Grain, Unit
 from spica.registry.rows import DetectorRow
 
 PLAIN_MODES = frozenset({"", "normal"})
 """What cameras say that have one read-out mode only: blocks of theirs are called by the night alone."""
+PLAIN_FLATS = frozenset({"", "dome"})
+"""Kinds of flat whose blocks are called so too; twilight flats are told apart, and never meet dome flats in a master."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,19 @@ def _block_order(values: tuple[str, ...]) -> tuple[str, str, str, int]:
 
 
 def block_of(row: DetectorRow, nights: int) -> str:
-    """Calibration block of a frame: its night, or the span of nights that holds it; binning and mode where not plain.
+    """Calibration block of a frame: its night, or the span of nights that holds it; binning, mode, kind where not plain.
 
-    Frames of another binning or read-out mode are no part of the same master: ``2026-11-20~2x2~fast``.
+    Frames of another binning, read-out mode or kind of flat are no part of the same master: ``2026-11-20~2x2~fast``,
+    ``2026-11-20~twilight``.
     """
     block = row.night if nights == 1 else f"{int(row.mjd) // nights * nights}+{nights}"
     if row.binning != (1, 1):
         block += f"~{row.binning[0]}x{row.binning[1]}"
-    return block if row.readout_mode in PLAIN_MODES else f"{block}~{row.readout_mode.replace('/', '-')}"
+    if row.readout_mode not in PLAIN_MODES:
+        block += f"~{row.readout_mode.replace('/', '-')}"
+    return block if kind_of_flat(row) in PLAIN_FLATS else f"{block}~{kind_of_flat(row)}"
+
+
+def kind_of_flat(row: DetectorRow) -> str:
+    """Kind of a flat ('dome', 'twilight'), '' for all other frames."""
+    return row.flat_kind if row.frame_type is FrameType.FLAT else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +11,7 @@ from typing import Any
 
 from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
 from spica.core.jobs import JobReport, ProductRecord
-from spica.core.records import Metric, Unit
+from spica.core.records import Grain, Metric, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured
 from spica.engine.meter import Meter
@@ -149,7 +149,13 @@ class _Run:
             del needs
             self._take(step, checked(step, given))
             self._let_go(step)
-        return _Made(tuple(self._writer.records), tuple(self._metrics))
+        return _Made(tuple(self._writer.records), (*self._metrics, *self._associations()))
+
+    def _associations(self) -> Iterator[Metric]:
+        """How well each master served a detector, as metrics: 0 the best; a frame without one is told so too."""
+        if self._spec.unit.grain is Grain.DETECTOR:
+            for name, each in self._spec.masters.items():
+                yield Metric(self._spec.unit, f"master_{name}", float(each.quality), "", each.step)
 
     def _need(self, binding: Binding) -> Any:
         if id(binding) in self._sources:

@@ -26,7 +26,7 @@ def identity(job: str, unit: Unit, product: str) -> dict[str, Scalar]:
 
 
 def provenance(spec: JobSpec, output: Output) -> dict[str, Scalar]:
-    """The tasks up to the one that gave a product, with their versions, and the masters that the job used."""
+    """The tasks up to the one that gave a product with their versions, the masters that were used and how they serve."""
     chain = spec.recipe.chain
     cards: dict[str, Scalar] = {}
     for number, step in enumerate(chain.steps):
@@ -35,7 +35,10 @@ def provenance(spec: JobSpec, output: Output) -> dict[str, Scalar]:
             break
     masters = {f"{binding.step}.{binding.need.name}" for binding in chain.outside if binding.need.source == "master"}
     keys = [each.key for each in spec.inputs if each.need in masters and each.key]
-    return cards | {f"MASTER{number:02d}": key for number, key in enumerate(dict.fromkeys(keys))}
+    cards |= {f"MASTER{number:02d}": key for number, key in enumerate(dict.fromkeys(keys))}
+    return cards | {
+        f"CAL{name}"[:8].upper(): f"{each.word} {each.block}".strip() for name, each in spec.masters.items()
+    }
 
 
 class Writer:
@@ -47,6 +50,7 @@ class Writer:
         self._reader = reader
         self._written: list[Path] = []
         self.records: list[ProductRecord] = []
+        self._frames = 0
 
     def path(self, output: Output) -> Path:
         """Where a product lies."""
@@ -55,6 +59,8 @@ class Writer:
     def write(self, output: Output, value: Any) -> None:
         """Write a product (or take note of a value) and record it."""
         give = output.give
+        if give.master:
+            self._frames = int(value.header.get("NCOMBINE") or 0)
         if give.form is Form.VALUE:
             self._record(output, value=dict(value))
             return
@@ -111,7 +117,7 @@ class Writer:
                 job=spec.key,
                 scratch=output.scratch,
                 master=output.give.master,
-                facts=dict(spec.facts) if output.give.master else {},
+                facts=dict(spec.facts) | {"frames": self._frames} if output.give.master else {},
                 **given,
             )
         )

@@ -140,16 +140,17 @@ def open_rows(path: Path) -> FileRows:
     """The rows of an image product (SCIENCE, VARIANCE, MASK), or of the first image of any other FITS file."""
     data = fits.open_bytes(path)
     hdus = fits.layout(data, path)
-    planes = {hdu.name.lower(): Plane(data, hdu, path) for hdu in hdus if hdu.name.lower() in PLANES and _is_image(hdu)}
+    planes = {hdu.name.lower(): Plane(data, hdu, path) for hdu in hdus if hdu.name.lower() in PLANES and is_image(hdu)}
     if "science" not in planes:
-        first = next((hdu for hdu in hdus if _is_image(hdu)), None)
+        first = next((hdu for hdu in hdus if is_image(hdu)), None)
         if first is None:
             raise DataFault("header.bad-geometry", f"{path} holds no image", path=str(path))
         planes["science"] = Plane(data, first, path)
     return FileRows(planes)
 
 
-def _is_image(hdu: Hdu) -> bool:
+def is_image(hdu: Hdu) -> bool:
+    """Whether an HDU holds an image, compressed or not."""
     if hdu.compressed:
         return True
     kind = hdu.header.get("XTENSION", "IMAGE")

@@ -7,6 +7,7 @@ is left (other algorithms, dithered floats) by astropy.
 from __future__ import annotations
 
 import io
+import mmap
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Plane:
         """The integer that stands for no value."""
         value = self.hdu.header.get("BLANK")
         return value if type(value) is int and self.bitpix > 0 else None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the bytes are those of the file on disk, not of a gzip that was unpacked."""
+        return isinstance(self.bytes.obj, mmap.mmap)
 
     @property
     def layers(self) -> int:

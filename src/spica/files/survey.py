@@ -56,6 +56,18 @@ class EngineSettings(Settings):
     dask: DaskSettings = DaskSettings()
 
 
+class CalibrationSettings(Settings):
+    """Which masters serve an exposure."""
+
+    flats: tuple[str, ...] = Field(
+        default=("twilight", "dome"),
+        description="kinds of flat, the preferred first: decides between equally good ones",
+    )
+    outside: bool = Field(
+        default=False, description="take a master outside of its validity where there is nothing better (flagged)"
+    )
+
+
 class SurveySettings(Settings):
     """All of ``survey.toml``; unknown names are refused."""
 
@@ -69,6 +81,7 @@ class SurveySettings(Settings):
     areas: dict[str, str] = Field(default_factory=dict, description="storage areas: name to folder or address")
     ingest: IngestSettings = IngestSettings()
     engine: EngineSettings = EngineSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="task or step label to its settings")
 
 

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
 from spica.kernels.robust import MAD_TO_SIGMA
 
 MEAN, MEDIAN, CLIPPED = 0, 1, 2
 METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED}
 
 _TILE = 64
-"""Pixels of a row that are gathered together: their values of 100 images stay in the first-level cache."""
+"""Pixels of a row that are combined together: one instruction works on several, and 100 images of them stay in cache."""
 
 
 class Combined(NamedTuple):
@@ -26,104 +26,126 @@ class Combined(NamedTuple):
 
 
 @compiled
-def _sort(values: Float32, count: int) -> None:
-    """Sort the first `count` values in place (Shell 1959, gaps of Ciura 2001): short, and quick for short lists."""
-    for gap in (701, 301, 132, 57, 23, 10, 4, 1):
-        for i in range(gap, count):
-            value = values[i]
-            j = i
-            while j >= gap and values[j - gap] > value:
-                values[j] = values[j - gap]
-                j -= gap
-            values[j] = value
+def _take(
+    image: Float32, errors: Float32, mask: Int32, bad_bits: int, scale: float, out: Float32, noise: Float64, good: Int32
+) -> None:
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            value, error = image[y, x], errors[y, x]
+            if mask[y, x] & bad_bits == 0 and np.isfinite(value) and np.isfinite(error):
+                out[y, x] = value * scale
+                noise[y, x] += error * scale * scale
+                good[y, x] += 1
+            else:
+                out[y, x] = np.nan
+
+
+def take(
+    image: Numbers,
+    errors: Numbers,
+    mask: Numbers,
+    *,
+    bad_bits: int,
+    scale: float,
+    out: Float32,
+    noise: Float64,
+    good: Int32,
+) -> None:
+    """Take some rows of one image into a stack that is to be combined, and its variance into a sum.
+
+    Parameters
+    ----------
+    image, errors : (rows, nx) arrays
+        Pixels and their variance, in any unit and its square; where one of them is not finite, the pixel is left out.
+    mask : (rows, nx) array
+        Mask bits; pixels with any of `bad_bits` are left out.
+    scale : float
+        The pixels are multiplied by it, the variance by its square.
+    out : (rows, nx) float32 array
+        Takes the scaled pixels, NaN for those left out.
+    noise, good : (rows, nx) float64 and int32 arrays
+        The scaled variance is added to the first, 1 to the second where the pixel is not left out.
+    """
+    _take(as_pixels(image), as_pixels(errors), as_bits(mask), int(bad_bits), float(scale), out, noise, good)
 
 
 @compiled
-def _middle(values: Float32, low: int, high: int) -> float:
-    """Median of the sorted values[low:high]."""
+def _sort(columns: Float32, count: int) -> None:
+    """Sort each column of the first `count` rows.
+
+    Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M): which rows are compared
+    does not depend on their values, so that all pixels of a tile go through it side by side, without a branch.
+    """
+    # Each step goes through arrays of its own, of which the compiler sees that they are not the rows compared: only then
+    # does it use instructions that work on eight values.
+    first, second = np.empty((2, _TILE), dtype=np.float32)
+    top = 1
+    while 2 * top < count:
+        top *= 2
+    p = top
+    while p > 0:
+        q, r, d = top, 0, p
+        while d > 0:
+            for i in range(count - d):
+                if i & p == r:
+                    for x in range(_TILE):
+                        first[x] = columns[i, x]
+                    for x in range(_TILE):
+                        second[x] = columns[i + d, x]
+                    for x in range(_TILE):
+                        a, b = first[x], second[x]
+                        columns[i, x] = min(b, a)
+                    for x in range(_TILE):
+                        a, b = first[x], second[x]
+                        columns[i + d, x] = max(a, b)
+            d, q, r = q - p, q // 2, p
+        p //= 2
+
+
+@compiled
+def _middle(columns: Float32, x: int, low: int, high: int) -> float:
+    """Median of the sorted values low..high of a column."""
     half = (low + high) // 2
     if (high - low) % 2 == 1:
-        return float(values[half])
-    return 0.5 * (float(values[half - 1]) + float(values[half]))
+        return float(columns[half, x])
+    return 0.5 * (float(columns[half - 1, x]) + float(columns[half, x]))
 
 
 @compiled
-def _sorted_mad(values: Float32, low: int, high: int, centre: float) -> float:
-    """Median absolute deviation of the sorted values[low:high] from `centre`, by dropping the farther end."""
-    left = low
-    right = high - 1
-    # The deviations are smallest in the middle: taking the farther end away (n - 1) // 2 times leaves the median.
-    for _ in range((high - low - 1) // 2):
-        if centre - values[left] > values[right] - centre:
-            left += 1
+def _nearest(columns: Float32, x: int, low: int, high: int, centre: float, count: int) -> float:
+    """Largest deviation among the `count` values nearest to `centre`: they lie side by side where values are sorted."""
+    first, last = low, high - count
+    while first < last:
+        middle = (first + last) // 2
+        if centre - columns[middle, x] > columns[middle + count, x] - centre:
+            first = middle + 1
         else:
-            right -= 1
-    farther = max(centre - values[left], values[right] - centre)
-    if (high - low) % 2 == 1:
-        return float(farther)
-    if centre - values[left] > values[right] - centre:
-        left += 1
-    else:
-        right -= 1
-    return 0.5 * float(farther + max(centre - values[left], values[right] - centre))
+            last = middle
+    return float(max(centre - columns[first, x], columns[first + count - 1, x] - centre))
 
 
 @compiled
-def _clip(values: Float32, count: int, limits: Float32, iterations: int) -> tuple[int, int]:
-    """Range of the sorted values that clipping about their median keeps; limits are low, high and noise floor."""
-    low = 0
-    high = count
+def _clip(columns: Float32, x: int, count: int, limits: Float32, floor: float, iterations: int) -> tuple[int, int]:
+    """Range of a sorted column that clipping about its median keeps; limits are low and high."""
+    low, high = 0, count
     for _ in range(iterations):
-        if high - low < 3:
+        number = high - low
+        if number < 3:
             break
-        centre = _middle(values, low, high)
-        sigma = max(MAD_TO_SIGMA * _sorted_mad(values, low, high, centre), limits[2])
+        centre = _middle(columns, x, low, high)
+        deviation = _nearest(columns, x, low, high, centre, number // 2 + 1)
+        if number % 2 == 0:
+            deviation = 0.5 * (deviation + _nearest(columns, x, low, high, centre, number // 2))
+        sigma = max(MAD_TO_SIGMA * deviation, floor)
         if sigma <= 0.0:
             break
-        first = low
-        last = high
-        while values[low] < centre - limits[0] * sigma:
+        while columns[low, x] < centre - limits[0] * sigma:
             low += 1
-        while values[high - 1] > centre + limits[1] * sigma:
+        while columns[high - 1, x] > centre + limits[1] * sigma:
             high -= 1
-        if first == low and last == high:
+        if high - low == number:
             break
     return low, high
-
-
-@compiled
-def _moments(values: Float32, low: int, high: int) -> tuple[float, float]:
-    """Mean of values[low:high] and the variance of that mean, in float64."""
-    count = high - low
-    origin = float(values[low])
-    total = 0.0
-    squares = 0.0
-    for i in range(low, high):
-        step = float(values[i]) - origin
-        total += step
-        squares += step * step
-    mean = total / count
-    if count < 2:
-        return origin + mean, 0.0
-    return origin + mean, max(squares - total * mean, 0.0) / (count - 1) / count
-
-
-@compiled
-def _estimate(values: Float32, count: int, method: int, limits: Float32, iterations: int) -> tuple[float, float, int]:
-    """Estimate, its variance, and the number of values used."""
-    if count == 0:
-        return 0.0, 0.0, 0
-    if method == MEAN:
-        mean, variance = _moments(values, 0, count)
-        return mean, variance, count
-    _sort(values, count)
-    if method == MEDIAN:
-        mean, variance = _moments(values, 0, count)
-        # The median of normal values scatters more than their mean, from n = 3 on nearly by pi / 2 in variance.
-        return _middle(values, 0, count), variance * (0.5 * np.pi if count > 2 else 1.0), count
-    low, high = _clip(values, count, limits, iterations)
-    mean, variance = _moments(values, low, high)
-    return mean, variance, high - low
 
 
 @compiled
@@ -132,24 +154,36 @@ def _gather(
     masks: Int32,
     bad_bits: int,
     scales: Float32,
-    y: int,
-    x0: int,
-    x1: int,
+    place: tuple[int, int],
     columns: Float32,
     counts: Int32,
 ) -> None:
-    """Collect the good values of pixels x0..x1 of a row, one line of `columns` per pixel."""
-    for i in range(x1 - x0):
-        counts[i] = 0
+    """Collect the values of a tile, a row per image; those that are not good become infinite, and sort to the end."""
+    y, x0 = place
+    width = min(_TILE, stack.shape[2] - x0)
+    counts[:] = 0
     masked = masks.size > 0
     for n in range(stack.shape[0]):
-        scale = scales[n]
-        for x in range(x0, x1):
-            value = stack[n, y, x] * scale
-            if np.isfinite(value) and not (masked and masks[n, y, x] & bad_bits != 0):
-                i = x - x0
-                columns[i, counts[i]] = value
-                counts[i] += 1
+        row, scale, out = stack[n, y], scales[n], columns[n]
+        for i in range(width):
+            value = row[x0 + i] * scale
+            good = np.isfinite(value)
+            if masked:
+                good &= masks[n, y, x0 + i] & bad_bits == 0
+            out[i] = value if good else np.float32(np.inf)
+            counts[i] += good
+
+
+@compiled
+def _sums(columns: Float32, lows: Int32, highs: Int32, origins: Float64, sums: Float64) -> None:
+    """Sums of the values lows..highs of each column and of their squares, from an origin near to them, in float64."""
+    sums[:] = 0.0
+    for n in range(columns.shape[0]):
+        row = columns[n]
+        for x in range(_TILE):
+            step = float(row[x]) - origins[x] if lows[x] <= n < highs[x] else 0.0
+            sums[0, x] += step
+            sums[1, x] += step * step
 
 
 @compiled
@@ -160,23 +194,36 @@ def _combine(
     scales: Float32,
     method: int,
     limits: Float32,
+    floors: Float32,
     iterations: int,
     mean: Float32,
     variance: Float32,
     used: Int32,
 ) -> None:
-    columns = np.empty((_TILE, stack.shape[0]), dtype=np.float32)
-    counts = np.empty(_TILE, dtype=np.int32)
+    columns = np.full((stack.shape[0], _TILE), np.inf, dtype=np.float32)
+    counts, lows, highs = np.zeros((3, _TILE), dtype=np.int32)
+    origins, sums = np.zeros(_TILE), np.empty((2, _TILE))
     nx = stack.shape[2]
     for y in range(stack.shape[1]):
         for x0 in range(0, nx, _TILE):
-            x1 = min(x0 + _TILE, nx)
-            _gather(stack, masks, bad_bits, scales, y, x0, x1, columns, counts)
-            for x in range(x0, x1):
-                value, spread, kept = _estimate(columns[x - x0], counts[x - x0], method, limits, iterations)
-                mean[y, x] = value
-                variance[y, x] = spread
-                used[y, x] = kept
+            _gather(stack, masks, bad_bits, scales, (y, x0), columns, counts)
+            _sort(columns, stack.shape[0])
+            for i in range(min(_TILE, nx - x0)):
+                lows[i], highs[i] = 0, counts[i]
+                if method == CLIPPED:
+                    lows[i], highs[i] = _clip(columns, i, counts[i], limits, floors[y, x0 + i], iterations)
+                origins[i] = _middle(columns, i, 0, counts[i]) if counts[i] > 0 else 0.0
+            _sums(columns, lows, highs, origins, sums)
+            for i in range(min(_TILE, nx - x0)):
+                number = highs[i] - lows[i]
+                used[y, x0 + i] = number
+                step = sums[0, i] / max(number, 1)
+                spread = max(sums[1, i] - sums[0, i] * step, 0.0) / max(number - 1, 1) / max(number, 1)
+                if method == MEDIAN:
+                    # The median of normal values scatters more than their mean, from n = 3 on nearly by pi / 2.
+                    step, spread = 0.0, spread * (0.5 * np.pi if number > 2 else 1.0)
+                mean[y, x0 + i] = origins[i] + step
+                variance[y, x0 + i] = spread
 
 
 def combine(
@@ -188,7 +235,7 @@ def combine(
     method: str = "clipped",
     kappa: tuple[float, float] = (4.0, 4.0),
     iterations: int = 3,
-    floor: float = 0.0,
+    floor: float | Numbers = 0.0,
 ) -> Combined:
     """Combine a band of images into one; every pixel stands alone, so the result does not depend on the bands.
 
@@ -209,9 +256,10 @@ def combine(
         Clipping limits below and above the median.
     iterations : int
         Upper limit of clipping passes.
-    floor : float
-        Smallest deviation that clipping assumes (read noise, say), in the unit of the scaled values. With 0, a pixel
-        of which more than half the values are equal is not clipped.
+    floor : float or (rows, nx) array
+        Smallest deviation that clipping assumes (what is known of the noise), in the unit of the scaled values. That of
+        a few values themselves is often far too small by chance. With 0, a pixel of which more than half the values
+        are equal is not clipped.
 
     Returns
     -------
@@ -236,7 +284,8 @@ def combine(
         int(bad_bits),
         as_pixels(factors),
         METHODS[method],
-        np.array([*kappa, floor], dtype=np.float32),
+        np.array(kappa, dtype=np.float32),
+        as_pixels(np.array(np.broadcast_to(np.asarray(floor, np.float32), shape))),
         int(iterations),
         *out,
     )

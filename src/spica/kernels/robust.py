@@ -113,7 +113,9 @@ def gather_good(image: Float32, mask: Int32, bad_bits: int, out: Float32) -> int
 
 
 @compiled
-def _robust(values: Float32, count: int, kappa: float, iterations: int) -> tuple[float, float, float, float, int]:
+def clipped_statistics(
+    values: Float32, count: int, kappa: float, iterations: int
+) -> tuple[float, float, float, float, int]:
     """Median, sigma from MAD, and clipped mean, deviation, number of the first `count` values (reordered)."""
     median = median_in_place(values, count)
     deviations = np.empty(count, dtype=np.float32)
@@ -166,5 +168,5 @@ def robust_statistics(
     good = gather_good(flat, bits, int(bad_bits), buffer)
     if good == 0:
         return Robust(np.nan, np.nan, np.nan, np.nan, 0, 0)
-    median, sigma, mean, deviation, used = _robust(buffer, good, float(kappa), int(iterations))
+    median, sigma, mean, deviation, used = clipped_statistics(buffer, good, float(kappa), int(iterations))
     return Robust(median, sigma, mean, deviation, used, good)

@@ -18,7 +18,8 @@ from spica.kernels import rice
 from spica.kernels.aperture import circular_photometry, light_radius
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.bleeding import mark_bleeding
-from spica.kernels.combine import combine
+from spica.kernels.cells import cell_means
+from spica.kernels.combine import combine, take
 from spica.kernels.crosstalk import add_fraction
 from spica.kernels.detect import gaussian_kernel, label, matched_filter
 from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes
@@ -58,6 +59,12 @@ def _interpolate() -> None:
     interpolate(_IMAGE, _IMAGE, _MASK, replaced=1, unfit=1, mark=2, reach=1)
 
 
+def _combine() -> None:
+    stack, noise = np.ones((3, 8, 8), dtype=np.float32), np.zeros((8, 8))
+    take(_IMAGE, _IMAGE, _MASK, bad_bits=0, scale=1.0, out=stack[0], noise=noise, good=_MASK.copy())
+    combine(stack)
+
+
 def _background() -> None:
     level, _ = mesh_statistics(_IMAGE, _MASK, box=4)
     expand_grid(filter_grid(level), (8, 8), 4)
@@ -91,7 +98,8 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("crosstalk", _crosstalk),
     ("bleeding", lambda: mark_bleeding(_MASK.copy(), np.arange(8), 1, 2)),
     ("interpolate", _interpolate),
-    ("combine", lambda: combine(np.ones((3, 8, 8), dtype=np.float32))),
+    ("combine", _combine),
+    ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
     ("background", _background),
     ("matched filter", lambda: matched_filter(_IMAGE, _IMAGE, gaussian_kernel(1.0), _MASK)),
     ("segments", _segments),

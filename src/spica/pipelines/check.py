@@ -25,9 +25,11 @@ FLOWS = frozenset(
         (Grain.DETECTOR, Grain.CALIBRATION),
         (Grain.DETECTOR, Grain.EXPOSURE),
         (Grain.EXPOSURE, Grain.DETECTOR),
+        (Grain.EXPOSURE, Grain.CALIBRATION),
     }
 )
-"""From which grain to which other one a product may flow: all of a block, all of an exposure, one to each detector."""
+"""From which grain to which other one a product may flow: all of a block, all of an exposure, one to each detector, and
+that of each exposure of a block."""
 
 
 def check(pipeline: Pipeline) -> None:

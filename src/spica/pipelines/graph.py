@@ -13,6 +13,15 @@ from spica.pipelines.model import Pipeline, Step
 FILED = frozenset({Form.IMAGE, Form.CATALOGUE, Form.PICTURE})
 """Forms that lie on disk; values and metrics live in the registry."""
 
+GATHERED = frozenset(
+    {
+        (Grain.DETECTOR, Grain.EXPOSURE),
+        (Grain.DETECTOR, Grain.CALIBRATION),
+        (Grain.EXPOSURE, Grain.CALIBRATION),
+    }
+)
+"""Grains of a product and of its consumer where one unit of the latter takes those of many of the former."""
+
 
 @dataclass(frozen=True)
 class Binding:
@@ -193,7 +202,7 @@ def _bind(step: Step, need: Need, maker_chain: Mapping[str, int], groups: Sequen
         product = step.product(need.name)
         chain = maker_chain.get(product)
         grain = need.grain if chain is None else groups[chain][0].task.grain
-        gathers = grain is Grain.DETECTOR and (step.task.grain is not Grain.DETECTOR or bool(need.among))
+        gathers = (grain, step.task.grain) in GATHERED or (grain is Grain.DETECTOR and bool(need.among))
         return Binding(step.label, need, product, chain, grain, gathers)
     if need.source == "master":
         return Binding(step.label, need, step.product(need.name))

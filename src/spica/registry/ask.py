@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -47,7 +47,7 @@ def detector_rows(door: Door, selection: str, frame_types: Collection[FrameType]
         *(columns.name, columns.id, detectors.c.detector, columns.camera, columns.frame_type, columns.state),
         *(columns.night, columns.mjd, columns.exposure_time, columns.band, columns.filter, columns.flat_kind),
         *(columns.bin_x, columns.bin_y, columns.readout_mode, columns.digest, detectors.c.digest),
-        *(detectors.c.nx, detectors.c.ny),
+        *(detectors.c.nx, detectors.c.ny, detectors.c.gain),
     ).join_from(detectors, exposures, exposures.c.id == detectors.c.exposure)
     if frame_types:
         query = query.where(columns.frame_type.in_([FrameType(each).value for each in frame_types]))
@@ -69,7 +69,7 @@ def _compact(rows: Iterable[tuple[Any, ...]]) -> Iterator[DetectorRow]:
     facts: tuple[Any, ...] = ()
     for row in rows:
         (name, number, detector, camera, frame, state, night, mjd, time, band, filt, kind, bx, by, mode, *rest) = row
-        digest, own, nx, ny = rest
+        digest, own, nx, ny, gain = rest
         if number != last:
             last = number
             camera, night, band, filt, kind, mode = (
@@ -78,7 +78,7 @@ def _compact(rows: Iterable[tuple[Any, ...]]) -> Iterator[DetectorRow]:
             facts = (camera, frames[frame], states[state], night, mjd, time, band, filt, kind, (bx, by), mode, digest)
             first = name
         joint = blake2b(f"{digest}{own}".encode(), digest_size=20).hexdigest()
-        yield DetectorRow._make((first, number, detector, *facts, joint, nx, ny))
+        yield DetectorRow._make((first, number, detector, *facts, joint, nx, ny, gain))
 
 
 def detectors_of(
@@ -167,7 +167,9 @@ def masters(door: Door, camera: str | None, kind: str | None) -> list[MasterRow]
     """Masters whose bytes are there, oldest record first."""
     columns = calibrations.c
     query: Select[Any] = (
-        select(calibrations, products.c.job, products.c.path, products.c.checksum, products.c.recorded)
+        select(
+            calibrations, products.c.job, products.c.path, products.c.checksum, products.c.recorded, products.c.facts
+        )
         .join(products, products.c.key == columns.product)
         .where(products.c.forgotten.is_(False))
     )
@@ -182,6 +184,17 @@ def masters(door: Door, camera: str | None, kind: str | None) -> list[MasterRow]
                 *(row.product, row.name, row.camera, row.detector, row.band, (row.ny, row.nx), (row.bin_x, row.bin_y)),
                 *(row.readout_mode, row.valid_from, row.valid_to, row.block),
                 *(row.job, row.path, row.checksum, row.recorded),
+                *_told(row.facts),
             )
             for row in rows
         ]
+
+
+def _told(facts: Mapping[str, Any]) -> tuple[float, int, str, str]:
+    """What a master's facts say beyond what it serves: gain, frames, kind of flat, where it was made."""
+    return (
+        float(facts.get("gain") or 0.0),
+        int(facts.get("frames") or 0),
+        str(facts.get("flat_kind") or ""),
+        str(facts.get("origin") or ""),
+    )

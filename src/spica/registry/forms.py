@@ -85,6 +85,8 @@ def detector_facts(detector: Detector, readout: str) -> dict[str, Any]:
         "planes": {name: list(place) for name, place in detector.planes.items()},
     }
     facts["digest"] = stamp([facts, readout])
+    gains = [amplifier.gain for amplifier in detector.amplifiers]
+    facts["gain"] = sum(gains) / len(gains) if gains else 0.0
     return facts
 
 

@@ -40,7 +40,7 @@ class Added:
 class DetectorRow(NamedTuple):
     """One detector of one exposure, compact: what planning needs to know.
 
-    `exposure_digest` names the facts of the exposure, `input_digest` those together with the bytes, HDUs, read-out,
+    `gain` is the mean of the amplifiers [electron/ADU], 0 where it is not known. `exposure_digest` names the facts of the exposure, `input_digest` those together with the bytes, HDUs, read-out,
     planes and delivered sky solution of this detector.
     """
 
@@ -62,6 +62,7 @@ class DetectorRow(NamedTuple):
     input_digest: str
     nx: int
     ny: int
+    gain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,11 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class MasterRow:
-    """A calibration master and what it serves: validity is MJD TAI, from (inclusive) to (exclusive)."""
+    """A calibration master and what it serves: validity is MJD TAI, from (inclusive) to (exclusive).
+
+    `gain` [electron/ADU] and `frames` are 0 where they are not known; `flat_kind` is 'dome', 'twilight' or '';
+    `origin` is '' for one made here, else the file that it was imported from.
+    """
 
     key: str
     name: str
@@ -95,6 +100,38 @@ class MasterRow:
     path: str
     checksum: str
     recorded: float
+    gain: float = 0.0
+    frames: int = 0
+    flat_kind: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationOrder:
+    """What somebody ordered of the masters of a block.
+
+    Attributes
+    ----------
+    action : 'use' (they and no others) or 'copy' (they too, where there is no better one).
+    camera, block : whose.
+    name, band, detector : which of them; '', '' and None mean all.
+    first, last : nights of the exposures that they are for, inclusive.
+    who : gave the order.
+    id, recorded, withdrawn : number; Unix seconds, UTC.
+    """
+
+    action: str
+    camera: str
+    block: str
+    name: str
+    band: str
+    detector: int | None
+    first: str
+    last: str
+    who: str = ""
+    id: int = 0
+    recorded: float = 0.0
+    withdrawn: float | None = None
 
 
 @dataclass(frozen=True)

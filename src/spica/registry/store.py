@@ -8,13 +8,27 @@ from typing import Any, Self
 from spica.core.faults import DataFault, FaultKind, FaultRecord, InternalFault
 from spica.core.jobs import InputRecord, JobReport, ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord, FrameType, IngestRecord, Metric, Unit
-from spica.registry import ask, catalogues, counts, intake, jobs, last, lifecycle, metrics, notes, provenance, reload
+from spica.registry import (
+    ask,
+    calibration_orders,
+    catalogues,
+    counts,
+    intake,
+    jobs,
+    last,
+    lifecycle,
+    metrics,
+    notes,
+    provenance,
+    reload,
+)
 from spica.registry.catalogues import Listed
 from spica.registry.counts import Counts
 from spica.registry.door import BUSY_SECONDS, Door
 from spica.registry.rows import (
     Added,
     AddStatus,
+    CalibrationOrder,
     DetectorRow,
     Event,
     FaultRow,
@@ -141,6 +155,18 @@ class Registry:
     def headers(self, checksum: str) -> tuple[str, ...]:
         """Each HDU's header as text, primary first."""
         return ask.header_texts(self._door, checksum)
+
+    def order_masters(self, order: CalibrationOrder) -> int:
+        """Record an order on masters (its number and times are given here); answers the number."""
+        return calibration_orders.give(self._door, order)
+
+    def master_orders(self, *, withdrawn: bool = False) -> list[CalibrationOrder]:
+        """Orders on masters that hold (and those withdrawn), in the order in which they were given."""
+        return calibration_orders.listed(self._door, withdrawn=withdrawn)
+
+    def withdraw_order(self, number: int) -> bool:
+        """Let an order on masters hold no longer; False where there is none."""
+        return calibration_orders.withdraw(self._door, number)
 
     def masters(self, camera: str | None = None, kind: str | None = None) -> list[MasterRow]:
         """Masters whose bytes are there, oldest record first; `kind` is the product's name."""

@@ -11,6 +11,7 @@ from time import monotonic
 
 from spica.core.catalogue import CODES
 from spica.core.faults import FaultRecord, SetupFault
+from spica.engine.candidates import Quality
 from spica.engine.executors.base import Executor
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
@@ -84,6 +85,15 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class MasterUse:
+    """How many units would take a master of this name, and how well it serves them."""
+
+    master: str
+    quality: str
+    units: int
+
+
+@dataclass(frozen=True)
 class UnitLine:
     """What would become of one unit: run, done, failed (before), refused; and why."""
 
@@ -107,6 +117,7 @@ class Foreseen:
     chains: tuple[ChainLine, ...]
     reasons: tuple[Reason, ...]
     obstacles: tuple[Obstacle, ...]
+    masters: tuple[MasterUse, ...]
     units: tuple[UnitLine, ...]
 
 
@@ -181,6 +192,7 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
         chains=tuple(_chains(plan)),
         reasons=tuple(_reasons(plan)),
         obstacles=tuple(_obstacles(plan)),
+        masters=tuple(_masters(plan)),
         units=tuple(_units(plan)),
     )
 
@@ -224,6 +236,17 @@ def _obstacles(plan: Plan) -> Iterator[Obstacle]:
         examples.setdefault(key, str(refusal.unit))
     for key, count in counts.most_common():
         yield Obstacle(*key, count, examples[key])
+
+
+def _masters(plan: Plan) -> Iterator[MasterUse]:
+    """The masters of the units to run; what serves best comes first."""
+    counts: Counter[tuple[str, Quality]] = Counter()
+    for _, job in plan.standing(Standing.RUN):
+        for binding, links in zip(job.recipe.chain.outside, job.inputs, strict=True):
+            if binding.need.source == "master":
+                counts[binding.product, Quality(links[0].quality) if links else Quality.NONE] += 1
+    for (master, quality), count in sorted(counts.items()):
+        yield MasterUse(master, quality.word, count)
 
 
 def _units(plan: Plan) -> Iterator[UnitLine]:

@@ -54,8 +54,17 @@ class ProductStory:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A frame that was left out of a master, and why; `choice` is the value that says so."""
+
+    unit: str
+    why: str
+    choice: str
+
+
+@dataclass(frozen=True)
 class JobStory:
-    """One job: how it ended, what it used and made, what it cost."""
+    """One job: how it ended, what it used and made, what it left out, what it cost."""
 
     key: str
     unit: str
@@ -68,6 +77,7 @@ class JobStory:
     settings_changed: Mapping[str, Any]
     inputs: tuple[InputRecord, ...]
     products: tuple[ProductStory, ...]
+    left_out: tuple[LeftOut, ...]
     fault: FaultLine | None
     traceback: str
     wall: float
@@ -263,6 +273,11 @@ def _job(registry: Registry, row: JobRow) -> JobStory:
         products=tuple(
             ProductStory(p.name, p.form.value, p.size, p.path, p.checksum, len(registry.consumers_of(p.key)))
             for p in report.products
+        ),
+        left_out=tuple(
+            LeftOut(unit, str(reason), p.name)
+            for p in report.products
+            for unit, reason in sorted(p.value.get("left_out", {}).items())
         ),
         fault=_told(row.fault, row) if row.fault else None,
         traceback=report.traceback,

@@ -1,4 +1,4 @@
-"""Combine: calibration frames to a master, by bands of rows, so that memory does not grow with the detector."""
+"""Combine: calibration frames to a master, by bands of rows, so that memory grows neither with detector nor frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from spica.core.records import Grain, Scalar, Unit
 from spica.core.settings import Settings, setting
 from spica.core.streams import Band, Banded, Rows
 from spica.core.task import Form, Give, Member, Need, Products, Task
+from spica.kernels.combine import Combined, take
 from spica.kernels.combine import combine as combine_band
+
+_BESIDE = 64
+"""Bytes per pixel of a band beside the stack itself: one frame's rows as they are read, sums, and what comes out."""
+_JUDGED = 5
+"""Fewest values of a pixel from which its scatter says something."""
+_CLIPPED = 1 / 3
+"""A pixel of which more values are clipped has no level of its own."""
 
 
 class CombineSettings(Settings):
@@ -25,13 +33,10 @@ class CombineSettings(Settings):
     kappa: float = setting(4.0, "clipping limit", "sigma", gt=0)
     iterations: int = setting(3, "upper limit of clipping passes", ge=0)
     minimum: int = setting(3, "fewest frames that make a master", ge=1)
-    scale: Literal["none", "level", "dark_time"] = setting(
-        "none", "frames are divided by their level (flat: the master is about 1) or dark time (dark: per second)"
+    unstable: float = setting(
+        8.0, "a pixel whose scatter is by so much beyond its noise, and twice it, is marked as unstable", "sigma", gt=0
     )
-    least_level: float | None = setting(None, "frames below this level are left out", "electron")
-    most_level: float | None = setting(None, "frames above this level are left out", "electron")
-    most_saturated: float = setting(0.05, "frames with a larger saturated fraction are left out", ge=0, le=1)
-    memory: int = setting(128, "for the rows in hand; the result does not depend on it", "MiB", gt=0)
+    memory: int = setting(64, "for the rows in hand; the result does not depend on it", "MiB", gt=0)
 
 
 @dataclass(frozen=True)
@@ -41,43 +46,35 @@ class _Frame:
     scale: float
 
 
-def combine(
-    settings: CombineSettings,
-    frames: tuple[Member, ...],
-    levels: tuple[Member, ...],
-    unit: Unit,
-) -> Products:
+def combine(settings: CombineSettings, frames: tuple[Member, ...], choice: Mapping[str, Any], unit: Unit) -> Products:
     """Robust mean of frames of one detector, with its variance.
 
     Parameters
     ----------
     frames : one `Rows` per exposure [electron].
-    levels : what `level` found, per exposure.
+    choice : what `compare` found: which frames, by which factors they are scaled, and why others are left out.
     unit : the calibration unit that is made.
 
     Returns
     -------
-    master : Banded [electron; electron per second or 1 where scaled], variance, mask: NO_DATA where no frame was good.
+    master : Banded [electron; electron per second or 1 where scaled], variance, mask: NO_DATA where no frame was good
+        or a flat is not positive, SUSPECT where the frames (not flats) scatter by more than their noise.
 
     Raises
     ------
     DataFault
         ``calibration.too-few``, ``calibration.shape``.
     """
-    known = {member.unit: member.value for member in levels}
-    used: list[_Frame] = []
-    left_out: list[str] = []
-    for member in frames:
-        reason = _unfit(settings, known.get(member.unit))
-        if reason:
-            left_out.append(f"{member.unit}: {reason}")
-        else:
-            used.append(_Frame(member.unit, member.value, _scale(settings, known[member.unit])))
+    factors, left_out = choice["factors"], choice["left_out"]
+    used = [
+        _Frame(member.unit, member.value, float(factors[member.unit])) for member in frames if member.unit in factors
+    ]
     if len(used) < settings.minimum:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataFault(
             "calibration.too-few",
             f"{unit}: {len(used)} of {len(frames)} frames can be used, {settings.minimum} are needed"
-            + (f" ({'; '.join(left_out)})" if left_out else ""),
+            + (f" ({reasons})" if reasons else ""),
             usable=len(used),
             frames=len(frames),
             minimum=settings.minimum,
@@ -91,96 +88,93 @@ def combine(
                 unit=frame.unit,
                 first=used[0].unit,
             )
-    return {"master": Banded(shape, _bands(settings, used, shape), _cards(settings, used, left_out, known))}
+    positive = choice["scale"] == "level"
+    bands = _bands(settings, used, shape, positive=positive)
+    return {"master": Banded(shape, bands, _cards(settings, len(used), choice))}
 
 
-def _unfit(settings: CombineSettings, level: Mapping[str, Any] | None) -> str:
-    """Why a frame cannot be used; '' where it can."""
-    if level is None:
-        return "no level"
-    median, saturated, dark_time = (float(level[name]) for name in ("median", "saturated", "dark_time"))
-    tests = (
-        (settings.least_level is not None and median < settings.least_level, f"level {median:.6g} is too low"),
-        (settings.most_level is not None and median > settings.most_level, f"level {median:.6g} is too high"),
-        (saturated > settings.most_saturated, f"{saturated:.1%} of its pixels are saturated"),
-        (settings.scale == "level" and not median > 0, f"level {median:.6g} is not positive"),
-        (settings.scale == "dark_time" and not dark_time > 0, "it has no dark time"),
-    )
-    return next((reason for is_so, reason in tests if is_so), "")
-
-
-def _scale(settings: CombineSettings, level: Mapping[str, Any]) -> float:
-    return {
-        "none": 1.0,
-        "level": 1.0 / (float(level["median"]) or 1.0),
-        "dark_time": 1.0 / (float(level["dark_time"]) or 1.0),
-    }[settings.scale]
-
-
-def _bands(settings: CombineSettings, frames: list[_Frame], shape: tuple[int, int]) -> Iterator[Band]:
+def _bands(
+    settings: CombineSettings, frames: list[_Frame], shape: tuple[int, int], *, positive: bool
+) -> Iterator[Band]:
     """Bands of the master; each holds the same rows of all frames in memory once."""
     ny, nx = shape
-    per_row = len(frames) * nx * (np.dtype(np.float32).itemsize + np.dtype(np.int32).itemsize)
+    per_row = nx * (len(frames) * np.dtype(np.float32).itemsize + _BESIDE)
     height = int(min(ny, max(1, settings.memory * 2**20 // per_row)))
-    scales = np.array([frame.scale for frame in frames], np.float32)
-    stack = np.empty((len(frames), height, nx), np.float32)
-    masks = np.empty((len(frames), height, nx), np.int32)
+    room = np.empty(len(frames) * height * nx, np.float32)
     for y0 in range(0, ny, height):
         y1 = min(y0 + height, ny)
+        band = room[: len(frames) * (y1 - y0) * nx].reshape(len(frames), y1 - y0, nx)
         noise = np.zeros((y1 - y0, nx), np.float64)
-        for n, frame in enumerate(frames):
-            stack[n, : y1 - y0] = frame.rows.read(y0, y1)
-            masks[n, : y1 - y0] = frame.rows.read(y0, y1, "mask")
-            noise += np.asarray(frame.rows.read(y0, y1, "variance"), np.float32) * frame.scale**2
+        good = np.zeros((y1 - y0, nx), np.int32)
+        for out, frame in zip(band, frames, strict=True):
+            planes = (frame.rows.read(y0, y1, plane) for plane in ("science", "variance", "mask"))
+            take(*planes, bad_bits=int(Mask.unusable()), scale=frame.scale, out=out, noise=noise, good=good)
+        each = (noise / np.maximum(good, 1)).astype(np.float32)
         found = combine_band(
-            stack[:, : y1 - y0],
-            masks[:, : y1 - y0],
-            bad_bits=int(Mask.unusable()),
-            scales=scales,
+            band,
             method=settings.method,
             kappa=(settings.kappa, settings.kappa),
             iterations=settings.iterations,
+            floor=np.sqrt(each),
         )
-        mask: npt.NDArray[np.int32] = np.where(found.used == 0, np.int32(Mask.NO_DATA), np.int32(0))
-        variance = _variance(settings, noise / len(frames), found.used)
-        yield Band(y0, {"science": found.mean, "variance": variance, "mask": mask})
+        # The light of flats changes from frame to frame by more than their noise.
+        unstable = np.zeros(found.used.shape, np.bool_) if positive else _unstable(settings, found, each, good)
+        mask = np.where(unstable, np.int32(Mask.SUSPECT), np.int32(0))
+        mask[found.used == 0] = np.int32(Mask.NO_DATA)
+        if positive:
+            mask[found.mean <= 0] |= np.int32(Mask.NO_DATA)
+        yield Band(y0, {"science": found.mean, "variance": _variance(settings, each, found.used), "mask": mask})
 
 
 def _variance(
-    settings: CombineSettings, noise: npt.NDArray[np.float64], used: npt.NDArray[np.int32]
+    settings: CombineSettings, each: npt.NDArray[np.float32], used: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.float32]:
-    """Variance of the combination from the frames' own variance planes; 0 where no frame was good.
+    """Variance of the combination from the mean variance of its frames; 0 where no frame was good.
 
     The scatter of a few clipped values would say too little: five of them come out 15 % too calm. The variance of
     a median of n normal values is π/2 / (n + π/2 - 1) of theirs: exact for 1 and many, good to 2 % for odd numbers.
     """
     factor = np.pi / 2 / (used + np.pi / 2 - 1) if settings.method == "median" else 1 / np.maximum(used, 1)
-    return np.where(used > 0, factor * noise, 0.0).astype(np.float32)
+    return np.where(used > 0, factor * each, 0.0).astype(np.float32)
 
 
-def _cards(
-    settings: CombineSettings, used: list[_Frame], left_out: list[str], levels: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Scalar]:
-    medians = [float(levels[frame.unit]["median"]) for frame in used]
-    return {
-        "BUNIT": {"none": "electron", "level": "", "dark_time": "electron/s"}[settings.scale],
-        "NCOMBINE": len(used),
-        "NLEFTOUT": len(left_out),
+def _unstable(
+    settings: CombineSettings, found: Combined, each: npt.NDArray[np.float32], good: npt.NDArray[np.int32]
+) -> npt.NDArray[np.bool_]:
+    """Pixels that do not repeat: χ² of the values about their mean, or too many of them far from the others."""
+    used = found.used
+    share = np.pi / 2 if settings.method == "median" else 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chi_square = found.variance * used / share / each
+        limit = np.maximum(4.0, 1.0 + settings.unstable * np.sqrt(2.0 / np.maximum(used - 1, 1)))
+        scattered = (used >= _JUDGED) & (chi_square > limit)
+        return np.asarray(scattered | ((good >= _JUDGED) & (good - used > _CLIPPED * good)))
+
+
+def _cards(settings: CombineSettings, used: int, choice: Mapping[str, Any]) -> dict[str, Scalar]:
+    middle, least, most = choice["level"]
+    cards: dict[str, Scalar] = {
+        "BUNIT": {"none": "electron", "level": "", "dark_time": "electron/s"}[choice["scale"]],
+        "NCOMBINE": used,
+        "NLEFTOUT": len(choice["left_out"]),
         "COMBINE": settings.method,
-        "LEVEL": float(np.median(medians)),
-        "LEVELMIN": min(medians),
-        "LEVELMAX": max(medians),
+        "LEVEL": middle,
+        "LEVELMIN": least,
+        "LEVELMAX": most,
     }
+    if choice["norm"]:
+        cards |= {"FLATNORM": choice["norm"], "RELSENS": choice["sensitivity"]}
+    return cards
 
 
 TASK = Task(
     name="combine",
-    version=1,
+    version=2,
     grain=Grain.CALIBRATION,
     settings=CombineSettings,
     needs=(
         Need("frames", grain=Grain.DETECTOR, stream=True, quorum=1),
-        Need("levels", grain=Grain.DETECTOR, quorum=1),
+        Need("choice"),
         Need("unit", source="unit"),
     ),
     gives=(Give("master", Form.IMAGE, master=True, stream=True, meaning="robust mean of the frames"),),

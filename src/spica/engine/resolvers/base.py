@@ -20,12 +20,18 @@ from spica.pipelines.model import Step
 
 
 class Link(NamedTuple):
-    """One input of a planned job: its key, the unit it is of, how it was found, and the job of this plan that makes it."""
+    """One input of a planned job: its key, the unit it is of, how it was found, and the job of this plan that makes it.
+
+    Of a master also `quality` (as a number of `spica.engine.masters.Quality`) and `mark`, which becomes part of the job's
+    key: what an order has said, where the master itself does not tell.
+    """
 
     key: str
     unit: str = ""
     how: str = ""
     maker: int = -1
+    quality: int = -1
+    mark: str = ""
 
 
 @dataclass

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spica.core.faults import DataFault
-from spica.engine.masters import misfit
+from spica.engine.candidates import Quality, misfit
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.resolvers.product import stored
 from spica.engine.spec import Source
 from spica.engine.targets import Target
 from spica.pipelines.graph import Binding
 from spica.pipelines.model import Step
+
+ORDERED = frozenset({Quality.FIXED, Quality.COPIED})
+"""Qualities that do not follow from master and unit alone."""
 
 
 class Master:
@@ -22,19 +25,23 @@ class Master:
         chosen = ground.masters.choose(binding.product, target)
         if chosen is None:
             return () if step.optional(binding.need) else ground.masters.why_none(binding.product, target)
-        wrong = misfit(chosen, target)
+        master, quality = chosen
+        wrong = misfit(master, target)
         if wrong is not None:
             return wrong
-        if chosen.maker is not None and chosen.maker in ground.broken:
+        if master.maker is not None and master.maker in ground.broken:
             return DataFault(
                 "data.upstream",
-                f"{target.unit} needs the {binding.product} of {chosen.unit}, which did not finish",
-                upstream=str(chosen.unit),
-                cause=ground.broken[chosen.maker].code,
+                f"{target.unit} needs the {binding.product} of {master.unit}, which did not finish",
+                upstream=str(master.unit),
+                cause=ground.broken[master.maker].code,
             ).record()
-        off = chosen.centre - target.mjd
-        how = f"master, {off:+.2f} days"
-        return (Link(chosen.key, str(chosen.unit), how, -1 if chosen.maker is None else chosen.maker),)
+        how = f"master, {quality.word}"
+        if quality is not Quality.IMPORTED:
+            how += f", {master.centre - target.mjd:+.2f} days"
+        mark = f" {quality.word}" if quality in ORDERED else ""
+        maker = -1 if master.maker is None else master.maker
+        return (Link(master.key, str(master.unit), how, maker, int(quality), mark),)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
         """Where it lies."""

@@ -25,7 +25,7 @@ class Product:
         place = ground.places[binding.chain]
         gathers = binding.gathers
         rows = ground.circles.of(binding.need.among, target.head) if binding.need.among else target.rows
-        units = list(_members(rows)) if gathers else [_single(binding, target)]
+        units = list(_members(binding, rows)) if gathers else [_single(binding, target)]
         links: list[Link] = []
         missing: list[tuple[Unit, FaultRecord | None]] = []
         for unit in units:
@@ -65,7 +65,12 @@ def stored(stock: Stock, binding: Binding, link: Link) -> Source:
     return Stored(str(stock.path_of(record.path)), record.form, need.stream, need.columns, need.where, need.planes)
 
 
-def _members(rows: Iterable[DetectorRow]) -> Iterator[Unit]:
+def _members(binding: Binding, rows: Iterable[DetectorRow]) -> Iterator[Unit]:
+    """The units whose products are gathered, in key order."""
+    if binding.grain is Grain.EXPOSURE:
+        for name in dict.fromkeys(row.exposure for row in rows):
+            yield Unit(Grain.EXPOSURE, (name,))
+        return
     for row in rows:
         yield Unit(Grain.DETECTOR, (row.exposure, str(row.detector)))
 

@@ -9,11 +9,13 @@ from spica.registry.schema.jobs import chains, environments, inputs, jobs, lease
 from spica.registry.schema.meta import meta
 from spica.registry.schema.metrics import metric_names, metric_tags, metrics
 from spica.registry.schema.notes import comments, events, grades
+from spica.registry.schema.orders import calibration_orders
 from spica.registry.schema.productions import productions
 from spica.registry.schema.products import calibrations, products
 from spica.registry.schema.units import units
 
 __all__ = [
+    "calibration_orders",
     "calibrations",
     "chains",
     "comments",

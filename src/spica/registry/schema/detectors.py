@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Integer, Table, UniqueConstraint
+from sqlalchemy import Column, Double, ForeignKey, Integer, Table, UniqueConstraint
 
 from spica.registry.schema.base import metadata
 from spica.registry.schema.exposures import exposures
@@ -33,6 +33,8 @@ detectors = Table(
     Column("wcs", Plain, nullable=False),
     Column("planes", Plain, nullable=False),
     Column("digest", Words, nullable=False),
+    Column("gain", Double, nullable=False, server_default="0"),
     UniqueConstraint("exposure", "detector"),
 )
-"""`digest` names the detector's own facts: bytes, HDUs, read-out, planes, delivered sky solution."""
+"""`digest` names the detector's own facts: bytes, HDUs, read-out, planes, delivered sky solution. `gain` is the mean
+of its amplifiers [electron/ADU]."""
