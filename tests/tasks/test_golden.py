@@ -44,12 +44,14 @@ from spica.tasks import (
     measure,
     merge,
     normalise,
+    object_mask,
     photon_transfer,
     plane,
     quality,
     quicklook,
     read_noise,
     sensitivity,
+    running_sky,
     signal,
     snaps,
     summary,
@@ -61,8 +63,8 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        focal_plane, grade, interpolate, level, measure, merge, normalise, photon_transfer, plane, quality, quicklook, read_noise,
-        sensitivity, signal, snaps, summary,
+        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, quality, quicklook, read_noise,
+        running_sky, sensitivity, signal, snaps, summary,
     )
 }  # fmt: skip
 
@@ -147,6 +149,9 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     sky = found["background"]["background"]
     found["detect"] = run("detect", science=science, background=sky)
     segments = found["detect"]["segments"]
+    found["object_mask"] = run("object_mask", segments=segments)
+    near = tuple(Member(str(n), MemoryRows(frame)) for n, frame in enumerate(frames[1:]))
+    found["running_sky"] = run("running_sky", image=frames[0], neighbours=near, objects=None, own=None)
     found["measure"] = run("measure", science=science, background=sky, segments=segments, **records)
     sources = found["measure"]["sources"]
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
