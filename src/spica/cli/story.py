@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spica.cli.door import ExitCode
-from spica.cli.options import JsonOption, SurveyOption, examples
+from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples
 from spica.cli.render import duration, facts, print_json, say, show_table, size
 from spica.cli.watching import watching
 
@@ -35,7 +35,14 @@ CHECK = examples(
     "spica check --deep           also read every byte: checksums, and what products say they are",
     "spica check --conformance    also check all FITS files against the standard",
 )
+GRADES = examples(
+    "spica grades                              the worst detectors first",
+    "spica grades --where \"night='2026-11-20' and verdict >= 3\"",
+    "spica grades --exposures",
+    "A 1 … D 4 is the metric verdict; limits stand in the camera's table under [grading].",
+)
 SHOWN = 30
+STYLES = {"A": "green", "B": "cyan", "C": "yellow", "D": "red"}
 
 
 def status(
@@ -68,6 +75,8 @@ def status(
     show_table("Exposures", ("camera", "frames", "exposures"), rows, "no exposures yet: spica ingest PATH…")
     work = [(w.pipeline, w.done, w.refused, w.failed) for w in found.work]
     show_table("Units", ("pipeline", "done", "refused", "failed"), work, "nothing has run yet: spica run night")
+    if found.verdicts:
+        show_table("Verdicts", ("detectors", "grade"), [(v.detectors, v.grade) for v in found.verdicts])
     if found.faults:
         show_table("Open faults", ("code", "count", "next"), [(f.code, f.count, f.advice) for f in found.faults])
         say("more: spica faults; the story of one unit: spica why UNIT")
@@ -146,6 +155,10 @@ def _show_story(story: Story) -> None:
     for fault in story.faults:
         say(f"{fault.code} {fault.message}", "red")
         facts({**fault.evidence, "next": fault.advice}, indent="  ")
+    if story.quality is not None:
+        say(f"verdict {story.quality.grade}", STYLES.get(story.quality.grade, ""))
+        for reason in story.quality.reasons:
+            say(f"  {reason}")
     for job in story.jobs:
         _show_job(job)
     show_table(
@@ -181,6 +194,24 @@ def _show_job(job: JobStory) -> None:
         facts({**job.fault.evidence, "next": job.fault.advice}, indent="    ")
     if job.traceback:
         say(job.traceback)
+
+
+def grades(
+    where: WhereOption = "",
+    exposures: Annotated[bool, typer.Option("--exposures", help="Of exposures instead of detectors.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Rows to show.")] = 50,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verdicts A to D with their reasons, the worst first, and what people noted by hand."""
+    from spica.services import grades as service
+
+    found = service.grades(survey, where, limit, exposures=exposures)
+    if as_json:
+        print_json({"grades": found})
+        return
+    rows = [(line.unit, line.grade, "\n".join(line.reasons), "\n".join(line.people)) for line in found]
+    show_table("", ("unit", "grade", "why", "by hand"), rows, "nothing was graded yet: spica run night")
 
 
 def check(

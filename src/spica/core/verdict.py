@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 GRADES = "ABCD"
 MEANINGS: dict[str, str] = {
     "A": "as good as the camera gives",
@@ -23,3 +26,14 @@ def grade_of(number: float) -> str:
         msg = f"{number} is no verdict"
         raise ValueError(msg)
     return GRADES[place]
+
+
+def said(reason: Mapping[str, Any]) -> str:
+    """A verdict's reason in words: ``C: seeing 2.13 arcsec, B ends at 2`` (``of 3 detectors`` for an exposure)."""
+    value = reason["value"]
+    unit = f" {reason['units']}" if reason["units"] else ""
+    many = f" of {reason['detectors']} detectors" if "detectors" in reason else ""
+    if value is None:
+        return f"{reason['grade']}: {reason['metric']}{many} could not be measured"
+    better = GRADES[max(GRADES.index(reason["grade"]) - 1, 0)]
+    return f"{reason['grade']}: {reason['metric']}{many} {value:.4g}{unit}, {better} ends at {reason['limit']:g}"

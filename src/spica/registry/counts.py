@@ -13,6 +13,10 @@ _EXPOSURES = (
 )
 _JOBS = "SELECT pipeline, outcome, count(*) FROM jobs GROUP BY pipeline, outcome ORDER BY pipeline, outcome"
 _FAULTS = "SELECT code, count(*) FROM faults WHERE cleared IS NULL GROUP BY code ORDER BY code"
+_VERDICTS = (
+    "SELECT m.value, count(*) FROM metrics m JOIN metric_names n ON n.id = m.name "
+    "WHERE n.name = 'verdict' AND n.grain = 'detector' AND m.value IN (1, 2, 3, 4) GROUP BY m.value"
+)
 _SINGLE = (
     "SELECT (SELECT count(DISTINCT night) FROM exposures), (SELECT count(*) FROM detectors), "
     "(SELECT count(*) FROM files), (SELECT coalesce(sum(size), 0) FROM files), "
@@ -26,7 +30,8 @@ class Counts:
     """The registry at a glance; every mapping leaves out what is not there.
 
     `exposures` by ``camera``, then ``frame type``; `detectors` in all; `files` and their `bytes`; `jobs` by pipeline,
-    then outcome; `faults` open ones by code; `quarantined` files; `products` and their bytes.
+    then outcome; `faults` open ones by code; `quarantined` files; `products` and their bytes; `verdicts`: detectors
+    by the metric of that name.
     """
 
     exposures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -40,10 +45,11 @@ class Counts:
     faults: Mapping[str, int] = field(default_factory=dict)
     quarantined: int = 0
     running: int = 0
+    verdicts: Mapping[float, int] = field(default_factory=dict)
 
 
 def gather(ask: Callable[[str], Sequence[Sequence[Any]]]) -> Counts:
-    """Fold the answers to the five questions into one record."""
+    """Fold the answers to the six questions into one record."""
     ((nights, detectors, files, size, quarantined, running),) = ask(_SINGLE)
     ((products, product_size),) = ask(_PRODUCTS)
     return Counts(
@@ -58,6 +64,7 @@ def gather(ask: Callable[[str], Sequence[Sequence[Any]]]) -> Counts:
         faults={restored(code): number for code, number in ask(_FAULTS)},
         quarantined=quarantined,
         running=running,
+        verdicts={float(value): number for value, number in ask(_VERDICTS)},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spica.core.catalogue import CODES
+from spica.core.verdict import grade_of
 from spica.registry import glance
 from spica.registry.counts import Counts
 from spica.services.surveys import locate
@@ -28,6 +29,14 @@ class WorkLine:
     done: int
     refused: int
     failed: int
+
+
+@dataclass(frozen=True)
+class VerdictLine:
+    """How many detectors have a grade."""
+
+    grade: str
+    detectors: int
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Status:
     exposures: tuple[ExposureLine, ...]
     work: tuple[WorkLine, ...]
     faults: tuple[FaultLine, ...]
+    verdicts: tuple[VerdictLine, ...] = ()
 
 
 def status(folder: Path | None) -> Status:
@@ -84,6 +94,7 @@ def status(folder: Path | None) -> Status:
         exposures=_exposures(counts),
         work=_work(counts),
         faults=_faults(counts),
+        verdicts=tuple(VerdictLine(grade_of(number), count) for number, count in sorted(counts.verdicts.items())),
     )
 
 

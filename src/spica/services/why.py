@@ -13,6 +13,7 @@ from spica.core.records import Detector, Exposure, Grain, Scalar, Unit
 from spica.registry.rows import JobRow
 from spica.registry.store import Registry
 from spica.services.faults import FaultLine, line
+from spica.services.grades import GradeLine, verdict_of
 from spica.services.surveys import Opened, opened
 from spica.services.times import utc
 from spica.services.units import detector_of, known_unit, quoted
@@ -110,7 +111,7 @@ class EventLine:
 
 @dataclass(frozen=True)
 class Story:
-    """All of it; `todo` is what to try next, most pressing first."""
+    """All of it; `todo` is what to try next, most pressing first; `quality` the latest verdict on its figures."""
 
     unit: str
     verdict: str
@@ -121,6 +122,7 @@ class Story:
     metrics: tuple[MetricLine, ...] = ()
     events: tuple[EventLine, ...] = ()
     todo: tuple[str, ...] = field(default=())
+    quality: GradeLine | None = None
 
 
 def why(text: str, folder: Path | None) -> Story:
@@ -183,6 +185,7 @@ def _story(house: Opened, unit: Unit) -> Story:
         metrics=tuple(MetricLine(m.name, m.value, m.units, m.source) for m in registry.metrics_of(unit)),
         events=tuple(_events(registry, unit)),
         todo=tuple(_todo(jobs, faults)),
+        quality=verdict_of(registry, unit),
     )
 
 
