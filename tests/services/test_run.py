@@ -79,7 +79,7 @@ def test_done_in_one_pipeline_and_refused_in_another(empty: Small) -> None:
     assert story.verdict == "refused in reduce; done in quick"
     quick, _ = (job for job in story.jobs if job.pipeline == "quick")
     without = {each.need for each in quick.inputs if not each.key}
-    assert without == {"detrend.bias", "detrend.dark", "detrend.flat", "detrend.defects"}
+    assert without >= {"detrend.bias", "detrend.dark", "detrend.flat", "detrend.defects"}
     assert all(each.how.startswith("none") for each in quick.inputs if each.need in without)
     # With masters there is something to be said.
     ingest.ingest(ingest.Order(tuple(map(str, frames))), empty.folder)
