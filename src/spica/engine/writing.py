@@ -60,7 +60,8 @@ class Writer:
         """Write a product (or take note of a value) and record it."""
         give = output.give
         if give.master:
-            self._frames = int(value.header.get("NCOMBINE") or 0)
+            told = value.get("frames") if give.form is Form.VALUE else value.header.get("NCOMBINE")
+            self._frames = int(told or 0)
         if give.form is Form.VALUE:
             self._record(output, value=dict(value))
             return
