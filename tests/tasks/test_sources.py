@@ -15,11 +15,12 @@ from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType
 from spica.core.settings import NoSettings
 from spica.core.task import Measured
+from spica.kernels.robust import half_sample_mode
 from spica.tasks.background import BackgroundSettings, background
 from spica.tasks.delivered import take
 from spica.tasks.detect import DetectSettings, detect
 from spica.tasks.measure import MeasureSettings, measure
-from spica.tasks.quality import QualitySettings, half_sample_mode, quality
+from spica.tasks.quality import QualitySettings, quality
 from spica.tasks.quicklook import QuicklookSettings, quicklook
 
 NY, NX, SKY, SIGMA_PSF = 300, 340, 400.0, 1.6

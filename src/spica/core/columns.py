@@ -37,8 +37,11 @@ COLUMNS: dict[str, Column] = _table(
     Column("y", "f8", "pixel", "pos.cartesian.y;instr.det", "windowed centroid, 0-based pixel centres"),
     Column("x_err", "f4", "pixel", "stat.error;pos.cartesian.x;instr.det", "standard error of x"),
     Column("y_err", "f4", "pixel", "stat.error;pos.cartesian.y;instr.det", "standard error of y"),
+    Column("xy_cov", "f4", "pixel2", "stat.covariance;pos.cartesian;instr.det", "covariance of x and y"),
     Column("x_iso", "f8", "pixel", "pos.cartesian.x;instr.det", "isophotal barycentre"),
     Column("y_iso", "f8", "pixel", "pos.cartesian.y;instr.det", "isophotal barycentre"),
+    Column("x_iso_err", "f4", "pixel", "stat.error;pos.cartesian.x;instr.det", "standard error of x_iso"),
+    Column("y_iso_err", "f4", "pixel", "stat.error;pos.cartesian.y;instr.det", "standard error of y_iso"),
     Column("ra", "f8", "deg", "pos.eq.ra;meta.main", "ICRS right ascension by the header's WCS"),
     Column("dec", "f8", "deg", "pos.eq.dec;meta.main", "ICRS declination by the header's WCS"),
     Column("x_min", "i4", "pixel", "pos.cartesian.x;stat.min", "bounding box"),
@@ -50,20 +53,34 @@ COLUMNS: dict[str, Column] = _table(
     Column("flux_iso_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_iso"),
     Column("flux_aper", "f8", "electron", "phot.flux;phot.aperture", "flux in the apertures of the header", 3),
     Column("flux_aper_err", "f4", "electron", "stat.error;phot.flux", "standard errors of flux_aper", 3),
-    Column("flux_auto", "f8", "electron", "phot.flux", "Kron flux"),
+    Column("flux_auto", "f8", "electron", "phot.flux", "Kron flux over auto_fraction"),
     Column("flux_auto_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_auto"),
+    Column("auto_fraction", "f4", "", "arith.factor", "part of a star's light within the Kron ellipse"),
     Column("kron_radius", "f4", "", "phys.angSize", "Kron radius in units of a"),
-    Column("half_light_radius", "f4", "pixel", "phys.angSize", "radius that holds half of flux_auto"),
+    Column("auto_radius", "f4", "pixel", "phys.angSize", "radius of the circle as large as the Kron ellipse"),
+    Column("half_light_radius", "f4", "pixel", "phys.angSize", "radius that holds half of the light in the Kron ellipse"),
+    Column("half_light_radius_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of half_light_radius"),
+    Column("radius_80", "f4", "pixel", "phys.angSize", "radius that holds 0.8 of the light in the Kron ellipse"),
+    Column("radius_80_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of radius_80"),
     Column("peak", "f4", "electron", "phot.count;stat.max", "highest pixel above the background"),
+    Column("peak_err", "f4", "electron", "stat.error;phot.count", "standard error of peak"),
     Column("background", "f4", "electron", "instr.background", "background at the centroid"),
     Column("x2", "f4", "pixel2", "src.morph.param", "second moment in x"),
     Column("y2", "f4", "pixel2", "src.morph.param", "second moment in y"),
     Column("xy", "f4", "pixel2", "src.morph.param", "mixed second moment"),
+    Column("x2_err", "f4", "pixel2", "stat.error;src.morph.param", "standard error of x2"),
+    Column("y2_err", "f4", "pixel2", "stat.error;src.morph.param", "standard error of y2"),
+    Column("xy_err", "f4", "pixel2", "stat.error;src.morph.param", "standard error of xy"),
     Column("a", "f4", "pixel", "phys.angSize.smajAxis", "rms along the major axis"),
     Column("b", "f4", "pixel", "phys.angSize.sminAxis", "rms along the minor axis"),
     Column("theta", "f4", "deg", "pos.posAng", "angle of the major axis from +x towards +y"),
     Column("elongation", "f4", "", "src.ellipticity", "a / b"),
+    Column("a_err", "f4", "pixel", "stat.error;phys.angSize.smajAxis", "standard error of a"),
+    Column("b_err", "f4", "pixel", "stat.error;phys.angSize.sminAxis", "standard error of b"),
+    Column("theta_err", "f4", "deg", "stat.error;pos.posAng", "standard error of theta, 90 at most"),
+    Column("elongation_err", "f4", "", "stat.error;src.ellipticity", "standard error of elongation"),
     Column("fwhm", "f4", "pixel", "phys.angSize", "full width at half maximum of a Gaussian core"),
+    Column("fwhm_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of fwhm"),
     Column("snr", "f4", "", "stat.snr", "flux_iso / flux_iso_err"),
     Column("flags", "i4", "", "meta.code", "measurement flags, spica.core.columns.Flag"),
     Column("mask_bits", "i4", "", "meta.code", "OR of the mask bits under the source"),
@@ -74,12 +91,25 @@ class Flag:
     """Bits of the column `flags`."""
 
     NEIGHBOUR = 1
+    """Other sources lie on more than a tenth of the Kron ellipse (their pixels are replaced)."""
     DEBLENDED = 2
+    """A part of a connected set of pixels that was divided."""
     SATURATED = 4
+    """A pixel is saturated, or bled into."""
     TRUNCATED = 8
+    """Touches the edge of the image."""
     APERTURE_INCOMPLETE = 16
+    """A pixel of an aperture or of the Kron ellipse is bad or outside of the image (and replaced)."""
     CENTROID_FAILED = 32
+    """No windowed centroid within the source's box: x and y are the isophotal ones."""
     BAD_PIXELS = 64
+    """A pixel of the source is bad: a defect, a cosmic ray, a trail, without data (and left out or replaced)."""
+    POSITION_UNSURE = 128
+    """The error of x or y is absurd: larger than the task's setting `largest_error`, or not finite."""
+    SUSPECT = 256
+    """A pixel is doubtful: beyond the range of linearity, or touched by crosstalk."""
+    INTERPOLATED = 512
+    """A pixel's value was interpolated from its neighbours."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Circular aperture photometry with exact overlap of circle and pixel, and radii that hold a fraction of the light."""
+"""Circular apertures with the exact overlap of circle and pixel, and radii that hold a fraction of the light."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_coordinates, as_pixels, compiled
+from spica.kernels.stamp import BAD, Planes, gather
 
-_HALF_DIAGONAL = 0.7071067811865476
-_TOLERANCE = 1e-4
-"""Light radii are found to this many pixels."""
+_NEAR = 2e-3
+"""A circle that holds the wanted flux to this part, or is as near as this [pixel], is interpolated from: to 1e-4."""
 
 _MAX_STEPS = 60
 
@@ -18,15 +18,23 @@ _MAX_STEPS = 60
 class Apertures:
     """Photometry of n sources in m circles, every array (n, m).
 
-    ``flux`` and ``flux_variance`` sum the good pixels only; ``area`` [pixel²] is the area of theirs inside the circle,
-    so that π r² / area scales the flux of a flat source up to the whole circle. ``masked`` counts the pixels touched
-    that are bad or outside of the image. Where the position is not finite all is NaN or 0.
+    ``masked`` counts the pixels touched that are bad or outside of the image: like those of another source they are
+    replaced by the opposite ones, or hold no light. Where the position is not finite all is NaN or 0.
     """
 
     flux: Float64
     flux_variance: Float64
-    area: Float64
     masked: Int64
+
+
+@compiled
+def _cap(s: float) -> float:
+    """Area between a chord of half length s and the arc of a unit circle: arcsin s - s √(1 - s²)."""
+    if s > 0.25:
+        return np.arcsin(min(s, 1.0)) - s * np.sqrt(max(1.0 - s * s, 0.0))
+    # Its series: a quarter of the time, exact to 1e-11.
+    t = s * s
+    return s * t * (2 / 3 + t * (1 / 5 + t * (3 / 28 + t * (5 / 72 + t * (35 / 704 + t * (63 / 1664))))))
 
 
 @compiled
@@ -40,102 +48,177 @@ def _quarter(x0: float, x1: float, y0: float, y1: float, r: float) -> float:
     end = min(np.sqrt(r * r - y0 * y0), x1)
     area = (full - x0) * (y1 - y0)
     if end > full:
-        upper = end * np.sqrt(r * r - end * end) + r * r * np.arcsin(min(end / r, 1.0))
-        lower = full * np.sqrt(r * r - full * full) + r * r * np.arcsin(full / r)
-        area += 0.5 * (upper - lower) - y0 * (end - full)
+        high = min(np.sqrt(r * r - full * full), y1)
+        low = max(np.sqrt(max(r * r - end * end, 0.0)), y0)
+        # Under the chord, and between chord and arc.
+        area += 0.5 * (high + low - 2.0 * y0) * (end - full)
+        area += _cap(0.5 * np.sqrt((end - full) ** 2 + (high - low) ** 2) / r) * r * r
     return area
-
-
-@compiled
-def _beside(x0: float, x1: float, y0: float, y1: float, r: float) -> float:
-    """Area inside the circle of a rectangle with x ≥ 0 that may straddle the x axis."""
-    if y0 >= 0.0:
-        return _quarter(x0, x1, y0, y1, r)
-    if y1 <= 0.0:
-        return _quarter(x0, x1, -y1, -y0, r)
-    return _quarter(x0, x1, 0.0, y1, r) + _quarter(x0, x1, 0.0, -y0, r)
 
 
 @compiled
 def circle_overlap(dx: float, dy: float, r: float) -> float:
     """Exact area of a unit pixel, centred at (dx, dy), inside a circle of radius r about the origin."""
-    distance = np.sqrt(dx * dx + dy * dy)
-    if distance + _HALF_DIAGONAL <= r:
-        return 1.0
-    if distance - _HALF_DIAGONAL >= r:
-        return 0.0
-    x0 = dx - 0.5
-    x1 = dx + 0.5
-    y0 = dy - 0.5
-    y1 = dy + 0.5
-    if x0 >= 0.0:
-        return _beside(x0, x1, y0, y1, r)
-    if x1 <= 0.0:
-        return _beside(-x1, -x0, y0, y1, r)
-    return _beside(0.0, x1, y0, y1, r) + _beside(0.0, -x0, y0, y1, r)
+    dx = abs(dx)
+    dy = abs(dy)
+    if dx >= 0.5 and dy >= 0.5:
+        return _quarter(dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5, r)
+    # The pixel's parts on the axes' other sides, turned into the first quadrant.
+    area = _quarter(max(dx - 0.5, 0.0), dx + 0.5, max(dy - 0.5, 0.0), dy + 0.5, r)
+    if dx < 0.5:
+        area += _quarter(0.0, 0.5 - dx, max(dy - 0.5, 0.0), dy + 0.5, r)
+    if dy < 0.5:
+        area += _quarter(max(dx - 0.5, 0.0), dx + 0.5, 0.0, 0.5 - dy, r)
+    if dx < 0.5 and dy < 0.5:
+        area += _quarter(0.0, 0.5 - dx, 0.0, 0.5 - dy, r)
+    return area
 
 
 @compiled
-def is_good(image: Float32, mask: Int32, bad_bits: int, i: int, j: int) -> bool:
-    """Whether column i, row j is a pixel of the image and has none of the bad bits."""
-    ny, nx = image.shape
-    return i >= 0 and i < nx and j >= 0 and j < ny and (mask.size == 0 or mask[j, i] & bad_bits == 0)
-
-
-@compiled
-def _circle(
-    image: Float32, variance: Float32, mask: Int32, bad_bits: int, x: float, y: float, r: float
-) -> tuple[float, float, float, int]:
-    """Flux, its variance, good area and number of masked pixels in one circle."""
+def circle_sum(
+    light: Float32, noise: Float32, state: Int32, x: float, y: float, r: float
+) -> tuple[float, float, int]:
+    """Flux, its variance, and number of bad pixels, in a circle of a stamp."""
     flux = 0.0
-    noise = 0.0
-    area = 0.0
-    masked = 0
-    for j in range(int(np.floor(y - r + 0.5)), int(np.floor(y + r + 0.5)) + 1):
-        for i in range(int(np.floor(x - r + 0.5)), int(np.floor(x + r + 0.5)) + 1):
-            inside = circle_overlap(i - x, j - y, r)
-            if inside <= 0.0:
-                continue
-            if not is_good(image, mask, bad_bits, i, j):
-                masked += 1
-                continue
-            flux += inside * image[j, i]
+    spread = 0.0
+    bad = 0
+    ny, nx = light.shape
+    for j in range(max(int(np.floor(y - r + 0.5)), 0), min(int(np.floor(y + r + 0.5)), ny - 1) + 1):
+        dy = abs(j - y)
+        nearest = max(dy - 0.5, 0.0)
+        wide = np.sqrt(max(r * r - nearest * nearest, 0.0))
+        first = max(int(np.floor(x - wide + 0.5)), 0)
+        last = min(int(np.floor(x + wide + 0.5)), nx - 1)
+        # Pixels from `inner` to `outer` are wholly inside.
+        square = r * r - (dy + 0.5) * (dy + 0.5)
+        inner = last + 1
+        outer = last
+        if square > 0.0:
+            full = np.sqrt(square) - 0.5
+            inner = int(np.ceil(x - full))
+            outer = int(np.floor(x + full))
+            if inner > outer:
+                inner = last + 1
+                outer = last
+        row, spreads, kinds = light[j], noise[j], state[j]
+        for i in range(first, last + 1):
+            if i == inner:
+                break
+            part = circle_overlap(i - x, dy, r)
+            flux += part * row[i]
             # Pixels are independent: a part of a pixel scales its noise, not its variance.
-            noise += inside * inside * variance[j, i]
-            area += inside
-    return flux, noise, area, masked
+            spread += part * part * spreads[i]
+            bad += part > 0.0 and kinds[i] == BAD
+        for i in range(inner, outer + 1):
+            flux += row[i]
+            spread += spreads[i]
+            bad += kinds[i] == BAD
+        for i in range(outer + 1, last + 1):
+            if inner > last:
+                break
+            part = circle_overlap(i - x, dy, r)
+            flux += part * row[i]
+            spread += part * part * spreads[i]
+            bad += part > 0.0 and kinds[i] == BAD
+    return flux, spread, bad
+
+
+@compiled
+def growth(light: Float32, x: float, y: float, out: Float64) -> None:
+    """Light of the pixels whose centres are within 1, 2, ... pixels of the centre."""
+    out[:] = 0.0
+    reach = out.size
+    ny, nx = light.shape
+    for j in range(max(int(y) - reach, 0), min(int(y) + reach + 2, ny)):
+        dy = (j - y) * (j - y)
+        row = light[j]
+        for i in range(max(int(x) - reach, 0), min(int(x) + reach + 2, nx)):
+            ring = int(np.sqrt((i - x) * (i - x) + dy))
+            if ring < out.size:
+                out[ring] += row[i]
+    for ring in range(1, out.size):
+        out[ring] += out[ring - 1]
+
+
+@compiled
+def bracket(grown: Float64, wanted: float, reach: float) -> tuple[float, float]:
+    """Radii between which a growth curve passes the wanted flux, a pixel wider at either side."""
+    ring = 0
+    while ring < grown.size and grown[ring] < wanted:
+        ring += 1
+    return max(ring - 1.0, 0.0), min(ring + 2.0, reach)
+
+
+@compiled
+def light_radius(
+    light: Float32, noise: Float32, state: Int32, x: float, y: float, wanted: float, low: float, high: float
+) -> tuple[float, float]:
+    """Radius between two whose circle holds the wanted flux, and the light per pixel of radius there.
+
+    By the secant in r² and by halving; NaN where the flux is not between.
+    """
+    below = (circle_sum(light, noise, state, x, y, low)[0] if low > 0.0 else 0.0) - wanted
+    above = circle_sum(light, noise, state, x, y, high)[0] - wanted
+    if not (wanted > 0.0 and below <= 0.0 <= above):
+        return np.nan, np.nan
+    for step in range(_MAX_STEPS):
+        # Flux grows as r² near the centre; every third step halves the bracket, which bounds the work.
+        r = 0.5 * (low + high)
+        if step % 3 != 2 and above > below:
+            r = np.sqrt(low * low + (high * high - low * low) * (-below) / (above - below))
+        slope = (above - below) / (high - low)
+        if high - low < _NEAR or min(above, -below) < _NEAR * wanted:
+            return r, slope
+        excess = circle_sum(light, noise, state, x, y, r)[0] - wanted
+        if excess < 0.0:
+            low = r
+            below = excess
+        else:
+            high = r
+            above = excess
+    return 0.5 * (low + high), slope
 
 
 @compiled
 def _photometry(
-    image: Float32,
-    variance: Float32,
-    mask: Int32,
+    planes: Planes,
     bad_bits: int,
+    own: Int32,
     xs: Float64,
     ys: Float64,
     radii: Float64,
     sums: Float64,
     masked: Int64,
 ) -> None:
+    reach = int(np.ceil(radii.max())) + 1
+    side = 2 * reach + 1
+    light = np.empty((side, side), dtype=np.float32)
+    noise = np.empty((side, side), dtype=np.float32)
+    state = np.empty((side, side), dtype=np.int32)
     for k in range(xs.size):
+        if not np.isfinite(xs[k] + ys[k]):
+            sums[:, k, :] = np.nan
+            masked[k, :] = 0
+            continue
+        x0 = int(np.floor(xs[k] + 0.5)) - reach
+        y0 = int(np.floor(ys[k] + 0.5)) - reach
+        gather(planes, bad_bits, 0.0, own[k], (xs[k], ys[k]), (x0, y0), light, noise, state)
         for m in range(radii.size):
-            if np.isfinite(xs[k] + ys[k]):
-                found = _circle(image, variance, mask, bad_bits, xs[k], ys[k], radii[m])
-                sums[0, k, m], sums[1, k, m], sums[2, k, m], masked[k, m] = found
-            else:
-                sums[:, k, m] = np.nan
-                masked[k, m] = 0
+            found = circle_sum(light, noise, state, xs[k] - x0, ys[k] - y0, radii[m])
+            sums[0, k, m], sums[1, k, m], masked[k, m] = found
 
 
-def planes_of(image: Numbers, variance: Numbers | None, mask: Numbers | None) -> tuple[Float32, Float32, Int32]:
-    """Image, variance (the image itself where there is none) and mask in the dtypes of kernels, their shapes checked."""
-    for name, plane in (("variance", variance), ("mask", mask)):
+def planes_of(
+    image: Numbers, sky: Numbers | None, variance: Numbers, mask: Numbers | None, labels: Numbers | None
+) -> Planes:
+    """Planes in the dtypes of kernels, their shapes checked; a sky that is None is zero, masks and labels empty."""
+    for name, plane in (("sky", sky), ("variance", variance), ("mask", mask), ("labels", labels)):
         if plane is not None and plane.shape != image.shape:
             raise ValueError(f"{name} of shape {plane.shape} for an image of shape {image.shape}")
-    pixels = as_pixels(image)
-    bits = np.empty((0, 0), dtype=np.int32) if mask is None else as_bits(mask)
-    return pixels, pixels if variance is None else as_pixels(variance), bits
+    none = np.empty((0, 0), dtype=np.int32)
+    level = np.zeros(image.shape, dtype=np.float32) if sky is None else as_pixels(sky)
+    bits, numbers = (none if plane is None else as_bits(plane) for plane in (mask, labels))
+    return as_pixels(image), level, as_pixels(variance), bits, numbers
 
 
 def circular_photometry(
@@ -147,13 +230,16 @@ def circular_photometry(
     mask: Numbers | None = None,
     *,
     bad_bits: int = 0,
+    sky: Numbers | None = None,
+    labels: Numbers | None = None,
+    own: npt.ArrayLike = 0,
 ) -> Apertures:
-    """Sum the light within circles, with the exact area of every pixel inside them.
+    """Sum the light within circles at known places, with the exact area of every pixel inside them.
 
     Parameters
     ----------
     image, variance : (ny, nx) arrays
-        Background-subtracted pixels and their variance.
+        Pixels and their variance.
     x, y : (n,) arrays [pixel]
         Centres, 0-based.
     radii : (m,) array [pixel]
@@ -162,6 +248,12 @@ def circular_photometry(
         Mask bits.
     bad_bits : int
         Bits that exclude a pixel.
+    sky : (ny, nx) array, optional
+        Level to subtract.
+    labels : (ny, nx) array, optional
+        Numbers of the sources that pixels belong to; those of others are replaced.
+    own : (n,) array or int
+        Number of each source in `labels`.
 
     Returns
     -------
@@ -173,97 +265,8 @@ def circular_photometry(
         raise ValueError(f"{xs.size} x and {ys.size} y coordinates")
     if not np.all(rs > 0.0):
         raise ValueError(f"radii {rs.tolist()} are not all positive")
-    sums = np.empty((3, xs.size, rs.size))
+    sums = np.empty((2, xs.size, rs.size))
     masked = np.empty((xs.size, rs.size), dtype=np.int64)
-    _photometry(*planes_of(image, variance, mask), int(bad_bits), xs, ys, rs, sums, masked)
-    return Apertures(sums[0], sums[1], sums[2], masked)
-
-
-@compiled
-def _light_radius(
-    image: Float32, variance: Float32, mask: Int32, bad_bits: int, x: float, y: float, wanted: float, reach: float
-) -> float:
-    """Radius within `reach` whose circle holds the wanted flux, by bisection guided by the secant."""
-    low = 0.0
-    below = -wanted
-    high = reach
-    above = _circle(image, variance, mask, bad_bits, x, y, reach)[0] - wanted
-    if not wanted > 0.0 or above < 0.0:
-        return np.nan
-    for step in range(_MAX_STEPS):
-        if high - low < _TOLERANCE:
-            break
-        # Flux grows as r² near the centre; every second step halves the bracket, which bounds the work.
-        r = 0.5 * (low + high)
-        if step % 2 == 0 and above > below:
-            r = np.sqrt(low * low + (high * high - low * low) * (-below) / (above - below))
-            r = min(max(r, low + 0.25 * _TOLERANCE), high - 0.25 * _TOLERANCE)
-        excess = _circle(image, variance, mask, bad_bits, x, y, r)[0] - wanted
-        if excess < 0.0:
-            low = r
-            below = excess
-        else:
-            high = r
-            above = excess
-    return 0.5 * (low + high)
-
-
-@compiled
-def _light_radii(
-    image: Float32,
-    variance: Float32,
-    mask: Int32,
-    bad_bits: int,
-    xs: Float64,
-    ys: Float64,
-    wanted: Float64,
-    reach: Float64,
-    out: Float64,
-) -> None:
-    for k in range(xs.size):
-        out[k] = np.nan
-        if np.isfinite(xs[k] + ys[k] + reach[k]):
-            out[k] = _light_radius(image, variance, mask, bad_bits, xs[k], ys[k], wanted[k], reach[k])
-
-
-def light_radius(
-    image: Numbers,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    flux: npt.ArrayLike,
-    reach: npt.ArrayLike,
-    mask: Numbers | None = None,
-    *,
-    bad_bits: int = 0,
-    fraction: float = 0.5,
-) -> Float64:
-    """Radius of the circle that holds a fraction of a source's flux (the half-light radius by default).
-
-    Parameters
-    ----------
-    image : (ny, nx) array
-        Background-subtracted pixels.
-    x, y : (n,) arrays [pixel]
-        Centres, 0-based.
-    flux : (n,) array
-        Total flux of each source, in the unit of the image.
-    reach : (n,) array or float [pixel]
-        Largest radius considered.
-    mask : (ny, nx) array, optional
-        Mask bits.
-    bad_bits : int
-        Bits that exclude a pixel.
-    fraction : float
-        Fraction of the flux.
-
-    Returns
-    -------
-    (n,) float64 [pixel]
-        Radii to 1e-4 pixel; NaN where the flux is not positive or `reach` does not hold the fraction of it.
-    """
-    xs, ys = as_coordinates(x), as_coordinates(y)
-    wanted = np.full(xs.shape, fraction * as_coordinates(flux))
-    limits = np.full(xs.shape, as_coordinates(reach))
-    out = np.empty(xs.size)
-    _light_radii(*planes_of(image, None, mask), int(bad_bits), xs, ys, wanted, limits, out)
-    return out
+    numbers = as_bits(np.broadcast_to(np.asarray(own), xs.shape))
+    _photometry(planes_of(image, sky, variance, mask, labels), int(bad_bits), numbers, xs, ys, rs, sums, masked)
+    return Apertures(sums[0], sums[1], masked)

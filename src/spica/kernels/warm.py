@@ -15,26 +15,27 @@ from numba.core.dispatcher import Dispatcher
 
 import spica.kernels
 from spica.kernels import rice
-from spica.kernels.aperture import circular_photometry, light_radius
+from spica.kernels.aperture import circular_photometry
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.bleeding import mark_bleeding
 from spica.kernels.cells import cell_means
 from spica.kernels.combine import combine, take
 from spica.kernels.crosstalk import add_fraction
-from spica.kernels.detect import gaussian_kernel, label, matched_filter
 from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes
 from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
-from spica.kernels.kron import kron_photometry
-from spica.kernels.measure import measure_segments
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
 from spica.kernels.stars import fit_moffats
+from spica.kernels.clean import clean
+from spica.kernels.deblend import deblend
+from spica.kernels.detect import find_segments
+from spica.kernels.measure import Photometry, measure_sources
+from spica.kernels.seeing import star_widths
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
-from spica.kernels.windowed import core_fwhm, windowed_centroid
 from spica.kernels.wordsum import word_sum
 
 _IMAGE = np.ones((8, 8), dtype=np.float32)
@@ -71,9 +72,12 @@ def _background() -> None:
     sky_mesh(_IMAGE, _MASK, box=8)
 
 
-def _segments() -> None:
-    segments = label(_IMAGE, 0.5)
-    measure_segments(_IMAGE, _IMAGE, segments.start, segments.pixels, _MASK)
+def _sources() -> None:
+    two = np.ones((8, 8), dtype=np.float32)
+    two[1, 1] = two[1, 6] = two[6, 3] = 50.0
+    found = find_segments(two, 0 * two, _IMAGE, 1.0, 0.5, _MASK)
+    found = clean(deblend(found, (_IMAGE, _IMAGE), rise=0.0, min_area=1), 0.5, min_area=1)
+    measure_sources(two, 0 * two, _IMAGE, found, found.labels(), Photometry(), _MASK)
 
 
 def _rice() -> None:
@@ -101,13 +105,9 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("combine", _combine),
     ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
     ("background", _background),
-    ("matched filter", lambda: matched_filter(_IMAGE, _IMAGE, gaussian_kernel(1.0), _MASK)),
-    ("segments", _segments),
+    ("seeing", lambda: star_widths(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK)),
+    ("sources", _sources),
     ("apertures", lambda: circular_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
-    ("light radius", lambda: light_radius(_IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
-    ("windowed centroid", lambda: windowed_centroid(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
-    ("core width", lambda: core_fwhm(_IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
-    ("kron", lambda: kron_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("Moffat profiles", lambda: fit_moffats(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("sky noise", lambda: sky_noise(_IMAGE, _IMAGE, _IMAGE, _MASK, np.zeros((4, 1)))),
     ("robust statistics", lambda: robust_statistics(_IMAGE, _MASK)),

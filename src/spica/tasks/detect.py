@@ -1,4 +1,4 @@
-"""Detect: matched filter, threshold, connected pixels."""
+"""Detect: matched filter, threshold, connected pixels; blends divided, detections of bright sources' wings undone."""
 
 from __future__ import annotations
 
@@ -10,71 +10,114 @@ from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
-from spica.core.task import Form, Give, Need, Products, Task
-from spica.kernels.detect import gaussian_kernel, label, matched_filter
+from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.clean import clean
+from spica.kernels.deblend import deblend
+from spica.kernels.detect import Segments, find_segments
+from spica.kernels.robust import half_sample_mode
+from spica.kernels.seeing import star_widths
+
+Plane = npt.NDArray[np.float32]
+
+FEWEST_STARS = 5
+"""Fewer peaks than this say nothing about the seeing."""
 
 
 class DetectSettings(Settings):
     """What counts as a source."""
 
     threshold: float = setting(5.0, "signal-to-noise of a point source in the filtered image", "sigma", gt=0)
-    filter_fwhm: float = setting(3.0, "width of the filter: about the seeing", "pixel", gt=0.5)
+    filter_fwhm: float = setting(0.0, "width of the filter; 0: the seeing, measured from bright stars", "pixel", ge=0)
+    usual_fwhm: float = setting(3.0, "width of the filter where bright stars are too few", "pixel", gt=0.5)
     minimum_area: int = setting(3, "fewest connected pixels", "pixel", ge=1)
     maximum_sources: int = setting(200_000, "more than these per detector are a fault, not a catalogue", ge=1)
+    deblend: bool = setting(True, "divide connected sets that have several peaks")
+    deblend_levels: int = setting(64, "steps of brightness in which peaks are told apart", ge=2, le=4096)
+    deblend_contrast: float = setting(0.005, "least part of a blend's light that makes a source of a peak", ge=0, le=1)
+    deblend_rise: float = setting(2.0, "least rise of a peak above its saddle", "sigma", ge=0)
+    clean: bool = setting(True, "undo detections that the wings of brighter sources made")
+    clean_beta: float = setting(2.0, "exponent of those wings, (1 + r²)^-beta; lower ones reach farther", gt=0.5, le=10)
 
 
 def detect(settings: DetectSettings, science: Image, background: Image) -> Products:
-    """Connected pixels above the threshold in the matched-filtered image.
+    """Connected pixels above the threshold in the matched-filtered image, divided where they hold several sources.
 
     The noise is the sky's alone, as measured by the background, so that the filter stays linear. Saturated pixels
-    take part: a star is not lost because its core is saturated.
+    take part: a star is not lost because its core is saturated. Peaks on bright sources have to rise above those
+    sources' own noise.
 
     Returns
     -------
     segments : `spica.kernels.detect.Segments`.
+    detection : metrics: width of the filter, connected sets, sources that are parts of blends.
 
     Raises
     ------
     DataFault
         ``data.too-many-sources``.
     """
-    if background.variance is None:
+    sky = background.variance
+    if sky is None:
         raise DataFault("data.bad-value", "the background carries no variance", need="background")
-    found = label(
-        matched_filter(
-            science.pixels - background.pixels,
-            _noise(science, background.variance),
-            gaussian_kernel(settings.filter_fwhm),
-            science.mask,
-            bad_bits=int(Mask.unusable() & ~(Mask.SATURATED | Mask.BLEED)),
-        ),
+    fwhm = settings.filter_fwhm or _seeing(settings, science, background.pixels, sky)
+    sets = find_segments(
+        science.pixels,
+        background.pixels,
+        sky,
+        fwhm,
         settings.threshold,
+        science.mask,
+        bad_bits=int(Mask.unusable() & ~(Mask.SATURATED | Mask.BLEED)),
         min_area=settings.minimum_area,
         max_segments=settings.maximum_sources,
     )
-    if found.overflow:
+    _few_enough(settings, sets)
+    found = sets
+    if settings.deblend:
+        found = deblend(
+            sets,
+            None if science.variance is None else (science.variance, sky),
+            levels=settings.deblend_levels,
+            contrast=settings.deblend_contrast,
+            rise=settings.deblend_rise,
+            min_area=settings.minimum_area,
+        )
+        _few_enough(settings, found)
+    if settings.clean:
+        found = clean(found, settings.threshold, beta=settings.clean_beta, min_area=settings.minimum_area)
+    figures = {
+        "filter_fwhm": Measured(fwhm, "pixel"),
+        "connected_sets": Measured(float(sets.count)),
+        "blended_sources": Measured(float(np.count_nonzero(found.blended))),
+    }
+    return {"segments": found, "detection": figures}
+
+
+def _seeing(settings: DetectSettings, science: Image, level: Plane, sky: Plane) -> float:
+    """Mode of the widths of bright peaks, or the usual width where they are too few [pixel]."""
+    widths = star_widths(science.pixels, level, sky, science.mask, bad_bits=int(Mask.unusable()))
+    return half_sample_mode(widths) if widths.size >= FEWEST_STARS else settings.usual_fwhm
+
+
+def _few_enough(settings: DetectSettings, found: Segments) -> None:
+    if found.count > settings.maximum_sources:
         raise DataFault(
             "data.too-many-sources",
             f"{found.count} detections, more than the limit of {settings.maximum_sources}",
             detections=found.count,
             limit=settings.maximum_sources,
         )
-    return {"segments": found}
-
-
-def _noise(science: Image, sky: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Variance of the sky, 0 where the image has no data."""
-    if science.mask is None:
-        return sky
-    return np.where(science.mask & np.int32(Mask.NO_DATA), np.float32(0), sky)
 
 
 TASK = Task(
     name="detect",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=DetectSettings,
     needs=(Need("science"), Need("background")),
-    gives=(Give("segments", Form.MEMORY, meaning="connected pixels of each source"),),
+    gives=(
+        Give("segments", Form.MEMORY, meaning="connected pixels of each source"),
+        Give("detection", Form.METRICS, meaning="width of the filter, connected sets, blends"),
+    ),
     run=detect,
 )

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spica.core.columns import COLUMNS, Catalogue, Flag
+from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.keys import source_id
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
-from spica.kernels.aperture import circular_photometry, light_radius
+from spica.kernels.aperture import circular_photometry
 from spica.kernels.detect import Segments
-from spica.kernels.kron import kron_photometry
-from spica.kernels.measure import Isophotal, ellipses, measure_segments
+from spica.kernels.measure import Measures, Photometry, measure_sources
+from spica.kernels.moments import Shapes, shapes
+from spica.kernels.robust import half_sample_mode
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards
-from spica.kernels.windowed import core_fwhm, windowed_centroid
 
 Column = npt.NDArray[Any]
 BAD = int(Mask.BAD | Mask.NO_DATA | Mask.COSMIC | Mask.TRAIL)
-"""Left out of photometry; saturated pixels are not: they hold most of a bright star's light."""
+"""Replaced in photometry; saturated pixels are not: they hold most of a bright star's light."""
+CROWDED = 0.1
+"""Neighbours on more than this part of the Kron ellipse are flagged."""
+GROWN = 3.5
+"""The light of a point source is what is within this many times the seeing."""
+FEWEST_STARS, MOST_STARS = 8, 200
+"""Fewer stars give no growth curve; more are not needed."""
 
 
 class MeasureSettings(Settings):
@@ -33,15 +40,11 @@ class MeasureSettings(Settings):
 
     apertures: tuple[float, float, float] = setting((3.0, 5.0, 8.0), "radii of the circular apertures", "pixel")
     kron_factor: float = setting(2.5, "ellipse of flux_auto in units of the Kron radius", gt=0)
-    light_reach: float = setting(6.0, "largest radius of the half-light circle in units of a", gt=0)
-
-
-class _Scene(NamedTuple):
-    """What every measurement looks at: background-subtracted pixels, variance, mask."""
-
-    image: npt.NDArray[np.float32]
-    variance: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.int32]
+    kron_smallest: float = setting(3.5, "least size of that ellipse in units of the rms axes", ge=0)
+    kron_floor: float = setting(1.0, "a smaller ellipse is a circle of this radius, in units of the seeing", ge=0)
+    whole_light: bool = setting(True, "correct flux_auto for the light that point sources have outside of its ellipse")
+    largest_reach: int = setting(200, "no pixel farther than this is looked at", "pixel", ge=16, le=2000)
+    largest_error: float = setting(1.0, "position errors above this are flagged as absurd", "pixel", gt=0)
 
 
 def measure(
@@ -54,107 +57,148 @@ def measure(
 ) -> Products:
     """Isophotal, aperture, Kron and half-light photometry, moments, windowed positions, flags.
 
+    A detection without a single good pixel is no source and is left out.
+
     Returns
     -------
-    sources : Catalogue, one row per segment in the order of their first pixels; pixel positions 0-based, sky positions
+    sources : Catalogue, one row per source in the order of their first pixels; pixel positions 0-based, sky positions
         by the WCS of the record (NaN without a usable one; the card WCSNOTE says why).
     """
-    scene = _scene(science, background)
-    shapes = measure_segments(scene.image, scene.variance, segments.start, segments.pixels, scene.mask)
-    a, b, theta = ellipses(shapes.xx, shapes.yy, shapes.xy)
-    columns: dict[str, Column] = _isophotal(shapes, a, b, theta)
-    columns |= _photometry(settings, scene, shapes, (a, b, theta))
-    columns |= _positions(scene, shapes, columns)
-    sky, cards = _sky(columns, detector.wcs)
-    columns |= sky
-    near = np.clip(np.rint([columns["y"], columns["x"]]).astype(np.int64), 0, np.array([science.shape]).T - 1)
-    columns["background"] = background.pixels[near[0], near[1]]
-    columns["flags"] = _flags(columns, science.shape)
-    columns["source_id"] = np.array(
-        [source_id(exposure.id, detector.detector, n) for n in range(segments.count)], np.int64
-    )
-    columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
-    return {"sources": Catalogue(columns, _header(settings, science) | cards)}
-
-
-def _scene(science: Image, background: Image) -> _Scene:
-    image = science.pixels - background.pixels
-    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
-    if science.variance is not None:
-        return _Scene(image, science.variance, mask)
-    # A delivered image without weights: the measured sky noise plus the sources' own photons.
-    sky = np.zeros_like(image) if background.variance is None else background.variance
-    gain = np.float32(science.header.get("GAIN") or 1.0)
-    return _Scene(image, sky + np.maximum(image, np.float32(0)) / gain, mask)
-
-
-def _isophotal(shapes: Isophotal, a: Column, b: Column, theta: Column) -> dict[str, Column]:
-    error = np.sqrt(shapes.flux_variance)
-    return {
-        "x_iso": shapes.x,
-        "y_iso": shapes.y,
-        "x_min": shapes.x_min,
-        "x_max": shapes.x_max,
-        "y_min": shapes.y_min,
-        "y_max": shapes.y_max,
-        "area": shapes.area,
-        "flux_iso": shapes.flux,
-        "flux_iso_err": error,
-        "snr": np.divide(shapes.flux, error, out=np.zeros_like(error), where=error > 0),
-        "peak": shapes.peak,
-        "x2": shapes.xx,
-        "y2": shapes.yy,
-        "xy": shapes.xy,
-        "a": a,
-        "b": b,
-        "theta": np.degrees(theta),
-        "elongation": np.divide(a, b, out=np.full_like(a, np.nan), where=b > 0),
-        "mask_bits": shapes.bits,
-    }
-
-
-def _photometry(
-    settings: MeasureSettings, scene: _Scene, shapes: Isophotal, ellipse: tuple[Column, Column, Column]
-) -> dict[str, Column]:
-    circles = circular_photometry(
-        scene.image, scene.variance, shapes.x, shapes.y, settings.apertures, scene.mask, bad_bits=BAD
-    )
-    kron = kron_photometry(
-        scene.image, scene.variance, shapes.x, shapes.y, *ellipse, scene.mask, bad_bits=BAD, factor=settings.kron_factor
-    )
-    half = light_radius(
-        scene.image,
-        shapes.x,
-        shapes.y,
-        kron.flux,
-        np.maximum(settings.light_reach * ellipse[0], 3.0),
-        scene.mask,
+    seen = _Seen(science, background, segments)
+    found = measure_sources(
+        *seen.planes,
+        segments,
+        seen.labels,
+        Photometry(
+            settings.apertures,
+            settings.kron_factor,
+            settings.kron_smallest,
+            settings.kron_floor * segments.fwhm,
+            largest=settings.largest_reach,
+            fwhm=segments.fwhm,
+            inverse_gain=seen.inverse_gain,
+        ),
+        science.mask,
         bad_bits=BAD,
     )
+    form = shapes(found.reals)
+    columns = _isophotal(found, form) | _photometry(found) | _positions(found)
+    columns["flags"] = _flags(settings, found, columns, segments, science.shape)
+    light, stars = _light_within(settings, seen, columns) if settings.whole_light else (np.ones(segments.count), 0)
+    for name in ("flux_auto", "flux_auto_err"):
+        columns[name] = columns[name] / light
+    columns["auto_fraction"] = light
+    rows = np.flatnonzero(found.wholes["good"] > 0)
+    columns = {name: values[rows] for name, values in columns.items()}
+    sky, cards = _sky(columns, detector.wcs)
+    columns |= sky
+    if rows.size:
+        # The last one shows that all of them fit into an identifier.
+        columns["source_id"] = source_id(exposure.id, detector.detector, rows.size - 1) - np.arange(rows.size)[::-1]
+    else:
+        columns["source_id"] = np.zeros(0, np.int64)
+    columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
+    return {"sources": Catalogue(columns, _header(settings, science, segments, stars) | cards)}
+
+
+class _Seen:
+    """What every measurement looks at: planes, labels, and what makes a variance complete."""
+
+    def __init__(self, science: Image, background: Image, segments: Segments) -> None:
+        if science.variance is None and background.variance is None:
+            raise DataFault("data.bad-value", "neither image nor background carry a variance", need="background")
+        self.segments, self.mask, self.labels = segments, science.mask, segments.labels()
+        self.inverse_gain = 0.0
+        variance = science.variance
+        if variance is None:
+            # A delivered image without weights: the measured sky noise plus the sources' own photons.
+            variance = background.variance
+            self.inverse_gain = 1.0 / float(science.header.get("GAIN") or 1.0)
+        self.planes = science.pixels, background.pixels, variance
+
+
+def _isophotal(found: Measures, form: Shapes) -> dict[str, Column]:
+    reals, wholes = found.reals, found.wholes
+    error = np.sqrt(reals["var_iso"])
     return {
-        "flux_aper": circles.flux,
-        "flux_aper_err": np.sqrt(circles.flux_variance),
-        "flux_auto": kron.flux,
-        "flux_auto_err": np.sqrt(kron.flux_variance),
-        "kron_radius": kron.radius,
-        "half_light_radius": half,
-        "touched": circles.masked.max(axis=1, initial=0),
+        "x_iso": reals["x_iso"],
+        "y_iso": reals["y_iso"],
+        "x_iso_err": np.sqrt(reals["var_x"]),
+        "y_iso_err": np.sqrt(reals["var_y"]),
+        **{name: wholes[name] for name in ("x_min", "x_max", "y_min", "y_max", "area")},
+        "flux_iso": reals["flux_iso"],
+        "flux_iso_err": error,
+        "snr": np.divide(reals["flux_iso"], error, out=np.zeros_like(error), where=error > 0),
+        "peak": reals["peak"],
+        "peak_err": np.sqrt(reals["var_peak"]),
+        "background": reals["background"],
+        "x2": reals["xx"],
+        "y2": reals["yy"],
+        "xy": reals["xy"],
+        "x2_err": np.sqrt(reals["var_xx"]),
+        "y2_err": np.sqrt(reals["var_yy"]),
+        "xy_err": np.sqrt(reals["var_xy"]),
+        **form._asdict(),
+        "theta": np.degrees(form.theta),
+        "theta_err": np.minimum(np.degrees(form.theta_err), 90.0),
+        "mask_bits": wholes["bits"],
     }
 
 
-def _positions(scene: _Scene, shapes: Isophotal, columns: Mapping[str, Column]) -> dict[str, Column]:
+def _photometry(found: Measures) -> dict[str, Column]:
+    reals = found.reals
+    return {
+        "flux_aper": found.flux,
+        "flux_aper_err": np.sqrt(found.variance),
+        "flux_auto": reals["flux_auto"],
+        "flux_auto_err": np.sqrt(reals["var_auto"]),
+        "kron_radius": reals["kron_radius"],
+        "auto_radius": reals["kron_size"],
+        "half_light_radius": reals["radius_50"],
+        "half_light_radius_err": reals["radius_50_err"],
+        "radius_80": reals["radius_80"],
+        "radius_80_err": reals["radius_80_err"],
+        "fwhm": reals["fwhm"],
+        "fwhm_err": reals["fwhm_err"],
+    }
+
+
+def _positions(found: Measures) -> dict[str, Column]:
     """Windowed centroids, isophotal ones where the window fails (and the flag says so)."""
-    window = np.maximum(2 * np.nan_to_num(columns["half_light_radius"], nan=1.5), 1.5)
-    found = windowed_centroid(scene.image, scene.variance, shapes.x, shapes.y, window, scene.mask, bad_bits=BAD)
-    good = found.converged
+    reals, good = found.reals, found.wholes["converged"] > 0
     return {
-        "x": np.where(good, found.x, shapes.x),
-        "y": np.where(good, found.y, shapes.y),
-        "x_err": np.sqrt(np.where(good, found.x_variance, shapes.x_variance)),
-        "y_err": np.sqrt(np.where(good, found.y_variance, shapes.y_variance)),
-        "fwhm": core_fwhm(scene.image, shapes.x, shapes.y, np.maximum(window, 2.0), scene.mask, bad_bits=BAD),
-        "converged": good,
+        "x": np.where(good, reals["x_win"], reals["x_iso"]),
+        "y": np.where(good, reals["y_win"], reals["y_iso"]),
+        "x_err": np.sqrt(np.where(good, reals["var_x_win"], reals["var_x"])),
+        "y_err": np.sqrt(np.where(good, reals["var_y_win"], reals["var_y"])),
+        "xy_cov": np.where(good, reals["cov_win"], reals["cov_xy"]),
     }
+
+
+def _light_within(settings: MeasureSettings, seen: _Seen, columns: Mapping[str, Column]) -> tuple[Column, int]:
+    """Fraction of a point source's light within each Kron ellipse, and the number of stars that tell it.
+
+    From the growth curves of the frame's bright, clean, isolated stars: sources whose half-light radius is near the
+    mode of theirs. Without enough of them nothing is corrected.
+    """
+    whole = np.ones(len(columns["flags"]))
+    size, fwhm = columns["half_light_radius"], seen.segments.fwhm
+    clean = (columns["flags"] == 0) & (columns["snr"] > 50.0) & np.isfinite(size)
+    if np.count_nonzero(clean) < FEWEST_STARS:
+        return whole, 0
+    width = half_sample_mode(size[clean])
+    stars = np.flatnonzero(clean & (np.abs(size - width) < 0.15 * width))
+    stars = np.sort(stars[np.argsort(-columns["snr"][stars], kind="stable")[:MOST_STARS]])
+    if stars.size < FEWEST_STARS:
+        return whole, 0
+    radii = np.linspace(0.3, GROWN, 17) * fwhm
+    image, sky, variance = seen.planes
+    places = columns["x"][stars], columns["y"][stars], radii, seen.mask
+    grown = circular_photometry(
+        image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1
+    ).flux
+    curve = np.maximum.accumulate(np.median(grown / grown[:, -1:], axis=0))
+    return np.maximum(np.interp(columns["auto_radius"], radii, curve), 0.2), int(stars.size)
 
 
 def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[dict[str, Column], dict[str, Scalar]]:
@@ -167,27 +211,40 @@ def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[di
     return {"ra": ra, "dec": dec}, {}
 
 
-def _flags(columns: Mapping[str, Column], shape: tuple[int, int]) -> Column:
-    """Flags from mask bits, apertures and edges."""
+def _flags(
+    settings: MeasureSettings,
+    found: Measures,
+    columns: Mapping[str, Column],
+    segments: Segments,
+    shape: tuple[int, int],
+) -> Column:
+    """Flags from mask bits, apertures, neighbours, edges and errors."""
     ny, nx = shape
-    bits = columns["mask_bits"].astype(np.int64)
-    edge = (
-        (columns["x_min"] == 0) | (columns["y_min"] == 0) | (columns["x_max"] == nx - 1) | (columns["y_max"] == ny - 1)
-    )
-    flags = np.zeros(len(bits), np.int64)
+    wholes = found.wholes
+    bits = wholes["bits"]
+    edge = (wholes["x_min"] == 0) | (wholes["y_min"] == 0) | (wholes["x_max"] == nx - 1) | (wholes["y_max"] == ny - 1)
+    incomplete = (wholes["bad_auto"] > 0) | (found.bad.max(axis=1, initial=0) > 0)
+    sure = np.maximum(columns["x_err"], columns["y_err"]) <= settings.largest_error
+    flags = np.zeros(bits.size, np.int64)
     for is_so, flag in (
+        (found.reals["neighbours"] > CROWDED, Flag.NEIGHBOUR),
+        (segments.blended, Flag.DEBLENDED),
         (bits & int(Mask.SATURATED | Mask.BLEED) != 0, Flag.SATURATED),
-        (bits & BAD != 0, Flag.BAD_PIXELS),
         (edge, Flag.TRUNCATED),
-        (columns["touched"] > 0, Flag.APERTURE_INCOMPLETE),
-        (~columns["converged"], Flag.CENTROID_FAILED),
+        (incomplete, Flag.APERTURE_INCOMPLETE),
+        (wholes["converged"] == 0, Flag.CENTROID_FAILED),
+        (bits & BAD != 0, Flag.BAD_PIXELS),
+        (~sure, Flag.POSITION_UNSURE),
+        (bits & int(Mask.SUSPECT | Mask.CROSSTALK) != 0, Flag.SUSPECT),
+        (bits & int(Mask.INTERPOLATED) != 0, Flag.INTERPOLATED),
     ):
         flags |= np.where(is_so, flag, 0)
     return flags
 
 
-def _header(settings: MeasureSettings, science: Image) -> dict[str, Scalar]:
-    cards: dict[str, Scalar] = {f"APER{n + 1}": radius for n, radius in enumerate(settings.apertures)}
+def _header(settings: MeasureSettings, science: Image, segments: Segments, stars: int) -> dict[str, Scalar]:
+    cards: dict[str, Scalar] = {f"APER{n + 1}": radius for n, radius in enumerate(sorted(settings.apertures))}
+    cards |= {"FILTFWHM": round(segments.fwhm, 4), "AUTOSTAR": stars}
     for name in ("EXPTIME", "GAIN", "SATURATE"):
         if name in science.header:
             cards[name] = science.header[name]
@@ -196,7 +253,7 @@ def _header(settings: MeasureSettings, science: Image) -> dict[str, Scalar]:
 
 TASK = Task(
     name="measure",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=MeasureSettings,
     needs=(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from spica.core.columns import Catalogue, Flag
 from spica.core.images import Image
@@ -15,7 +16,7 @@ from spica.core.mask import Mask
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.detect import label
+from spica.kernels.robust import half_sample_mode
 from spica.kernels.skynoise import SkyNoise, sky_noise
 from spica.kernels.stars import fit_moffats, noise_area
 
@@ -114,7 +115,7 @@ def _losses(sky: SkyNoise, mask: npt.NDArray[np.int32]) -> Figures:
     figures["lost_fraction"] = Measured(float(np.count_nonzero(mask & int(Mask.unusable()))) / size)
     hits = 0
     if figures["cosmic_fraction"].value:
-        hits = label((mask & int(Mask.COSMIC) != 0).astype(np.float32), 0.5).count
+        hits = ndimage.label(mask & int(Mask.COSMIC), structure=np.ones((3, 3)))[1]
     figures["cosmic_hits"] = Measured(float(hits))
     return figures
 
@@ -205,17 +206,6 @@ def star_like(settings: QualitySettings, sources: Catalogue) -> npt.NDArray[np.b
     spoilt = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS | Flag.CENTROID_FAILED
     clean = sources["flags"].astype(np.int64) & spoilt == 0
     return np.asarray(clean & (sources["snr"] >= settings.least_snr) & (sources["half_light_radius"] > 0.5), bool)
-
-
-def half_sample_mode(values: npt.NDArray[np.float64]) -> float:
-    """Mode by halving: the densest half of the densest half … (Bickel & Frühwirth 2006), at least one value needed."""
-    ordered = np.sort(values)
-    while ordered.size > 3:
-        half = (ordered.size + 1) // 2
-        widths = ordered[half - 1 :] - ordered[: ordered.size - half + 1]
-        first = int(np.argmin(widths))
-        ordered = ordered[first : first + half]
-    return float(np.mean(ordered))
 
 
 def _readout(science: Image) -> Figures:
