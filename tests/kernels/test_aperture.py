@@ -5,9 +5,8 @@ import pytest
 import sep
 from photutils.aperture import CircularAperture, aperture_photometry
 
-from spica.kernels.aperture import circle_overlap, circular_photometry, light_radius
+from spica.kernels.aperture import circle_overlap, circular_photometry
 from spica.kernels.compiled import Float32
-from tests.kernels.sky import SIGMA, gaussian_star
 
 RADII = [0.3, 1.0, 2.0, 3.5, 7.0]
 
@@ -30,7 +29,7 @@ def test_the_pixels_of_a_circle_add_up_to_its_area(radius: float) -> None:
         reach = int(radius) + 2
         steps = range(-reach, reach + 1)
         total = sum(circle_overlap(i - dx, j - dy, radius) for i in steps for j in steps)
-        assert total == pytest.approx(np.pi * radius**2, rel=1e-12)
+        assert total == pytest.approx(np.pi * radius**2, rel=1e-10)
 
 
 def test_scaling_flux_and_variance() -> None:
@@ -60,44 +59,36 @@ def test_errors_are_the_scatter() -> None:
     np.testing.assert_allclose(np.sqrt(found.flux_variance.mean(0)), found.flux.std(0), rtol=0.13)
 
 
-def test_bad_pixels_and_the_edge_are_left_out_and_counted() -> None:
+def test_bad_pixels_and_the_edge_are_replaced_and_counted() -> None:
     image = np.ones((30, 30))
     mask = np.zeros((30, 30), dtype=np.int32)
     mask[15, 16] = 2
     spoiled = image.copy()
     spoiled[15, 16] = np.nan
     found = circular_photometry(spoiled, image, [15.0, 0.0], [15.0, 0.0], [4.0], mask, bad_bits=2)
-    assert found.flux[0, 0] == pytest.approx(np.pi * 16 - 1)
-    assert found.area[0, 0] == pytest.approx(np.pi * 16 - 1)
+    # The opposite pixel stands for the bad one; beyond the corner there is none.
+    assert found.flux[0, 0] == pytest.approx(np.pi * 16)
     assert found.masked[0, 0] == 1
-    # A quarter of the circle, and the half rows of pixels on the axes.
-    assert found.area[1, 0] == pytest.approx(np.pi * 4 + 4.0 + 0.25, abs=0.02)
+    assert found.flux[1, 0] < np.pi * 16 - 10
     assert found.masked[1, 0] > 30
+
+
+def test_light_of_others_is_replaced_and_the_sky_taken_off() -> None:
+    image = np.full((30, 30), 5.0)
+    labels = np.zeros((30, 30), dtype=np.int32)
+    image[15, 17] += 100.0
+    labels[15, 17], labels[15, 15] = 2, 1
+    found = circular_photometry(
+        image, image, [15.0, 15.0], [15.0, 15.0], [4.0], sky=np.full((30, 30), 4.0), labels=labels, own=[1, 2]
+    )
+    assert found.flux[0, 0] == pytest.approx(np.pi * 16)
+    assert found.flux[1, 0] == pytest.approx(np.pi * 16 + 100.0 - 1.0)
 
 
 def test_a_source_without_a_place_gives_nan() -> None:
     found = circular_photometry(np.ones((5, 5)), np.ones((5, 5)), [np.nan], [2.0], [1.0])
     assert np.isnan(found.flux[0, 0])
-    assert np.isnan(light_radius(np.ones((5, 5)), [np.nan], [2.0], [1.0], 2.0)[0])
     with pytest.raises(ValueError, match="not all positive"):
         circular_photometry(np.ones((5, 5)), np.ones((5, 5)), [1.0], [2.0], [0.0])
     with pytest.raises(ValueError, match="mask of shape"):
         circular_photometry(np.ones((5, 5)), np.ones((5, 5)), [1.0], [2.0], [1.0], np.ones((4, 4)))
-
-
-@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.8])
-def test_the_light_radius_of_a_gaussian(fraction: float) -> None:
-    fwhm = 6.0
-    image = gaussian_star((81, 81), 40.3, 39.6, 1000.0, fwhm)
-    found = light_radius(image, [40.3], [39.6], [1000.0], 30.0, fraction=fraction)
-    # The pixel, a box of variance 1/12, widens the profile that exact circles see.
-    sigma = np.sqrt((fwhm * SIGMA) ** 2 + 1 / 12)
-    assert found[0] == pytest.approx(sigma * np.sqrt(-2 * np.log(1 - fraction)), rel=2e-3)
-
-
-def test_the_circle_of_that_radius_holds_the_light_and_faint_ones_have_none() -> None:
-    image = gaussian_star((60, 60), 30.3, 29.6, 1000.0, 4.0)
-    radius = light_radius(image, [30.3], [29.6], [1000.0], 20.0)
-    inside = circular_photometry(image, image, [30.3], [29.6], radius)
-    assert inside.flux[0, 0] == pytest.approx(500.0, rel=1e-3)
-    assert np.isnan(light_radius(image, [30.3] * 2, [29.6] * 2, [-5.0, 5000.0], 20.0)).all()

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from spica.kernels import warm
-from spica.kernels.aperture import circular_photometry, light_radius
+from spica.kernels.aperture import circular_photometry
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
+from spica.kernels.clean import clean
 from spica.kernels.combine import combine
-from spica.kernels.detect import label, matched_filter
-from spica.kernels.measure import measure_segments
+from spica.kernels.deblend import deblend
+from spica.kernels.detect import find_segments
+from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
+from spica.kernels.seeing import star_widths
 from spica.kernels.warm import KERNELS, compile_all, forget_stale
 from spica.kernels.wcs import sky_to_pixel, tangent_wcs
-from spica.kernels.windowed import windowed_centroid
 
 
 class Mark(IntFlag):
@@ -67,11 +69,11 @@ def test_doors_convert_so_that_nothing_is_compiled_for_other_dtypes() -> None:
         combine(plane[None], mask[None], scales=np.ones(1, dtype=np.float32), method="median")
         level, _ = mesh_statistics(plane, mask, box=(4, 8))
         expand_grid(filter_grid(level.astype(np.float32)), (8, 8), (4, 8))
-        segments = label(matched_filter(plane, plane, np.ones(3), mask), 0, min_area=2)
-        measure_segments(plane, plane, segments.start, segments.pixels, mask)
-        circular_photometry(plane, plane, [3], 3, (1, 2), mask, bad_bits=Mark.BAD)
-        light_radius(plane, [3, 4], [4, 5], 9, 3)
-        windowed_centroid(plane, plane, 4, 4, 2, mask)
+        segments = find_segments(plane, plane - 1, plane, 2, 0, mask, min_area=2)
+        segments = clean(deblend(segments, (plane, plane), levels=8, rise=1), 1, beta=2)
+        measure_sources(plane, plane, plane, segments, segments.labels(), Photometry((1, 2), fwhm=2), mask)
+        star_widths(plane, plane, plane, mask, height=5)
+        circular_photometry(plane, plane, [3], 3, (1, 2), mask, bad_bits=Mark.BAD, labels=mask, own=[1])
         robust_statistics(plane, mask, bad_bits=7, kappa=3)
     sky_to_pixel(tangent_wcs([0, 0], [1, 1], [[1, 0], [0, 1]], pv=np.eye(2)), np.float32(0.5), 1)
     assert sum(len(function.signatures) for function in warm._dispatchers()) == before

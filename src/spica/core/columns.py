@@ -58,7 +58,9 @@ COLUMNS: dict[str, Column] = _table(
     Column("auto_fraction", "f4", "", "arith.factor", "part of a star's light within the Kron ellipse"),
     Column("kron_radius", "f4", "", "phys.angSize", "Kron radius in units of a"),
     Column("auto_radius", "f4", "pixel", "phys.angSize", "radius of the circle as large as the Kron ellipse"),
-    Column("half_light_radius", "f4", "pixel", "phys.angSize", "radius that holds half of the light in the Kron ellipse"),
+    Column(
+        "half_light_radius", "f4", "pixel", "phys.angSize", "radius that holds half of the light in the Kron ellipse"
+    ),
     Column("half_light_radius_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of half_light_radius"),
     Column("radius_80", "f4", "pixel", "phys.angSize", "radius that holds 0.8 of the light in the Kron ellipse"),
     Column("radius_80_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of radius_80"),

@@ -31,7 +31,7 @@ class Apertures:
 def _cap(s: float) -> float:
     """Area between a chord of half length s and the arc of a unit circle: arcsin s - s √(1 - s²)."""
     if s > 0.25:
-        return np.arcsin(min(s, 1.0)) - s * np.sqrt(max(1.0 - s * s, 0.0))
+        return float(np.arcsin(min(s, 1.0)) - s * np.sqrt(max(1.0 - s * s, 0.0)))
     # Its series: a quarter of the time, exact to 1e-11.
     t = s * s
     return s * t * (2 / 3 + t * (1 / 5 + t * (3 / 28 + t * (5 / 72 + t * (35 / 704 + t * (63 / 1664))))))
@@ -61,23 +61,22 @@ def circle_overlap(dx: float, dy: float, r: float) -> float:
     """Exact area of a unit pixel, centred at (dx, dy), inside a circle of radius r about the origin."""
     dx = abs(dx)
     dy = abs(dy)
-    if dx >= 0.5 and dy >= 0.5:
-        return _quarter(dx - 0.5, dx + 0.5, dy - 0.5, dy + 0.5, r)
-    # The pixel's parts on the axes' other sides, turned into the first quadrant.
-    area = _quarter(max(dx - 0.5, 0.0), dx + 0.5, max(dy - 0.5, 0.0), dy + 0.5, r)
-    if dx < 0.5:
-        area += _quarter(0.0, 0.5 - dx, max(dy - 0.5, 0.0), dy + 0.5, r)
-    if dy < 0.5:
-        area += _quarter(max(dx - 0.5, 0.0), dx + 0.5, 0.0, 0.5 - dy, r)
-    if dx < 0.5 and dy < 0.5:
-        area += _quarter(0.0, 0.5 - dx, 0.0, 0.5 - dy, r)
+    area = 0.0
+    # A pixel on an axis has a part on the axis' other side, which is turned into the first quadrant.
+    for part in range(4):
+        x0, x1 = max(dx - 0.5, 0.0), dx + 0.5
+        y0, y1 = max(dy - 0.5, 0.0), dy + 0.5
+        if part & 1:
+            x0, x1 = 0.0, 0.5 - dx
+        if part & 2:
+            y0, y1 = 0.0, 0.5 - dy
+        if x1 > x0 and y1 > y0:
+            area += _quarter(x0, x1, y0, y1, r)
     return area
 
 
 @compiled
-def circle_sum(
-    light: Float32, noise: Float32, state: Int32, x: float, y: float, r: float
-) -> tuple[float, float, int]:
+def circle_sum(light: Float32, noise: Float32, state: Int32, x: float, y: float, r: float) -> tuple[float, float, int]:
     """Flux, its variance, and number of bad pixels, in a circle of a stamp."""
     flux = 0.0
     spread = 0.0
@@ -102,22 +101,9 @@ def circle_sum(
                 outer = last
         row, spreads, kinds = light[j], noise[j], state[j]
         for i in range(first, last + 1):
-            if i == inner:
-                break
-            part = circle_overlap(i - x, dy, r)
+            part = 1.0 if inner <= i <= outer else circle_overlap(i - x, dy, r)
             flux += part * row[i]
             # Pixels are independent: a part of a pixel scales its noise, not its variance.
-            spread += part * part * spreads[i]
-            bad += part > 0.0 and kinds[i] == BAD
-        for i in range(inner, outer + 1):
-            flux += row[i]
-            spread += spreads[i]
-            bad += kinds[i] == BAD
-        for i in range(outer + 1, last + 1):
-            if inner > last:
-                break
-            part = circle_overlap(i - x, dy, r)
-            flux += part * row[i]
             spread += part * part * spreads[i]
             bad += part > 0.0 and kinds[i] == BAD
     return flux, spread, bad
@@ -157,26 +143,37 @@ def light_radius(
 
     By the secant in r² and by halving; NaN where the flux is not between.
     """
-    below = (circle_sum(light, noise, state, x, y, low)[0] if low > 0.0 else 0.0) - wanted
-    above = circle_sum(light, noise, state, x, y, high)[0] - wanted
-    if not (wanted > 0.0 and below <= 0.0 <= above):
-        return np.nan, np.nan
+    ends = (low, high)
+    below = above = slope = 0.0
+    r = low
     for step in range(_MAX_STEPS):
-        # Flux grows as r² near the centre; every third step halves the bracket, which bounds the work.
-        r = 0.5 * (low + high)
-        if step % 3 != 2 and above > below:
-            r = np.sqrt(low * low + (high * high - low * low) * (-below) / (above - below))
-        slope = (above - below) / (high - low)
-        if high - low < _NEAR or min(above, -below) < _NEAR * wanted:
-            return r, slope
+        if step < 2:
+            r = ends[step]
         excess = circle_sum(light, noise, state, x, y, r)[0] - wanted
-        if excess < 0.0:
+        if step == 0:
+            below = excess
+            continue
+        if step == 1:
+            above = excess
+            if not (wanted > 0.0 and below <= 0.0 <= above):
+                return np.nan, np.nan
+        elif excess < 0.0:
             low = r
             below = excess
         else:
             high = r
             above = excess
-    return 0.5 * (low + high), slope
+        # Flux grows as r² near the centre.
+        r = 0.5 * (low + high)
+        if above > below:
+            r = np.sqrt(low * low + (high * high - low * low) * (-below) / (above - below))
+        slope = (above - below) / (high - low)
+        if high - low < _NEAR or min(above, -below) < _NEAR * wanted:
+            break
+        if step % 3 == 0:
+            # Every third step halves the bracket, which bounds the work.
+            r = 0.5 * (low + high)
+    return r, slope
 
 
 @compiled

@@ -6,8 +6,8 @@ After SExtractor (Bertin & Arnouts 1996, A&AS 117, 393, section 6.1), with profi
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, compiled
-from spica.kernels.deblend import regroup
 from spica.kernels.detect import Segments
+from spica.kernels.regroup import regroup
 
 _CELL = 32
 """Side of the cells in which neighbours are looked up [pixel]."""
@@ -81,7 +81,7 @@ def _profiles(
         table[k, _REACH] = 0.0
         if peak > _FAINTEST and scale > 0.0:
             longest = np.sqrt(0.5 * (xx + yy) + np.sqrt(0.25 * (xx - yy) ** 2 + xy * xy))
-            table[k, _REACH] = longest * np.sqrt((peak**(1.0 / beta) - 1.0) / (scale * axes * axes))
+            table[k, _REACH] = longest * np.sqrt((peak ** (1.0 / beta) - 1.0) / (scale * axes * axes))
 
 
 @compiled
@@ -134,16 +134,18 @@ def _clean(
     threshold: float,
     beta: float,
     rank: int,
+    order: Int64,
     owner: Int32,
 ) -> int:
-    """Fill the owner of each pixel, numbered without the swallowed ones; returns how many sources are left."""
+    """Fill the owner of each pixel, numbered without the swallowed ones; returns how many sources are left.
+
+    In `order`, brightest first: what is swallowed swallows nothing.
+    """
     number = start.size - 1
     table = np.empty((number, _COLUMNS))
     _profiles(start, pixels, values, nx, threshold, beta, rank, table)
     begin, members = _cells(table, nx, ny)
     swallowed = np.full(number, -1, dtype=np.int32)
-    # Brightest first: what is swallowed swallows nothing.
-    order = np.argsort(-table[:, _PEAK], kind="mergesort")
     for k in order:
         if swallowed[k] < 0 and table[k, _REACH] > 0.0:
             _swallow(table, k, beta, nx, ny, begin, members, swallowed)
@@ -186,7 +188,9 @@ def clean(segments: Segments, threshold: float, *, beta: float = 2.0, min_area: 
         return segments
     owner = np.empty(segments.pixels.size, dtype=np.int32)
     limits = float(threshold), float(beta), max(int(min_area), 1)
-    count = _clean(segments.start, segments.pixels, segments.values, segments.ny, segments.nx, *limits, owner)
+    order = np.argsort(-np.maximum.reduceat(segments.values, segments.start[:-1]), kind="stable")
+    lists = segments.start, segments.pixels, segments.values
+    count = _clean(*lists, segments.ny, segments.nx, *limits, order, owner)
     if count == segments.count:
         return segments
     blended = np.zeros(count, dtype=np.bool_)

@@ -5,13 +5,14 @@ per threshold: pixels join in falling order of brightness, and where two branche
 apart. Pixels below the place where branches met go to the branch whose profile, extrapolated, is brightest there.
 """
 
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 
 from spica.kernels.compiled import Bools, Float32, Float64, Int32, Int64, Numbers, as_pixels, compiled
 from spica.kernels.detect import Segments
+from spica.kernels.levels import count_peaks, sort_by_level
+from spica.kernels.regroup import regroup
 
 Noise: TypeAlias = tuple[Int32, Float32, Float32]
 """Flat indices of a set's pixels; flat planes of the whole variance and of the sky's, empty where not known."""
@@ -48,56 +49,6 @@ def _place(pixels: Int32, nx: int, whole: Int32, index: Int32) -> None:
         whole[_Y, q] = y
         whole[_SPOT, q] = spot
         index[spot] = q + 1
-
-
-@compiled
-def _peaks(values: Float32, spots: Int32, index: Int32, offsets: Int32) -> int:
-    """How many local maxima a set has, counted up to 2."""
-    found = 0
-    for q in range(values.size):
-        value = values[q]
-        highest = True
-        for offset in offsets:
-            m = index[spots[q] + offset] - 1
-            # Of equal neighbours the first one is the maximum.
-            if m >= 0 and (values[m] > value or (values[m] == value and m < q)):
-                highest = False
-                break
-        if highest:
-            found += 1
-            if found > 1:
-                break
-    return found
-
-
-@compiled
-def _sort(values: Float32, level: Int32, order: Int32, steps: Float32) -> None:
-    """Order pixels by level, brightest first, rows first within a level; `steps` gets the threshold of each level.
-
-    The bits of a positive number, read as an integer, rise nearly as its logarithm: levels are equal steps of them.
-    """
-    bits = values.view(np.int32)
-    low = np.int64(bits[0])
-    high = low
-    for value in bits:
-        low = min(low, np.int64(value))
-        high = max(high, np.int64(value))
-    levels = steps.size
-    span = high - low + 1
-    counts = np.zeros(levels + 1, dtype=np.int64)
-    for q in range(bits.size):
-        step = (high - bits[q]) * levels // span
-        level[q] = step
-        counts[step + 1] += 1
-    for step in range(levels):
-        counts[step + 1] += counts[step]
-    for q in range(bits.size):
-        step = level[q]
-        order[counts[step]] = q
-        counts[step] += 1
-    edges = steps.view(np.int32)
-    for step in range(levels):
-        edges[step] = high - ((step + 1) * span - 1) // levels
 
 
 @compiled
@@ -246,7 +197,7 @@ def _grow_tree(
     """Number of leaves of a set (0: it stays whole); `settings`: levels, contrast, rise, area."""
     steps = np.empty(int(settings[0]), dtype=np.float32)
     order, spots, parent, owner = whole[_ORDER], whole[_SPOT], whole[_PARENT], whole[_OWNER]
-    _sort(values, owner, order, steps)
+    sort_by_level(values, owner, order, steps)
     total = 0.0
     for value in values:
         total += value
@@ -353,7 +304,7 @@ def _divide(
         if 2 * settings[3] <= number <= LARGEST:
             light = values[first:last]
             _place(pixels[first:last], nx, whole, index)
-            if _peaks(light, whole[_SPOT], index, offsets) > 1:
+            if count_peaks(light, whole[_SPOT], index, offsets) > 1:
                 noise = (pixels[first:last], planes[0], planes[1])
                 found = _grow_tree(light, sums, whole, noise, index, offsets, settings, leaves)
             if found > 1:
@@ -366,61 +317,11 @@ def _divide(
     return count
 
 
-@compiled
-def _regroup(pixels: Int32, values: Float32, owner: Int32, rank: Int64, start: Int64, out: Int32, light: Float32) -> None:
-    """Sort pixels by the rank of their owner, keeping their order within it; an owner of rank -1 is left out."""
-    start[:] = 0
-    for q in range(owner.size):
-        if rank[owner[q]] >= 0:
-            start[rank[owner[q]] + 1] += 1
-    for k in range(start.size - 1):
-        start[k + 1] += start[k]
-    place = start[:-1].copy()
-    for q in range(owner.size):
-        k = rank[owner[q]]
-        if k >= 0:
-            out[place[k]] = pixels[q]
-            light[place[k]] = values[q]
-            place[k] += 1
-
-
-@compiled
-def _first_pixels(pixels: Int32, owner: Int32, count: int) -> Int32:
-    first = np.full(count, np.int32(2147483647), dtype=np.int32)
-    for q in range(owner.size):
-        first[owner[q]] = min(first[owner[q]], pixels[q])
-    return first
-
-
-def regroup(segments: Segments, owner: Int32, blended: Bools) -> Segments:
-    """The same pixels under other owners, in the order of their first pixels.
-
-    Parameters
-    ----------
-    segments : Segments
-        Pixels of a segment rise; those of an owner may come from several segments if these are given in order.
-    owner : (pixels,) int32
-        Number of the owner of each pixel, from 0; every number below ``blended.size`` owns a pixel.
-    blended : bool array
-        Of each owner.
-    """
-    first = _first_pixels(segments.pixels, owner, blended.size)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(order.size, dtype=np.int64)
-    rank[order] = np.arange(order.size)
-    start = np.empty(order.size + 1, dtype=np.int64)
-    pixels, values = np.empty_like(segments.pixels), np.empty_like(segments.values)
-    _regroup(segments.pixels, segments.values, owner, rank, start, pixels, values)
-    return replace(
-        segments, start=start, pixels=pixels, values=values, blended=blended[order], count=int(order.size)
-    )
-
-
 def deblend(
     segments: Segments,
     noise: tuple[Numbers, Numbers] | None = None,
     *,
-    levels: int = 64,
+    levels: int = 1024,
     contrast: float = 0.005,
     rise: float = 2.0,
     min_area: int = 3,

@@ -273,9 +273,7 @@ def _number(runs: Int32, parent: Int32, number: int, min_area: int) -> tuple[int
 
 
 @compiled
-def _gather(
-    runs: Int32, owner: Int32, values: Float32, nx: int, start: Int64, pixels: Int32, chosen: Float32
-) -> None:
+def _gather(runs: Int32, owner: Int32, values: Float32, nx: int, start: Int64, pixels: Int32, chosen: Float32) -> None:
     place = start[:-1].copy()
     source = 0
     for run in range(owner.size):

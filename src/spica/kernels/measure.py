@@ -10,8 +10,8 @@ from spica.kernels.aperture import bracket, circle_sum, growth, light_radius, pl
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_coordinates, compiled
 from spica.kernels.detect import Segments
 from spica.kernels.kron import ellipse_form, ellipse_sum, kron_radius
-from spica.kernels.stamp import Planes, gather
 from spica.kernels.moments import PIXEL
+from spica.kernels.stamp import Planes, gather
 from spica.kernels.windowed import FWHM_TO_SIGMA, core_fwhm, windowed_centroid
 
 FRACTIONS = (0.5, 0.8)
@@ -75,9 +75,7 @@ class Measures(NamedTuple):
 
 
 @compiled
-def _isophotal(
-    planes: Planes, bad_bits: int, gain: float, pixels: Int32, row: Float64, whole: Int64
-) -> None:
+def _isophotal(planes: Planes, bad_bits: int, gain: float, pixels: Int32, row: Float64, whole: Int64) -> None:
     """Flux, centroid, central moments with their covariances, peak, box and mask bits from a source's own pixels."""
     image, sky, variance, mask, _ = planes
     ny, nx = image.shape
@@ -87,8 +85,7 @@ def _isophotal(
     flux = noise = total = sx = sy = xx = yy = xy = 0.0
     peak = -np.inf
     peak_noise = 0.0
-    found = 0
-    good = 0
+    found = good = 0
     x_min, x_max, y_min, y_max = np.int32(nx), np.int32(-1), np.int32(ny), np.int32(-1)
     for p in pixels:
         v = p // wide
@@ -99,8 +96,7 @@ def _isophotal(
         spread = variance[v, u] + gain * max(value, 0.0)
         if mask.size > 0:
             found |= mask[v, u]
-        x_min, x_max = min(x_min, u), max(x_max, u)
-        y_min, y_max = min(y_min, v), max(y_max, v)
+        x_min, x_max, y_min, y_max = min(x_min, u), max(x_max, u), min(y_min, v), max(y_max, v)
         if not np.isfinite(value) or (mask.size > 0 and mask[v, u] & bad_bits != 0):
             continue
         good += 1
@@ -116,9 +112,7 @@ def _isophotal(
         yy += value * dy * dy
         xy += value * dx * dy
     whole[_X_MIN], whole[_X_MAX], whole[_Y_MIN], whole[_Y_MAX] = x_min, x_max, y_min, y_max
-    whole[_AREA] = pixels.size
-    whole[_BITS] = found
-    whole[_GOOD] = good
+    whole[_AREA], whole[_BITS], whole[_GOOD] = pixels.size, found, good
     row[_FLUX], row[_VAR], row[_PEAK], row[_VPEAK] = flux, noise, peak, peak_noise
     if total > 0.0:
         sx /= total
@@ -130,15 +124,12 @@ def _isophotal(
         sx = 0.5 * (x_min + x_max) - x0
         sy = 0.5 * (y_min + y_max) - y0
         row[_XX] = row[_YY] = row[_XY] = 0.0
-    row[_X] = x0 + sx
-    row[_Y] = y0 + sy
+    row[_X], row[_Y] = x0 + sx, y0 + sy
     _covariances(planes, bad_bits, gain, pixels, total, row)
 
 
 @compiled
-def _covariances(
-    planes: Planes, bad_bits: int, gain: float, pixels: Int32, total: float, row: Float64
-) -> None:
+def _covariances(planes: Planes, bad_bits: int, gain: float, pixels: Int32, total: float, row: Float64) -> None:
     """Covariances of centroid and second moments: Σ σ² f g / (Σ I)² with f, g = dx, dy; dx² - xx, dy² - yy, dx dy - xy."""
     image, sky, variance, mask, _ = planes
     wide = np.int32(image.shape[1])

@@ -12,8 +12,11 @@ PIXEL = 1.0 / 12.0
 
 
 class Shapes(NamedTuple):
-    """Root mean square extents along the major and the minor axis [pixel], angle of the major axis from +x to +y
-    in (-π/2, π/2] [radian], their ratio, and the standard errors of each."""
+    """Ellipses, and the standard error of each of their figures.
+
+    ``a, b`` [pixel] are the root mean square extents along the major and the minor axis, ``theta`` [radian] the angle of
+    the major axis from +x to +y in (-π/2, π/2], ``elongation`` a / b.
+    """
 
     a: Float64
     b: Float64
@@ -56,5 +59,7 @@ def shapes(moments: Mapping[str, Float64]) -> Shapes:
 def _error(moments: Mapping[str, Float64], p: Float64, q: Float64, r: Float64) -> Float64:
     """Standard error of p xx + q yy + r xy."""
     variance = p * p * moments["var_xx"] + q * q * moments["var_yy"] + r * r * moments["var_xy"]
-    variance = variance + 2.0 * (p * q * moments["cov_xx_yy"] + p * r * moments["cov_xx_xy"] + q * r * moments["cov_yy_xy"])
+    variance = variance + 2.0 * (
+        p * q * moments["cov_xx_yy"] + p * r * moments["cov_xx_xy"] + q * r * moments["cov_yy_xy"]
+    )
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))

@@ -28,9 +28,16 @@ def _is_peak(image: Float32, sky: Float32, mask: Int32, bad_bits: int, x: int, y
 
 
 @compiled
-def _widths(
-    planes: Planes, bad_bits: int, height: float, out: Float64
-) -> int:
+def _shift(before: float, peak: float, after: float) -> float:
+    """Where between three pixels a Gaussian has its top: a parabola through the logarithms."""
+    if before <= 0.0 or after <= 0.0:
+        return 0.0
+    a, b = np.log(before / peak), np.log(after / peak)
+    return 0.5 * (a - b) / (a + b) if a + b < 0.0 else 0.0
+
+
+@compiled
+def _widths(planes: Planes, bad_bits: int, height: float, out: Float64) -> int:
     """Fill the widths of the peaks above `height` times the noise; returns how many found room."""
     image, sky, variance, mask, _ = planes
     ny, nx = image.shape
@@ -49,7 +56,10 @@ def _widths(
             if not _is_peak(image, sky, mask, bad_bits, x, y, value):
                 continue
             gather(planes, bad_bits, 0.0, 0, (float(x), float(y)), (x - _REACH, y - _REACH), light, noise, state)
-            out[count] = core_fwhm(light, noise, float(_REACH), float(_REACH), float(_REACH))[0]
+            middle = float(_REACH)
+            dx = _shift(light[_REACH, _REACH - 1], light[_REACH, _REACH], light[_REACH, _REACH + 1])
+            dy = _shift(light[_REACH - 1, _REACH], light[_REACH, _REACH], light[_REACH + 1, _REACH])
+            out[count] = core_fwhm(light, noise, middle + dx, middle + dy, middle)[0]
             count += 1
     return count
 

@@ -22,9 +22,7 @@ BAD = 2
 
 
 @compiled
-def _state(
-    image: Float32, sky: Float32, mask: Int32, bad_bits: int, labels: Int32, own: int, u: int, v: int
-) -> int:
+def _state(image: Float32, sky: Float32, mask: Int32, bad_bits: int, labels: Int32, own: int, u: int, v: int) -> int:
     """What column u, row v is to source `own`; masks and labels without pixels know of none."""
     ny, nx = image.shape
     if u < 0 or u >= nx or v < 0 or v >= ny:
@@ -90,7 +88,7 @@ def gather(
             bits = mask[v, x0 + first : x0 + last]
             for i in range(out.size):
                 kinds[i] = ill if bits[i] & wrong != mine else kinds[i]
-    _replace(planes, bad_bits, gain, own, centre, origin, light, noise, state)
+    _replace(planes, bad_bits, inverse_gain, own, centre, origin, light, noise, state)
 
 
 @compiled

@@ -19,21 +19,21 @@ from spica.kernels.aperture import circular_photometry
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.bleeding import mark_bleeding
 from spica.kernels.cells import cell_means
+from spica.kernels.clean import clean
 from spica.kernels.combine import combine, take
 from spica.kernels.crosstalk import add_fraction
+from spica.kernels.deblend import deblend
+from spica.kernels.detect import find_segments
 from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes
 from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
+from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
+from spica.kernels.seeing import star_widths
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
 from spica.kernels.stars import fit_moffats
-from spica.kernels.clean import clean
-from spica.kernels.deblend import deblend
-from spica.kernels.detect import find_segments
-from spica.kernels.measure import Photometry, measure_sources
-from spica.kernels.seeing import star_widths
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.wordsum import word_sum

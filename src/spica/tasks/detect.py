@@ -32,7 +32,7 @@ class DetectSettings(Settings):
     minimum_area: int = setting(3, "fewest connected pixels", "pixel", ge=1)
     maximum_sources: int = setting(200_000, "more than these per detector are a fault, not a catalogue", ge=1)
     deblend: bool = setting(True, "divide connected sets that have several peaks")
-    deblend_levels: int = setting(64, "steps of brightness in which peaks are told apart", ge=2, le=4096)
+    deblend_levels: int = setting(1024, "steps of brightness in which peaks are told apart", ge=2, le=4096)
     deblend_contrast: float = setting(0.005, "least part of a blend's light that makes a source of a peak", ge=0, le=1)
     deblend_rise: float = setting(2.0, "least rise of a peak above its saddle", "sigma", ge=0)
     clean: bool = setting(True, "undo detections that the wings of brighter sources made")

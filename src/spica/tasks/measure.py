@@ -84,7 +84,7 @@ def measure(
     form = shapes(found.reals)
     columns = _isophotal(found, form) | _photometry(found) | _positions(found)
     columns["flags"] = _flags(settings, found, columns, segments, science.shape)
-    light, stars = _light_within(settings, seen, columns) if settings.whole_light else (np.ones(segments.count), 0)
+    light, stars = _light_within(seen, columns) if settings.whole_light else (np.ones(segments.count), 0)
     for name in ("flux_auto", "flux_auto_err"):
         columns[name] = columns[name] / light
     columns["auto_fraction"] = light
@@ -105,12 +105,12 @@ class _Seen:
     """What every measurement looks at: planes, labels, and what makes a variance complete."""
 
     def __init__(self, science: Image, background: Image, segments: Segments) -> None:
-        if science.variance is None and background.variance is None:
-            raise DataFault("data.bad-value", "neither image nor background carry a variance", need="background")
         self.segments, self.mask, self.labels = segments, science.mask, segments.labels()
         self.inverse_gain = 0.0
         variance = science.variance
         if variance is None:
+            if background.variance is None:
+                raise DataFault("data.bad-value", "neither image nor background carries a variance", need="background")
             # A delivered image without weights: the measured sky noise plus the sources' own photons.
             variance = background.variance
             self.inverse_gain = 1.0 / float(science.header.get("GAIN") or 1.0)
@@ -175,7 +175,7 @@ def _positions(found: Measures) -> dict[str, Column]:
     }
 
 
-def _light_within(settings: MeasureSettings, seen: _Seen, columns: Mapping[str, Column]) -> tuple[Column, int]:
+def _light_within(seen: _Seen, columns: Mapping[str, Column]) -> tuple[Column, int]:
     """Fraction of a point source's light within each Kron ellipse, and the number of stars that tell it.
 
     From the growth curves of the frame's bright, clean, isolated stars: sources whose half-light radius is near the
@@ -194,9 +194,7 @@ def _light_within(settings: MeasureSettings, seen: _Seen, columns: Mapping[str, 
     radii = np.linspace(0.3, GROWN, 17) * fwhm
     image, sky, variance = seen.planes
     places = columns["x"][stars], columns["y"][stars], radii, seen.mask
-    grown = circular_photometry(
-        image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1
-    ).flux
+    grown = circular_photometry(image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1).flux
     curve = np.maximum.accumulate(np.median(grown / grown[:, -1:], axis=0))
     return np.maximum(np.interp(columns["auto_radius"], radii, curve), 0.2), int(stars.size)
 
