@@ -128,6 +128,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("APERnn", "float", "pixel", "radius of aperture nn", "catalogue"),
     Keyword("NDETECT", "int", "", "detectors that were merged", "catalogue"),
     Keyword("DETLIST", "text", "", "their numbers", "catalogue"),
+    Keyword("FILTFWHM", "float", "pixel", "width of the detection filter", "catalogue"),
+    Keyword("AUTOSTAR", "int", "", "stars that corrected flux_auto, 0: none", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 
