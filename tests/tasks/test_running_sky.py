@@ -11,7 +11,7 @@ from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.core.task import Member
-from spica.kernels.detect import label
+from spica.kernels.detect import find_segments
 from spica.tasks import object_mask, running_sky
 from tests.tasks.test_golden import MemoryRows
 
@@ -125,7 +125,7 @@ def test_too_few_neighbours_or_other_shapes_are_refused() -> None:
 def test_an_object_mask_covers_sources_and_their_wings() -> None:
     light = np.zeros((40, 40), np.float32)
     light[20, 20] = 1.0
-    found = label(light, 0.5, min_area=1, max_segments=10)
+    found = find_segments(light, 0 * light, np.ones(light.shape), 0.1, 0.5, min_area=1, max_segments=10)
     settings = object_mask.TASK.settings
     narrow = object_mask.TASK.run(settings(grow=0), segments=found)["objects"].pixels
     wide = object_mask.TASK.run(settings(grow=3), segments=found)["objects"].pixels

@@ -29,7 +29,7 @@ def object_mask(settings: ObjectMaskSettings, segments: Segments) -> Products:
     -------
     objects : Image of ``(ny, nx)``, 0 or 1.
     """
-    there = segments.labels > 0
+    there = segments.labels() > 0
     if settings.grow:
         reach = np.arange(-settings.grow, settings.grow + 1)
         disk = np.hypot(*np.meshgrid(reach, reach)) <= settings.grow + 0.5
