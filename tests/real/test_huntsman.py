@@ -54,7 +54,7 @@ def test_a_master_is_not_taken_for_a_raw_frame(survey: Terminal, real_data: Path
     ("unit", "name", "least"),
     [
         ("calibration:huntsman/1//2021-01-06~100", "dark", 0.97),
-        ("calibration:huntsman/1/g/2021-01-12~100", "flat", 0.85),
+        ("calibration:huntsman/1/g/2021-01-12~100~twilight", "flat", 0.85),
     ],
 )
 def test_masters_resemble_those_of_the_lsst_stack(
