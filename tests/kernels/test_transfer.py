@@ -22,9 +22,10 @@ SIDE = 200
 def flats(mean: float, gain: float, noise: float, seed: int, ratio: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Two flats [ADU]; the second `ratio` times as bright."""
     rng = np.random.default_rng(seed)
-    return tuple(
+    first, second = (
         rng.poisson(mean * gain * r, (SIDE, SIDE)) / gain + rng.normal(0, noise, (SIDE, SIDE)) for r in (1, ratio)
     )
+    return first, second
 
 
 @pytest.mark.parametrize("ratio", [1.0, 1.08])
@@ -178,10 +179,10 @@ def test_linearity_is_recovered_with_honest_errors() -> None:
             signal -= (linearised(signal, truth)[0] - light) / linearised(signal, truth)[1]
         found = fit_linearity(signal, seconds, 2)
         assert found is not None
+        assert found.rate == pytest.approx(1000.0, rel=1e-3)
         pulls.append((np.array(found.coefficients) - truth) / found.errors)
     assert np.std(pulls, axis=0) == pytest.approx([1.0, 1.0], abs=0.2)
     assert np.abs(np.mean(pulls, axis=0)).max() < 0.3
-    assert found.rate == pytest.approx(1000.0, rel=1e-3)
 
 
 def test_linearity_needs_enough_exposure_times() -> None:

@@ -126,7 +126,7 @@ def test_an_object_mask_covers_sources_and_their_wings() -> None:
     light = np.zeros((40, 40), np.float32)
     light[20, 20] = 1.0
     found = find_segments(light, 0 * light, np.ones(light.shape), 0.1, 0.5, min_area=1, max_segments=10)
-    settings = object_mask.TASK.settings
+    settings = object_mask.ObjectMaskSettings
     narrow = object_mask.TASK.run(settings(grow=0), segments=found)["objects"].pixels
     wide = object_mask.TASK.run(settings(grow=3), segments=found)["objects"].pixels
     assert narrow.sum() == 1.0

@@ -155,7 +155,7 @@ def test_snaps_change_none_of_their_inputs() -> None:
     before = [plane.copy() for each in (first, second) for plane in (each.pixels, each.variance, each.mask)]  # type: ignore[union-attr]
     combine(first, second)
     after = [plane for each in (first, second) for plane in (each.pixels, each.variance, each.mask)]
-    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(before, after, strict=True))
 
 
 def test_snaps_without_a_star_or_a_good_pixel() -> None:
