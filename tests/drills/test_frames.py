@@ -181,20 +181,20 @@ def spurious(pixels: Pixels, where: Layout) -> Pixels:
     return pixels
 
 
-FAILING: list[tuple[Spoil, set[str]]] = [
-    (no_numbers, {"data.no-overscan", "data.no-pixels"}),
-    (no_numbers_in_the_data, {"data.no-pixels"}),
+FAILING: list[Any] = [
+    pytest.param(no_numbers, {"data.no-overscan", "data.no-pixels"}, marks=pytest.mark.slow),
+    pytest.param(no_numbers_in_the_data, {"data.no-pixels"}, marks=pytest.mark.slow),
     (all_saturated, {"data.no-pixels"}),
-    (saturated_with_the_overscan, {"data.no-overscan", "data.no-pixels"}),
+    pytest.param(saturated_with_the_overscan, {"data.no-overscan", "data.no-pixels"}, marks=pytest.mark.slow),
 ]
-DONE: list[tuple[Spoil, str, str]] = [
-    (without_sources, "D", "seeing"),
-    (very_crowded, "", ""),
+DONE: list[Any] = [
+    pytest.param(without_sources, "D", "seeing", marks=pytest.mark.slow),
+    pytest.param(very_crowded, "", "", marks=pytest.mark.slow),
     (trailed, "D", ""),
     (dead_amplifier, "D", "dead_amplifiers"),
-    (saturated_overscan, "D", "dead_amplifiers"),
-    (negative_sky, "", ""),
-    (bleeding_star, "C", "saturated_fraction"),
+    pytest.param(saturated_overscan, "D", "dead_amplifiers", marks=pytest.mark.slow),
+    pytest.param(negative_sky, "", "", marks=pytest.mark.slow),
+    pytest.param(bleeding_star, "C", "saturated_fraction", marks=pytest.mark.slow),
 ]
 
 
