@@ -29,6 +29,7 @@ from spica.tasks import (
     background,
     combine,
     compare,
+    cosmics,
     crosstalk_fit,
     crosstalk_sums,
     dark_current,
@@ -62,7 +63,7 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
+        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
         focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, snaps, summary,
     )
@@ -144,6 +145,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["interpolate"] = run("interpolate", image=dataclasses.replace(frames[0], mask=marked))
     found["defringe"] = run("defringe", image=frames[0], fringe=ripples())
     found["snaps"] = run("snaps", frames=tuple(Member(str(n), frame) for n, frame in enumerate(frames[:2])))
+    found["cosmics"] = run("cosmics", image=frames[0])
     science = frames[0]
     found["background"] = run("background", science=science)
     sky = found["background"]["background"]

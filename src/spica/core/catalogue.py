@@ -115,6 +115,11 @@ CODES: dict[str, FaultCode] = {
     "data.too-many-sources": FaultCode(
         _D, "more detections than the limit", "raise the threshold; look for a bad flat or background"
     ),
+    "data.too-many-cosmics": FaultCode(
+        _D,
+        "a large part of the image looks like cosmic rays",
+        "look for a bad flat; is the camera undersampled, lower cosmics.sharpest, or set cosmics.search=false",
+    ),
     "data.no-overscan": FaultCode(
         _D,
         "the overscan section is missing or unusable",

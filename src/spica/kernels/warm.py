@@ -20,7 +20,9 @@ from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.bleeding import mark_bleeding
 from spica.kernels.cells import cell_means
 from spica.kernels.clean import clean
+from spica.kernels.coarse import coarse_sky
 from spica.kernels.combine import combine, take
+from spica.kernels.cosmics import Barred, find_cosmics
 from spica.kernels.crosstalk import add_fraction
 from spica.kernels.deblend import deblend
 from spica.kernels.detect import find_segments
@@ -31,6 +33,7 @@ from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
+from spica.kernels.sharpness import peak_widths
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
 from spica.kernels.stars import fit_moffats
@@ -80,6 +83,12 @@ def _sources() -> None:
     measure_sources(two, 0 * two, _IMAGE, found, found.labels(), Photometry(), _MASK)
 
 
+def _cosmics() -> None:
+    sky = coarse_sky(_IMAGE, _MASK, bad_bits=0, box=8, step=1)
+    peak_widths(_IMAGE, _IMAGE, _MASK, sky, bad_bits=0)
+    find_cosmics(_IMAGE, _IMAGE, _MASK, sky, 2.0, barred=Barred(0, 0), cosmic_bit=1)
+
+
 def _rice() -> None:
     room = np.empty(rice.bound(8, 8), dtype=np.uint8)
     ends = np.empty(8, dtype=np.int64)
@@ -105,6 +114,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("combine", _combine),
     ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
     ("background", _background),
+    ("cosmic rays", _cosmics),
     ("seeing", lambda: star_widths(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK)),
     ("sources", _sources),
     ("apertures", lambda: circular_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
