@@ -177,7 +177,12 @@ def test_sharpness_is_the_profile_beside_the_centre() -> None:
     assert diagonal == pytest.approx(0.25)
     image = np.zeros((33, 33), dtype=np.float32)
     add_stars(
-        image, np.full(1, 16.0), np.full(1, 16.0), np.full(1, 1e5), Psf(np.full(1, 3.0), *np.zeros((2, 1)), 3.0), 0.01
+        image,
+        np.full(1, 16.0),
+        np.full(1, 16.0),
+        np.full(1, 1e5),
+        Psf(np.full(1, 3.0), np.zeros(1), np.zeros(1), 3.0),
+        0.01,
     )
     assert image[16, 17] / image[16, 16] == pytest.approx(sharpness(3.0)[0], abs=0.02)
 
