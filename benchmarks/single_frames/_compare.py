@@ -43,7 +43,7 @@ class Side:
     auto : magnitude minus true magnitude, of the Kron flux. aper : the same in each aperture, against the true light in
         that aperture, neighbours' included ``(n, apertures)``.
     true : of each detection, whether it is a true source; `mag` its measured magnitude; `alone` whether the other side
-        has nothing there.
+        has no false one there.
     """
 
     found: Bools
@@ -104,9 +104,18 @@ def _against(scene: Scene, mine: Found, theirs: Found, true_aper: Floats) -> tup
         mag = zero - 2.5 * np.log10(mine.columns["flux_auto"])
     true = np.zeros(mine.number, dtype=bool)
     true[rows] = True
-    tree = cKDTree(np.column_stack([theirs.columns["x"], theirs.columns["y"]]))
-    near, _ = tree.query(np.column_stack([mine.columns["x"], mine.columns["y"]]), distance_upper_bound=SAME)
-    return found, dx, dy, auto, aper, true, mag, ~np.isfinite(near)
+    return found, dx, dy, auto, aper, true, mag, _alone(mine, theirs, scene)
+
+
+def _alone(mine: Found, theirs: Found, scene: Scene) -> Bools:
+    """Which detections have no false one of the other side at their place: what both take for a source is no difference."""
+    points, others = (np.column_stack([side.columns["x"], side.columns["y"]]) for side in (mine, theirs))
+    false = np.ones(theirs.number, dtype=bool)
+    false[match(Catalogue({"x": others[:, 0], "y": others[:, 1]}), scene.places)[0]] = False
+    if not np.any(false):
+        return np.ones(mine.number, dtype=bool)
+    near, _ = cKDTree(others[false]).query(points, distance_upper_bound=SAME)
+    return np.asarray(~np.isfinite(near), bool)
 
 
 def table(scenes: Sequence[Scene], ours: Side, peer: Side) -> list[Row]:

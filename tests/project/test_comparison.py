@@ -72,3 +72,6 @@ def test_what_is_missed_or_invented_is_told(scene: Scene) -> None:
     twice = {name: np.concatenate([values, values[::5]]) for name, values in one.columns.items()}
     twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 5000.0])
     assert worst(scene, changed(one, twice), one)["purity"] > 4
+    # Beside sources that both have seen: that the other side has something there too is no excuse.
+    twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 1.8])
+    assert worst(scene, changed(one, twice), one)["purity"] > 4
