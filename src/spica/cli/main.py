@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spica import __version__
-from spica.cli import begin, calib, cameras, frames, headers, metrics, pipelines, registry, story, work
+from spica.cli import begin, calib, cameras, cutting, frames, headers, metrics, pipelines, registry, story, work
 from spica.cli.door import Door
 from spica.cli.options import examples
 
@@ -57,6 +57,10 @@ app.command("inventory", rich_help_panel=FRAMES, epilog=frames.INVENTORY)(frames
 app.command("run", rich_help_panel=WORK, epilog=work.RUN)(work.run)
 app.command("sources", rich_help_panel=WORK, epilog=work.SOURCES)(work.sources)
 app.command("export", rich_help_panel=WORK, epilog=work.EXPORT)(work.export)
+# A declination below the equator is no option.
+app.command("cutout", rich_help_panel=WORK, epilog=cutting.CUTOUT, context_settings={"ignore_unknown_options": True})(
+    cutting.cutout
+)
 app.command("status", rich_help_panel=STORY, epilog=story.STATUS)(story.status)
 app.command("faults", rich_help_panel=STORY, epilog=story.FAULTS)(story.faults)
 app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)

@@ -124,6 +124,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("NCOLUMN", "int", "", "columns with bad parts"),
     Keyword("NBAD", "int", "", "pixels that are bad in any way"),
     Keyword("QUANTVAR", "float", "electron2", "variance added by rounding SCIENCE", "SCIENCE, VARIANCE"),
+    Keyword("CUTX", "int", "pixel", "first column of this cut-out, from 0"),
+    Keyword("CUTY", "int", "pixel", "first row of this cut-out, from 0"),
     Keyword("BITnn", "text", "", "name of bit nn", "MASK"),
     Keyword("APERnn", "float", "pixel", "radius of aperture nn", "catalogue"),
     Keyword("NDETECT", "int", "", "detectors that were merged", "catalogue"),
