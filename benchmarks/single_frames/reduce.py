@@ -20,8 +20,8 @@ from unittest.mock import patch
 from benchmarks.figure import Figure, at_least, at_most, figure
 from spica.core.faults import FaultRecord
 from spica.core.jobs import JobReport
-from spica.core.records import Grain
 from spica.engine.dispatch import Dispatch
+from spica.engine.plan import PlannedJob
 from spica.engine.planner import make_plan
 from spica.engine.spec import JobSpec
 from spica.engine.worker import work
@@ -66,15 +66,20 @@ def survey_of(root: Path, size: tuple[int, int]) -> Path:
 
 
 def specs_of(folder: Path) -> list[JobSpec]:
-    """The jobs of `reduce` at detector grain, as workers get them."""
+    """The jobs of `reduce` that take raw pixels, as workers get them."""
     survey = Survey.open(folder)
     with Registry.open(survey.registry_url) as registry:
         plan = make_plan(registry, survey, load("reduce"))
-        jobs = [number for number, job in enumerate(plan.jobs) if job.unit.grain is Grain.DETECTOR]
+        jobs = [number for number, job in enumerate(plan.jobs) if _takes_pixels(job)]
         found = Dispatch(plan, registry, survey).specs(jobs)
     specs = [spec for spec in found.values() if not isinstance(spec, FaultRecord)]
     assert len(specs) == len(jobs) >= 2
     return specs
+
+
+def _takes_pixels(job: PlannedJob) -> bool:
+    """Whether a job begins with raw pixels (later ones, such as grades, take what it made)."""
+    return any(binding.need.source == "raw" for binding in job.recipe.chain.outside)
 
 
 def done(spec: JobSpec) -> JobReport:
