@@ -9,9 +9,8 @@ import numpy as np
 
 from spica.core.camera import Camera, DetectorSpec
 from spica.core.images import Image, RawDetector
-from spica.core.keys import exposure_id
 from spica.core.mask import Mask
-from spica.core.records import Detector, Exposure, FrameType
+from spica.core.records import FrameType
 from spica.instruments import tables
 from spica.simulate.calibration import focal_axes
 from spica.simulate.crop import crop
@@ -101,12 +100,10 @@ def draw(order: Order) -> Frame:
 
 
 def _detrended(raw: RawDetector) -> Image:
-    exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
     overscan = "constant" if all(amplifier.overscan for amplifier in raw.amplifiers) else "none"
-    image = detrend.TASK.run(
-        detrend.DetrendSettings.model_validate({"overscan": overscan}), raw=raw, **dict.fromkeys(("bias", "dark", "flat", "defects")), exposure=exposure,
-        detector=Detector("demo-1", 1, "c" * 40, (1,), (), raw.nx, raw.ny),
-    )["science"]  # fmt: skip
+    nothing = dict.fromkeys(("bias", "dark", "flat", "defects", "crosstalk"))
+    settings = detrend.DetrendSettings.model_validate({"overscan": overscan})
+    image = detrend.TASK.run(settings, raw=raw, **nothing)["science"]
     assert isinstance(image, Image)
     return image
 
