@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from spica.core.mask import Mask
 from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
+from spica.kernels.detrend import Box, Planes
+from spica.kernels.seams import seam_step
 from tests.support.terminal import Terminal, new_survey
 
 pytestmark = pytest.mark.realdata
@@ -52,6 +55,26 @@ def test_the_frame_is_assembled_and_catalogued(survey: Terminal, real_data: Path
     # The rough delivered solution puts the sources where the telescope pointed.
     assert abs(float(np.median(sources["ra"])) - 287.3) < 0.5
     assert abs(float(np.median(sources["dec"])) - 59.5) < 0.5
+
+
+def test_no_step_is_left_between_the_amplifiers(survey: Terminal) -> None:
+    """Across each of the four seams the medians of both sides agree; by the header's gains alone they do not."""
+    survey.order("run", "quick", "--executor", "inprocess")
+    image = read_image(survey.product(UNIT, "science"))
+    assert image.variance is not None
+    assert image.mask is not None
+    ny, nx = image.shape
+    planes = Planes(image.pixels, image.variance, image.mask)
+    halves = (0, ny // 2, ny), (0, nx // 2, nx)
+    boxes = [Box(halves[0][j], halves[0][j + 1], halves[1][i], halves[1][i + 1]) for j in (0, 1) for i in (0, 1)]
+    factors = [image.header[f"AMPFAC{n:02d}"] for n in range(4)]
+    assert 0.005 < np.std(np.array(factors, float)) < 0.03
+    noise = float(np.sqrt(np.median(image.variance)))
+    for one, other in ((0, 1), (2, 3), (0, 2), (1, 3)):
+        step, error = seam_step(planes, boxes[one], boxes[other], int(Mask.unusable()))
+        assert error < 0.002
+        assert abs(step) < 3 * error
+        assert abs(step) * float(np.median(image.pixels)) < 0.1 * noise
 
 
 def test_the_sky_noise_is_the_one_that_the_variance_promises(survey: Terminal) -> None:

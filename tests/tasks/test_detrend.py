@@ -287,6 +287,40 @@ def test_a_bias_pixel_without_value_has_no_data(truth: np.ndarray) -> None:
     assert np.argwhere(found.mask).tolist() == [[2, 3]]
 
 
+def test_amplifiers_are_matched_only_without_a_flat_and_where_asked() -> None:
+    rng = np.random.default_rng(7)
+    # Long enough for a seam: the same two halves, higher.
+    tall = [
+        a.model_copy(
+            update={
+                "data": (*a.data[:2], 0, 80),
+                "overscan": (*a.overscan[:2], 0, 80),
+                "detector": (*a.detector[:2], 0, 80),
+            }
+        )
+        for a in amplifiers()
+        if a.overscan
+    ]
+    pixels = np.full((80, 2 * NX + 2 * OVERSCAN), 1000.0, np.float32)
+    sky = rng.normal(3000.0, 20.0, (80, 2 * NX))
+    pixels[:, :NX] += sky[:, :NX] / GAIN[0] * 1.02
+    pixels[:, NX + 2 * OVERSCAN :] += sky[:, NX:][:, ::-1] / GAIN[1]
+    raw = RawDetector((pixels, pixels), tuple(tall), 2 * NX, 80, {"frame_type": "object"})
+    flat = Image(np.ones((80, 2 * NX), np.float32))
+
+    def step(image: Image) -> float:
+        return float(np.median(image.pixels[:, :NX]) / np.median(image.pixels[:, NX:]) - 1)
+
+    matched = run(raw)
+    assert abs(step(matched)) < 0.004
+    assert float(matched.header["AMPFAC01"] or 0) / float(matched.header["AMPFAC00"] or 1) == pytest.approx(
+        1.02, abs=0.004
+    )
+    for other in (run(raw, DetrendSettings(match_amplifiers=False)), run(raw, flat=flat)):
+        assert step(other) == pytest.approx(0.02, abs=0.002)
+        assert "AMPFAC00" not in other.header
+
+
 def test_overscan_figures_are_metrics(truth: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     raw = expose(truth, LEVEL)

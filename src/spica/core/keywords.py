@@ -69,6 +69,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("OVMAnn", "float", "adu", "the same when the master bias was made"),
     Keyword("AMPSnn", "text", "", "section of amplifier nn in the image"),
     Keyword("DEADnn", "text", "", "why amplifier nn has no data"),
+    Keyword("AMPFACnn", "float", "", "factor of amplifier nn, from its seams"),
     Keyword("FRNGAMP", "float", "electron", "amplitude of fringes taken off"),
     Keyword("EXPTIME", "float", "s", "exposure time"),
     Keyword("DARKTIME", "float", "s", "dark time"),

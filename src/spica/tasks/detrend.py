@@ -30,6 +30,7 @@ from spica.kernels.detrend import (
     planes_for,
 )
 from spica.kernels.overscan import Levels, fit_levels, overscan_rows, without_trail
+from spica.kernels.seams import match_places
 
 LIT = 20.0
 """An amplifier can only be found dark where the others' light is this many times their read noise."""
@@ -55,6 +56,7 @@ class DetrendSettings(Settings):
     dead_fraction: float = setting(
         0.05, "an amplifier with less than this fraction of the others' light is dead", ge=0, lt=1
     )
+    match_amplifiers: bool = setting(True, "object frames without a flat: the sky goes on across amplifiers' seams")
     bleed_excess: int = setting(2, "a saturated run so much longer than the star's core has bled", "pixel", ge=1)
     bleed_grow: int = setting(2, "marked beyond both ends of a bleed trail", "pixel", ge=0)
     saturation_grow: int = setting(0, "marked as bled around every saturated pixel", "pixel", ge=0)
@@ -67,6 +69,7 @@ class _Amplifier:
     spec: AmplifierSpec
     pixels: npt.NDArray[Any]
     levels: Levels | None = None
+    factor: float = 1.0
     scatter: float = 0.0
     dead: str = ""
 
@@ -143,6 +146,8 @@ def detrend(
             for plane, value in zip(planes, (0, 0, _BITS.no_data), strict=True):
                 plane[y0:y1, x0:x1] = value
     _any_alive(amplifiers)
+    unflattened = flat is None and raw.header.get("frame_type") == FrameType.OBJECT.value
+    _match(amplifiers, planes, wanted=settings.match_amplifiers and unflattened)
     marked = _marks(settings, amplifiers, matrix, planes.mask, np.flatnonzero(full))
     usable = int(Mask.NO_DATA | Mask.BAD)
     if not any(np.any(row & usable == 0) for row in planes.mask):
@@ -255,6 +260,14 @@ def _find_unlit(settings: DetrendSettings, amplifiers: Sequence[_Amplifier], pla
             amplifiers[number].dead = f"no light: {level:.4g} electron, the others have {usual:.4g}"
 
 
+def _match(amplifiers: Sequence[_Amplifier], planes: Planes, *, wanted: bool) -> None:
+    """Scale living amplifiers to one another: their gains are rarely known to a per cent."""
+    alive = [amplifier for amplifier in amplifiers if wanted and not amplifier.dead]
+    places = [_box(amplifier.spec.detector) for amplifier in alive]
+    for amplifier, factor in zip(alive, match_places(planes, places, int(Mask.unusable())), strict=True):
+        amplifier.factor = float(factor)
+
+
 def _marks(
     settings: DetrendSettings,
     amplifiers: Sequence[_Amplifier],
@@ -352,6 +365,8 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | Non
             cards[f"DEAD{number:02d}"] = f"{amplifier.spec.name}: {amplifier.dead}"[:68]
         else:
             cards[f"OVSC{number:02d}"] = round(amplifier.level, 4)
+        if amplifier.factor != 1.0:
+            cards[f"AMPFAC{number:02d}"] = round(amplifier.factor, 6)
         x0, x1, y0, y1 = amplifier.spec.detector
         cards[f"AMPS{number:02d}"] = f"[{x0 + 1}:{x1},{y0 + 1}:{y1}]"
         then = None if bias is None else bias.header.get(f"OVSC{number:02d}")
@@ -365,7 +380,7 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | Non
 
 TASK = Task(
     name="detrend",
-    version=4,
+    version=5,
     grain=Grain.DETECTOR,
     settings=DetrendSettings,
     needs=(
