@@ -16,12 +16,24 @@ from spica.kernels.seams import seam_step
 from tests.support.terminal import Terminal, new_survey
 
 pytestmark = pytest.mark.realdata
+BARE = """
+name = "bare"
+title = "As reduce, with the masters that there are"
+extends = "reduce"
+
+[[step]]
+as = "detrend"
+require = []
+"""
 UNIT = "sinistro-elp1m008-fa05-20211007-0042/1"
 
 
 @pytest.fixture(scope="module")
 def survey(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     terminal = new_survey(tmp_path_factory.mktemp("sinistro") / "survey")
+    folder = terminal.folder / "pipelines"
+    folder.mkdir(exist_ok=True)
+    (folder / "bare.toml").write_text(BARE)
     report = terminal.ask("ingest", real_data / "raw_lco/mef_raw_test_frame.fits")
     assert (report["new"], report["quarantined"]) == (1, 0)
     return terminal
@@ -34,7 +46,7 @@ def test_without_masters_it_is_refused_and_the_reason_is_named(survey: Terminal)
 
 
 def test_the_frame_is_assembled_and_catalogued(survey: Terminal, real_data: Path) -> None:
-    survey.order("run", "quick", "--executor", "inprocess")
+    survey.order("run", "bare", "--executor", "inprocess")
     image = read_image(survey.product(UNIT, "science"))
     assert image.variance is not None
     assert image.mask is not None
@@ -59,7 +71,7 @@ def test_the_frame_is_assembled_and_catalogued(survey: Terminal, real_data: Path
 
 def test_no_step_is_left_between_the_amplifiers(survey: Terminal) -> None:
     """Across each of the four seams the medians of both sides agree; by the header's gains alone they do not."""
-    survey.order("run", "quick", "--executor", "inprocess")
+    survey.order("run", "bare", "--executor", "inprocess")
     image = read_image(survey.product(UNIT, "science"))
     assert image.variance is not None
     assert image.mask is not None
@@ -78,7 +90,7 @@ def test_no_step_is_left_between_the_amplifiers(survey: Terminal) -> None:
 
 
 def test_the_sky_noise_is_the_one_that_the_variance_promises(survey: Terminal) -> None:
-    survey.order("run", "quick", "--executor", "inprocess")
+    survey.order("run", "bare", "--executor", "inprocess")
     image = read_image(survey.product(UNIT, "science"))
     assert image.variance is not None
     sky = slice(300, 420), slice(60, 180)
