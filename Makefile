@@ -13,6 +13,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # started. `make test JOBS=0` runs in one process.
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile
+# Kernels are compiled once, before several processes of tests would each do so.
+WARM := from spica.kernels.warm import KERNELS, compile_all; \
+	print(f"{len(KERNELS)} kernels ready after {compile_all():.0f} s")
 TESTS ?=
 GROUP ?=
 
@@ -42,6 +45,7 @@ demo: $(VENV)/.run  ## a small survey from simulated sky to catalogues, judged a
 	@$(BIN)/spica demo build/demo
 
 test: $(VENV)/.test  ## the test suite, without the long drills
+	@$(BIN)/python -c '$(WARM)'
 	@$(PYTEST) -m "not slow" $(TESTS)
 
 system:  ## install the system programs that the whole suite needs (Debian packages; root or sudo)
@@ -67,6 +71,7 @@ docs: $(VENV)/.test  ## build the documentation into build/docs, warnings are er
 	@echo "build/docs/index.html"
 
 check-all: lint types docs  ## everything: lint, types, docs, all tests with the long drills, benchmarks
+	@$(BIN)/python -c '$(WARM)'
 	$(PYTEST)
 	$(MAKE) bench
 

@@ -31,9 +31,15 @@ class Mark(IntFlag):
 
 
 WARM = """
+import importlib
 import json
+import pkgutil
 from pathlib import Path
+import spica.kernels
 from spica.kernels import warm
+
+for module in pkgutil.iter_modules(spica.kernels.__path__):
+    importlib.import_module(f"spica.kernels.{module.name}")
 
 def cached(function):
     # Index files that numba keeps of a function, in the form that it has had since its version 0.19.

@@ -4,16 +4,17 @@ A kernel is compiled for one set of dtypes: the front doors convert what they ar
 here, makes all that a production will need.
 """
 
-import importlib
-import pkgutil
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-import spica.kernels
 from spica.kernels import rice
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
@@ -106,6 +107,7 @@ def _sums() -> None:
 
 
 KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
+    ("sources", _sources),
     ("overscan", lambda: overscan_rows(_IMAGE)),
     ("detrend", _detrend),
     ("crosstalk", _crosstalk),
@@ -113,10 +115,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("interpolate", _interpolate),
     ("combine", _combine),
     ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
-    ("background", _background),
-    ("cosmic rays", _cosmics),
     ("seeing", lambda: star_widths(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK)),
-    ("sources", _sources),
     ("apertures", lambda: circular_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("Moffat profiles", lambda: fit_moffats(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("sky noise", lambda: sky_noise(_IMAGE, _IMAGE, _IMAGE, _MASK, np.zeros((4, 1)))),
@@ -129,15 +128,19 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("Rice coding", _rice),
     ("checksum", _sums),
     *DRAWING,
+    ("cosmic rays", _cosmics),
+    ("background", _background),
 )
-"""Name and call of every compiled front door; a new kernel adds its own line."""
+"""Name and call of every compiled front door; a new kernel adds its own line.
+
+What takes longest to compile stands at both ends, for two processes that come from either."""
 
 
 def _dispatchers() -> Iterator[Dispatcher]:
-    """Every compiled function of the room, once."""
+    """Every compiled function of the room's modules that are loaded, once: this one loads those of all kernels."""
     seen = set()
-    for module in sorted(module.name for module in pkgutil.iter_modules(spica.kernels.__path__)):
-        for value in vars(importlib.import_module(f"spica.kernels.{module}")).values():
+    for name in sorted(name for name in sys.modules if name.startswith("spica.kernels.")):
+        for value in vars(sys.modules[name]).values():
             if isinstance(value, Dispatcher) and value not in seen:
                 seen.add(value)
                 yield value
@@ -164,6 +167,44 @@ def forget_stale() -> int:
     return removed
 
 
+def compile_backwards() -> None:
+    """Compile or load every kernel, the last first."""
+    for _, call in reversed(KERNELS):
+        call()
+
+
+@contextmanager
+def _company() -> Iterator[None]:
+    """On a machine of several cores, another process that compiles the kernels from the other end meanwhile.
+
+    What it has compiled is loaded here from the cache, where numba puts each function in one step. Without a cache that
+    both can write, it helps nobody and harms nobody.
+    """
+    if len(os.sched_getaffinity(0)) < 2:
+        yield
+        return
+    command = "from spica.kernels.warm import compile_backwards; compile_backwards()"
+    with subprocess.Popen(  # noqa: S603 - this very Python
+        [sys.executable, "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as other:
+        try:
+            yield
+        finally:
+            other.kill()
+
+
+def _all_cached() -> bool:
+    """Whether the cache holds every function that is loaded here, of a source that has not changed since."""
+    if forget_stale() > 0:
+        return False
+    functions = list(_dispatchers())
+    folders = {function.stats.cache_path for function in functions} - {None}
+    held = {path.name.partition("-")[0] for folder in folders for path in Path(folder).glob("*.nbi")}
+    return {
+        f"{Path(function.py_func.__code__.co_filename).stem}.{function.py_func.__qualname__}" for function in functions
+    } <= held
+
+
 def compile_all(progress: Callable[[int, int, str], None] | None = None) -> float:
     """Compile every kernel that the cache does not hold, and load the others.
 
@@ -178,9 +219,9 @@ def compile_all(progress: Callable[[int, int, str], None] | None = None) -> floa
         Wall time: up to some tens of seconds the first time, below one second afterwards.
     """
     began = time.perf_counter()
-    forget_stale()
-    for number, (name, call) in enumerate(KERNELS, start=1):
-        if progress is not None:
-            progress(number, len(KERNELS), name)
-        call()
+    with nullcontext() if _all_cached() else _company():
+        for number, (name, call) in enumerate(KERNELS, start=1):
+            if progress is not None:
+                progress(number, len(KERNELS), name)
+            call()
     return time.perf_counter() - began
