@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from spica.cli.main import app
 from spica.pipelines import catalogue
+from spica.registry.version import SCHEMA
 from tests.support.survey import EXPOSURES, NIGHT_UNITS, SCIENCE, Small
 
 RUNNER = CliRunner()
@@ -160,7 +161,7 @@ def test_backup_and_restore(done: Small, tmp_path: Path) -> None:
     place = ("--survey", done.folder)
     assert answer("registry", "backup", tmp_path / "b.zip", *place)["rows"] > 0
     assert spica("registry", "restore", tmp_path / "b.zip", *place).exit_code == 0
-    assert answer("registry", "upgrade", *place)["before"] == 1
+    assert answer("registry", "upgrade", *place)["before"] == SCHEMA
 
 
 def test_export(done: Small, tmp_path: Path) -> None:

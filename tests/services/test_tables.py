@@ -79,7 +79,7 @@ def test_drafted_camera_is_written_once(empty_once: Small, tmp_path: Path) -> No
 
 def test_pipelines_of_the_survey_work_like_shipped_ones(empty: Small, tmp_path: Path) -> None:
     (empty.folder / "pipelines" / "mine.toml").write_text(
-        'name = "mine"\ntitle = "Mine"\nextends = "reduce"\nremove = ["quicklook"]\n'
+        'name = "mine"\ntitle = "Mine"\nextends = "reduce"\nremove = ["quicklook", "focal_plane"]\n'
     )
     assert {line.name: line.source for line in pipelines.listing(empty.folder)}["mine"] == "survey"
     shown = pipelines.show("mine", empty.folder, tmp_path / "graph.png")
