@@ -198,8 +198,8 @@ def _all_cached() -> bool:
     if forget_stale() > 0:
         return False
     functions = list(_dispatchers())
-    folders = {function.stats.cache_path for function in functions} - {None}
-    held = {path.name.partition("-")[0] for folder in folders for path in Path(folder).glob("*.nbi")}
+    folders = {function.stats.cache_path for function in functions}
+    held = {path.name.partition("-")[0] for folder in folders if folder for path in Path(folder).glob("*.nbi")}
     return {
         f"{Path(function.py_func.__code__.co_filename).stem}.{function.py_func.__qualname__}" for function in functions
     } <= held
