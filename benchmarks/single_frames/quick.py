@@ -16,6 +16,7 @@ from spica.core.keys import exposure_id
 from spica.core.records import Exposure, FrameType, Grain
 from spica.core.task import Member
 from spica.engine.dispatch import Dispatch
+from spica.engine.executors.heap import keep_freed_memory
 from spica.engine.planner import make_plan
 from spica.engine.spec import JobSpec
 from spica.files.pictures import png
@@ -62,6 +63,7 @@ def figures() -> Iterator[Figure]:
     """CPU seconds of a detector in both pipelines, minutes of a focal plane, bytes that stay."""
     spent: dict[str, float] = {}
     kept: dict[str, int] = {}
+    keep_freed_memory()  # as every worker does
     with tempfile.TemporaryDirectory() as name:
         folder = survey_of(Path(name), (2048, 4096))
         for pipeline in ("reduce", "quick"):

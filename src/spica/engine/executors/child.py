@@ -17,6 +17,8 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from spica.engine.executors.heap import keep_freed_memory
+
 _DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> None:
     if memory:
         # Counts what the process may write to, not what it maps: compiled kernels and mapped files stay free.
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    keep_freed_memory()
     socket = Connection(descriptor)
     # Loaded before we say that we are ready, so that no unit's time or memory is charged for it.
     import spica.files.frames

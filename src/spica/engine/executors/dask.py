@@ -16,6 +16,7 @@ from typing import Any
 from spica.core.faults import ResourceFault, SetupFault
 from spica.core.jobs import JobReport
 from spica.engine.executors.base import Ended
+from spica.engine.executors.heap import keep_freed_memory
 from spica.engine.executors.local import ONE_THREAD
 from spica.engine.spec import JobSpec, Lost
 from spica.engine.worker import work
@@ -56,6 +57,7 @@ class Dask:
         patience: float = 10.0,
     ) -> None:
         self._client, self._cluster = _connect(workers, memory, address, patience)
+        self._client.register_worker_callbacks(keep_freed_memory)
         self._timeout = timeout
         self._place = place
         self._window = window
