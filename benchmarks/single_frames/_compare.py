@@ -27,6 +27,8 @@ FEWEST = 30
 """Sources below which a bin says nothing."""
 SAME = 2.0
 """Pixels within which two detections are one."""
+MARGIN = 24.0
+"""Nearer to the edge than this [pixel] a detection may be the light of a source outside: of no use for the purity."""
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -42,8 +44,9 @@ class Side:
     dx, dy : place minus true place [pixel].
     auto : magnitude minus true magnitude, of the Kron flux. aper : the same in each aperture, against the true light in
         that aperture, neighbours' included ``(n, apertures)``.
-    true : of each detection, whether it is a true source; `mag` its measured magnitude; `alone` whether the other side
-        has no false one there.
+    true : of each detection, whether it is a true source; `mag` its measured magnitude, NaN at the
+        edge; `alone` whether the other side
+        has no false one there; `deep` whether it is among as many, the surest, as the other side has.
     """
 
     found: Bools
@@ -54,6 +57,7 @@ class Side:
     true: Bools
     mag: Floats
     alone: Bools
+    deep: Bools
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,21 @@ def _against(scene: Scene, mine: Found, theirs: Found, true_aper: Floats) -> tup
         aper[true_rows] = -2.5 * np.log10(mine.columns["flux_aper"][rows] / true_aper[true_rows])
         zero = np.median(places["mag"] + 2.5 * np.log10(places["electrons"]))
         mag = zero - 2.5 * np.log10(mine.columns["flux_auto"])
+        x, y = mine.columns["x"], mine.columns["y"]
+        ny, nx = scene.sky.shape
+        mag[(np.minimum(x, y) < MARGIN) | (x > nx - 1 - MARGIN) | (y > ny - 1 - MARGIN)] = np.nan
     true = np.zeros(mine.number, dtype=bool)
     true[rows] = True
-    return found, dx, dy, auto, aper, true, mag, _alone(mine, theirs, scene)
+    return found, dx, dy, auto, aper, true, mag, _alone(mine, theirs, scene), _as_deep(mine, theirs)
+
+
+def _as_deep(mine: Found, theirs: Found) -> Bools:
+    """The surest detections, no more than the other side has: purity says something at the same depth alone."""
+    if mine.number <= theirs.number or "snr_peak" not in mine.columns:
+        return np.ones(mine.number, dtype=bool)
+    deep = np.zeros(mine.number, dtype=bool)
+    deep[np.argsort(-mine.columns["snr_peak"], kind="stable")[: theirs.number]] = True
+    return deep
 
 
 def _alone(mine: Found, theirs: Found, scene: Scene) -> Bools:
@@ -175,7 +191,7 @@ def _scatter(kind: str, what: str, name: str, mine: Floats, theirs: Floats) -> R
 
 
 def _purity(name: str, limits: tuple[float, float], ours: Side, peer: Side) -> list[Row]:
-    inside = [(side.mag >= limits[0]) & (side.mag < limits[1]) for side in (ours, peer)]
+    inside = [(side.mag >= limits[0]) & (side.mag < limits[1]) & side.deep for side in (ours, peer)]
     numbers = [int(np.count_nonzero(chosen)) for chosen in inside]
     if min(numbers) < FEWEST:
         return []

@@ -32,7 +32,7 @@ _CONFIG = """
 CATALOG_TYPE FITS_1.0
 DETECT_TYPE CCD
 DETECT_MINAREA {area}
-THRESH_TYPE RELATIVE
+THRESH_TYPE ABSOLUTE
 DETECT_THRESH {threshold:.5f}
 ANALYSIS_THRESH {threshold:.5f}
 FILTER Y
@@ -80,7 +80,7 @@ class Found:
 
     Attributes
     ----------
-    columns : x, y [0-based pixel], flux_auto, flux_aper [electron], parallel.
+    columns : x, y [0-based pixel], flux_auto, flux_aper [electron], parallel; snr_peak where the side has it.
     cpu : seconds, by task where the side has tasks.
     background : level of the sky at each pixel, where it was asked for.
     """
@@ -120,7 +120,7 @@ def ours(scene: Scene, steps: list[Step]) -> Found:
     """Run the chain on a detector, task by task as the engine does."""
     cpu: dict[str, float] = {}
     held = measured(scene, steps, cpu)
-    columns = {name: np.asarray(held["sources"][name]) for name in ("x", "y", "flux_auto", "flux_aper")}
+    columns = {name: np.asarray(held["sources"][name]) for name in ("x", "y", "flux_auto", "flux_aper", "snr_peak")}
     return Found(columns, cpu, held["background"].pixels)
 
 
@@ -158,8 +158,9 @@ def write_inputs(scene: Scene, folder: Path) -> None:
     settings = _CONFIG.format(
         folder=folder,
         area=AREA,
-        # Its threshold counts in the noise of single pixels.
-        threshold=THRESHOLD * float(np.sqrt(np.sum(kernel**2)) / np.sum(kernel)),
+        # Of the true noise, so that both go equally deep: the light of faint sources lifts the noise that it measures,
+        # and what it calls 5 sigma is up to 6.5.
+        threshold=THRESHOLD * scene.noise * float(np.sqrt(np.sum(kernel**2)) / np.sum(kernel)),
         diameters=",".join(f"{2 * radius:g}" for radius in APERTURES),
         fwhm=scene.fwhm,
         box=BOX,

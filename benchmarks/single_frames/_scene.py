@@ -25,8 +25,8 @@ BAND = "r"
 SEEING = (0.84, 0.95, 1.06, 1.18)
 """Full widths at half maximum of the detectors, arcsec."""
 DENSITY = 1700.0
-EXPOSURE = 60.0
-"""Seconds."""
+EXPOSURE = 180.0
+"""Seconds: of the stars of magnitude 23-24 more than half are found, so that their biases are not those of a limit."""
 HOT = 20_000.0
 """What a defect reads, electrons."""
 GRADIENT = (0.02, -0.03)

@@ -1,9 +1,12 @@
 """Measurements of gathered sources: sep as the independent implementation, truth, and laws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sep
 
+from spica.kernels.aperture import circular_photometry
 from spica.kernels.compiled import Float32, Numbers
 from spica.kernels.detect import Segments, find_segments
 from spica.kernels.measure import Measures, Photometry, measure_sources
@@ -39,10 +42,14 @@ def star(flux: float = 20000.0, fwhm: float = 4.0, x: float = 40.3, y: float = 3
 
 
 def one(
-    image: Numbers, variance: Numbers, mask: Numbers | None = None, settings: Photometry = PLAIN
+    image: Numbers,
+    variance: Numbers,
+    mask: Numbers | None = None,
+    settings: Photometry = PLAIN,
+    threshold: float = 0.02,
 ) -> dict[str, float]:
-    """All real numbers of the only source."""
-    segments = find(image / image.max(), 0.02)
+    """All real numbers of the only source above a part of its peak."""
+    segments = find(image / image.max(), threshold)
     found = measure(image, variance, segments, settings, mask)
     assert segments.count == 1
     return {name: float(column[0]) for name, column in found.reals.items()}
@@ -160,6 +167,32 @@ def test_scaling_shift_and_transposition() -> None:
         assert moved.reals[name][0] == pytest.approx(first.reals[name][0] + 4, abs=1e-9)
     for name, swapped in (("x_iso", "y_iso"), ("x_win", "y_win"), ("xx", "yy"), ("flux_auto", "flux_auto")):
         assert turned.reals[name][0] == pytest.approx(first.reals[swapped][0], rel=1e-5), name
+
+
+def test_haze_is_taken_from_all_but_the_circles() -> None:
+    rng = np.random.default_rng(31)
+    image = (star() + rng.normal(0, 1, (81, 81))).astype(np.float32)
+    ones = np.ones((81, 81))
+    segments = find(image, 10.0)
+    settings = replace(PLAIN, apertures=(3.0, 5.0))
+    clear = measure(image, ones, segments, settings)
+    veiled = measure(image + np.float32(2), ones, segments, replace(settings, haze=2.0))
+    for name in ("x_iso", "xx", "xy", "flux_iso", "flux_auto", "kron_radius", "radius_50", "x_win", "fwhm"):
+        assert veiled.reals[name][0] == pytest.approx(clear.reals[name][0], rel=1e-4), name
+    np.testing.assert_allclose(veiled.flux - clear.flux, [2 * np.pi * np.array([9.0, 25.0])], rtol=1e-3)
+    np.testing.assert_allclose(veiled.variance, clear.variance, rtol=1e-9)
+
+
+def test_light_radii_hold_their_part_of_the_light() -> None:
+    rng = np.random.default_rng(32)
+    for fwhm in (2.5, 4.0, 7.0):
+        for flux in (2e3, 2e5):
+            image = (star(flux, fwhm, *rng.uniform(39, 41, 2)) + rng.normal(0, 1, (81, 81))).astype(np.float32)
+            found = one(image, np.ones((81, 81)), threshold=0.2)
+            for part, name in ((0.5, "radius_50"), (0.8, "radius_80")):
+                place = found["x_iso"], found["y_iso"], [found[name]]
+                inside = circular_photometry(image, np.ones((81, 81)), *place).flux[0, 0]
+                assert inside == pytest.approx(part * found["flux_auto"], rel=3e-4), (fwhm, flux, name)
 
 
 def test_neighbours_are_replaced_by_the_opposite_side() -> None:

@@ -106,6 +106,56 @@ def test_stars_come_back_with_honest_errors() -> None:
         assert 0.85 < 1.4826 * np.median(np.abs(values - np.median(values))) < 1.15, name
 
 
+def test_light_of_unseen_stars_is_no_light_of_those_seen() -> None:
+    rng = np.random.default_rng(12)
+    sky = draw(11, np.full(70, 6e3))
+    v, u = np.mgrid[:NY, :NX]
+    crowd = np.zeros((NY, NX))
+    for x, y in rng.uniform(0, 1, (NX * NY // 15, 2)) * (NX, NY):
+        near = (slice(max(int(y) - 8, 0), int(y) + 9), slice(max(int(x) - 8, 0), int(x) + 9))
+        crowd[near] += 150.0 * np.exp(-((u[near] - x) ** 2 + (v[near] - y) ** 2) / (2 * SIGMA_PSF**2))
+    crowd /= 2 * np.pi * SIGMA_PSF**2
+    # The true level behind the crowd, which a good background finds; the crowd is the haze.
+    level = Image((SKY + 0.1 * u).astype(np.float32), np.full((NY, NX), SKY, np.float32))
+    image = dataclasses.replace(sky.image, pixels=sky.image.pixels + rng.poisson(crowd).astype(np.float32))
+    segments = detect(DetectSettings(), image, level)["segments"]
+    off = {}
+    for haze in (False, True):
+        found = measure(MeasureSettings(haze=haze), image, level, segments, EXPOSURE, DETECTOR)["sources"]
+        truth, rows = matched(sky, found)
+        assert len(truth) == len(sky.x)
+        off[haze] = float(np.median(found["flux_auto"][rows] / sky.flux[truth])) - 1
+    assert found.header["HAZE"] == pytest.approx(float(crowd.mean()), rel=0.2)
+    assert abs(off[True]) < 0.2 * off[False] > 0.01
+
+
+def test_a_clear_sky_has_no_haze() -> None:
+    sky = draw(13, np.full(70, 2e4))
+    found = catalogue(sky.image)
+    assert abs(float(found.header["HAZE"])) < 0.02 * np.sqrt(SKY)
+    truth, rows = matched(sky, found)
+    assert float(np.median(found["flux_auto"][rows] / sky.flux[truth])) == pytest.approx(1.0, abs=0.01)
+
+
+def test_disks_come_back_whole_among_stars() -> None:
+    sky = draw(14, np.full(70, 4e4))
+    v, u = np.mgrid[:NY, :NX]
+    expected = SKY + 0.1 * u
+    disks = np.arange(len(sky.x)) % 3 == 0
+    for x, y, flux, disk in zip(sky.x, sky.y, sky.flux, disks, strict=True):
+        r = np.hypot(u - x, v - y)
+        scale = 2.5
+        shape = np.exp(-r / scale) / (2 * np.pi * scale**2) if disk else np.exp(-(r**2) / (2 * SIGMA_PSF**2))
+        expected = expected + flux * (shape if disk else shape / (2 * np.pi * SIGMA_PSF**2))
+    pixels = np.random.default_rng(15).poisson(expected).astype(np.float32)
+    found = catalogue(Image(pixels, expected.astype(np.float32), np.zeros((NY, NX), np.int32)))
+    truth, rows = matched(sky, found)
+    ratio = found["flux_auto"][rows] / sky.flux[truth]
+    assert float(np.median(ratio[~disks[truth]])) == pytest.approx(1.0, abs=0.01)
+    assert float(np.median(ratio[disks[truth]])) == pytest.approx(1.0, abs=0.03)
+    assert float(np.median(found["auto_fraction"][rows][disks[truth]])) < 0.97
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     empty = draw(3, np.zeros(0))
     assert len(catalogue(empty.image)) <= 1

@@ -55,7 +55,7 @@ COLUMNS: dict[str, Column] = _table(
     Column("flux_aper_err", "f4", "electron", "stat.error;phot.flux", "standard errors of flux_aper", 3),
     Column("flux_auto", "f8", "electron", "phot.flux", "Kron flux over auto_fraction"),
     Column("flux_auto_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_auto"),
-    Column("auto_fraction", "f4", "", "arith.factor", "part of a star's light within the Kron ellipse"),
+    Column("auto_fraction", "f4", "", "arith.factor", "part of the light within the Kron ellipse"),
     Column("kron_radius", "f4", "", "phys.angSize", "Kron radius in units of a"),
     Column("auto_radius", "f4", "pixel", "phys.angSize", "radius of the circle as large as the Kron ellipse"),
     Column(
@@ -84,6 +84,7 @@ COLUMNS: dict[str, Column] = _table(
     Column("fwhm", "f4", "pixel", "phys.angSize", "full width at half maximum of a Gaussian core"),
     Column("fwhm_err", "f4", "pixel", "stat.error;phys.angSize", "standard error of fwhm"),
     Column("snr", "f4", "", "stat.snr", "flux_iso / flux_iso_err"),
+    Column("snr_peak", "f4", "", "stat.snr;stat.max", "signal-to-noise of the peak in the filtered image"),
     Column("flags", "i4", "", "meta.code", "measurement flags, spica.core.columns.Flag"),
     Column("mask_bits", "i4", "", "meta.code", "OR of the mask bits under the source"),
 )

@@ -9,7 +9,7 @@ from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_b
 from spica.kernels.stamp import BAD, Planes, gather
 
 _NEAR = 2e-3
-"""A circle that holds the wanted flux to this part, or is as near as this [pixel], is interpolated from: to 1e-4."""
+"""From a circle that holds the wanted flux to this part the last step is taken along the slope: to 1e-4 pixel."""
 
 _MAX_STEPS = 60
 
@@ -127,53 +127,56 @@ def growth(light: Float32, x: float, y: float, out: Float64) -> None:
 
 
 @compiled
-def bracket(grown: Float64, wanted: float, reach: float) -> tuple[float, float]:
-    """Radii between which a growth curve passes the wanted flux, a pixel wider at either side."""
+def _guess(grown: Float64, wanted: float) -> tuple[float, float]:
+    """Where a growth curve passes the wanted flux, between its rings; and its slope there."""
     ring = 0
-    while ring < grown.size and grown[ring] < wanted:
+    while ring < grown.size - 1 and grown[ring] < wanted:
         ring += 1
-    return max(ring - 1.0, 0.0), min(ring + 2.0, reach)
+    inner = grown[ring - 1] if ring > 0 else 0.0
+    slope = grown[ring] - inner
+    # Within a ring the light of an even surface grows as r².
+    part = min(max((wanted - inner) / slope, 0.0), 1.0) if slope > 0.0 else 0.5
+    r = np.sqrt(ring * ring + part * (2.0 * ring + 1.0))
+    return r, slope
 
 
 @compiled
 def light_radius(
-    light: Float32, noise: Float32, state: Int32, x: float, y: float, wanted: float, low: float, high: float
+    light: Float32, noise: Float32, state: Int32, x: float, y: float, wanted: float, grown: Float64, reach: float
 ) -> tuple[float, float]:
-    """Radius between two whose circle holds the wanted flux, and the light per pixel of radius there.
+    """Radius, `reach` at most, whose circle holds the wanted flux, and the light per pixel of radius there.
 
-    By the secant in r² and by halving; NaN where the flux is not between.
+    By secants in r² from where the growth curve points to, and by halving where they do not lead there; NaN where no
+    such radius is found.
     """
-    ends = (low, high)
-    below = above = slope = 0.0
-    r = low
+    if not wanted > 0.0:
+        return np.nan, np.nan
+    r, slope = _guess(grown, wanted)
+    r = min(max(r, 0.2), reach)
+    low, high, below, above = 0.0, np.inf, -wanted, np.inf
+    last = excess = 0.0
     for step in range(_MAX_STEPS):
-        if step < 2:
-            r = ends[step]
-        excess = circle_sum(light, noise, state, x, y, r)[0] - wanted
-        if step == 0:
-            below = excess
-            continue
-        if step == 1:
-            above = excess
-            if not (wanted > 0.0 and below <= 0.0 <= above):
+        before, last = last, r
+        was, excess = excess, circle_sum(light, noise, state, x, y, r)[0] - wanted
+        if excess < 0.0:
+            if r >= reach:
                 return np.nan, np.nan
-        elif excess < 0.0:
-            low = r
-            below = excess
+            low, below = r, excess
         else:
-            high = r
-            above = excess
-        # Flux grows as r² near the centre.
-        r = 0.5 * (low + high)
-        if above > below:
-            r = np.sqrt(low * low + (high * high - low * low) * (-below) / (above - below))
-        slope = (above - below) / (high - low)
-        if high - low < _NEAR or min(above, -below) < _NEAR * wanted:
-            break
-        if step % 3 == 0:
-            # Every third step halves the bracket, which bounds the work.
-            r = 0.5 * (low + high)
-    return r, slope
+            high, above = r, excess
+        if step > 0 and excess != was:
+            slope = 2.0 * r * (excess - was) / (last * last - before * before)
+        if step > 0 and slope > 0.0 and abs(excess) < _NEAR * wanted:
+            return np.sqrt(max(r * r - 2.0 * r * excess / slope, 0.25 * r * r)), slope
+        if high - low < _NEAR:
+            return r, (above - below) / (high - low)
+        square = r * r - 2.0 * r * excess / slope if slope > 0.0 else -1.0
+        r = np.sqrt(square) if square > 0.0 else -1.0
+        if not low < r < high or step % 4 == 3:
+            # Beyond what encloses it, or slow: into the middle.
+            r = 0.5 * (low + min(high, 2.0 * low + 1.0))
+        r = min(r, reach)
+    return np.nan, np.nan
 
 
 @compiled
@@ -199,7 +202,7 @@ def _photometry(
             continue
         x0 = int(np.floor(xs[k] + 0.5)) - reach
         y0 = int(np.floor(ys[k] + 0.5)) - reach
-        gather(planes, bad_bits, 0.0, own[k], (xs[k], ys[k]), (x0, y0), light, noise, state)
+        gather(planes, bad_bits, 0.0, 0.0, own[k], (xs[k], ys[k]), (x0, y0), light, noise, state)
         for m in range(radii.size):
             found = circle_sum(light, noise, state, xs[k] - x0, ys[k] - y0, radii[m])
             sums[0, k, m], sums[1, k, m], masked[k, m] = found

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.aperture import bracket, circle_sum, growth, light_radius, planes_of
+from spica.kernels.aperture import circle_sum, growth, light_radius, planes_of
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_coordinates, compiled
 from spica.kernels.detect import Segments
 from spica.kernels.kron import ellipse_form, ellipse_sum, kron_radius
@@ -39,6 +39,10 @@ WHOLES = ("area", "x_min", "x_max", "y_min", "y_max", "bits", "good", "bad_auto"
 (_AREA, _X_MIN, _X_MAX, _Y_MIN, _Y_MAX, _BITS, _GOOD, _BAD, _CONVERGED) = range(len(WHOLES))
 
 
+_STRIP = 512
+"""Width of the strips of columns in which sources are measured [pixel]."""
+
+
 @dataclass(frozen=True)
 class Photometry:
     """How sources are measured; lengths in pixels.
@@ -52,6 +56,8 @@ class Photometry:
     largest : no stamp reaches farther than this.
     fwhm : width of a point source: no window is narrower.
     inverse_gain : 0 where the variance is complete; else what turns a source's light into its own variance.
+    haze : light per pixel of sources that are not seen and of the wings of those that are: taken from all but the sums
+        in circles.
     """
 
     apertures: Sequence[float] = (3.0, 5.0, 8.0)
@@ -62,6 +68,7 @@ class Photometry:
     largest: int = 200
     fwhm: float = 3.0
     inverse_gain: float = 0.0
+    haze: float = 0.0
 
 
 class Measures(NamedTuple):
@@ -75,7 +82,9 @@ class Measures(NamedTuple):
 
 
 @compiled
-def _isophotal(planes: Planes, bad_bits: int, gain: float, pixels: Int32, row: Float64, whole: Int64) -> None:
+def _isophotal(
+    planes: Planes, bad_bits: int, gain: float, haze: float, pixels: Int32, row: Float64, whole: Int64
+) -> None:
     """Flux, centroid, central moments with their covariances, peak, box and mask bits from a source's own pixels."""
     image, sky, variance, mask, _ = planes
     ny, nx = image.shape
@@ -92,7 +101,7 @@ def _isophotal(planes: Planes, bad_bits: int, gain: float, pixels: Int32, row: F
         u = p - v * wide
         dx = u - x0
         dy = v - y0
-        value = float(image[v, u] - sky[v, u])
+        value = float(image[v, u] - sky[v, u]) - haze
         spread = variance[v, u] + gain * max(value, 0.0)
         if mask.size > 0:
             found |= mask[v, u]
@@ -207,8 +216,7 @@ def _radii(
     growth(light, x, y, grown)
     for m in range(2):
         wanted = FRACTIONS[m] * row[_AUTO]
-        low, high = bracket(grown, wanted, reach)
-        row[_R50 + m], slope = light_radius(light, noise, state, x, y, wanted, low, high)
+        row[_R50 + m], slope = light_radius(light, noise, state, x, y, wanted, grown, reach)
         # What is inside and what is outside scatter independently.
         part = FRACTIONS[m]
         row[_R50_ERR + m] = np.sqrt(part * (1.0 - part) * row[_VAUTO]) / slope
@@ -227,8 +235,8 @@ def _one(
     whole: Int64,
     bad: Int64,
 ) -> None:
-    """Measure one source into its rows; `limits` as in `_kron`, then largest reach, FWHM, inverse gain."""
-    _isophotal(planes, bad_bits, limits[6], pixels, row, whole)
+    """Measure one source into its rows; `limits` as in `_kron`, then largest reach, FWHM, inverse gain, haze."""
+    _isophotal(planes, bad_bits, limits[6], limits[7], pixels, row, whole)
     x, y = row[_X], row[_Y]
     a, b, theta = _ellipse(row[_XX], row[_YY], row[_XY])
     largest = int(limits[4])
@@ -241,7 +249,7 @@ def _one(
     light = scratch[0][: wide * high].reshape(high, wide)
     noise = scratch[1][: wide * high].reshape(high, wide)
     state = scratch[2][: wide * high].reshape(high, wide)
-    gather(planes, bad_bits, limits[6], number, (x, y), (x0, y0), light, noise, state)
+    gather(planes, bad_bits, limits[6], limits[7], number, (x, y), (x0, y0), light, noise, state)
     stamp = (light, noise, state)
     _kron(stamp, x - x0, y - y0, (a, b, theta), limits, row, whole)
     # Round sources have their light within the ellipse; long ones need a wider circle.
@@ -267,6 +275,7 @@ def _one(
     for m in range(radii.size):
         place = len(REALS) + m
         row[place], row[place + radii.size], bad[m] = circle_sum(light, noise, state, xc, yc, radii[m])
+        row[place] += limits[7] * np.pi * radii[m] * radii[m]
     v = min(max(int(np.floor(y + 0.5)), 0), planes[0].shape[0] - 1)
     u = min(max(int(np.floor(x + 0.5)), 0), planes[0].shape[1] - 1)
     row[_SKY] = planes[1][v, u]
@@ -278,6 +287,7 @@ def _measure(
     bad_bits: int,
     start: Int64,
     pixels: Int32,
+    order: Int64,
     radii: Float64,
     limits: Float64,
     reals: Float64,
@@ -292,7 +302,7 @@ def _measure(
         np.empty(side),
         np.empty(side),
     )
-    for k in range(start.size - 1):
+    for k in order:
         own = pixels[start[k] : start[k + 1]]
         _one(planes, bad_bits, own, k + 1, radii, limits, scratch, reals[k], wholes[k], bad[k])
 
@@ -337,14 +347,18 @@ def measure_sources(
     largest = max(float(settings.largest), radii[-1] + 4.0, settings.floor + 4.0, 2.0 * settings.fwhm + 4.0)
     limits = np.array([
         settings.factor, settings.smallest, settings.floor, settings.reach, np.ceil(largest), settings.fwhm,
-        settings.inverse_gain,
+        settings.inverse_gain, settings.haze,
     ])  # fmt: skip
     number = segments.start.size - 1
     reals = np.empty((number, len(REALS) + 2 * radii.size))
     wholes = np.empty((number, len(WHOLES)), dtype=np.int64)
     bad = np.empty((number, radii.size), dtype=np.int64)
     planes = planes_of(image, sky, variance, mask, labels)
-    _measure(planes, int(bad_bits), segments.start, segments.pixels, radii, limits, reals, wholes, bad)
+    # Down one strip of columns after the other: rows of a strip stay in the processor's cache.
+    first = segments.pixels[segments.start[:-1]]
+    order = np.lexsort((first // segments.nx, first % segments.nx // _STRIP))
+    lists = segments.start, segments.pixels, order
+    _measure(planes, int(bad_bits), *lists, radii, limits, reals, wholes, bad)
     named = {name: reals[:, column] for column, name in enumerate(REALS)}
     counts = {name: wholes[:, column] for column, name in enumerate(WHOLES)}
     fluxes = reals[:, len(REALS) :]

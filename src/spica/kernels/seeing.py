@@ -55,7 +55,7 @@ def _widths(planes: Planes, bad_bits: int, height: float, out: Float64) -> int:
                 continue
             if not _is_peak(image, sky, mask, bad_bits, x, y, value):
                 continue
-            gather(planes, bad_bits, 0.0, 0, (float(x), float(y)), (x - _REACH, y - _REACH), light, noise, state)
+            gather(planes, bad_bits, 0.0, 0.0, 0, (float(x), float(y)), (x - _REACH, y - _REACH), light, noise, state)
             middle = float(_REACH)
             dx = _shift(light[_REACH, _REACH - 1], light[_REACH, _REACH], light[_REACH, _REACH + 1])
             dy = _shift(light[_REACH - 1, _REACH], light[_REACH, _REACH], light[_REACH + 1, _REACH])

@@ -1,7 +1,7 @@
 """A source's pixels, gathered once: light above the sky, variance, and what stands for pixels that are not its own.
 
 A pixel that is bad, or belongs to another source, is replaced by the one opposite the centre (as SExtractor's
-MASK_TYPE CORRECT does), and by the sky where that one is no better.
+MASK_TYPE CORRECT does), and by the sky where that one is no better or outside of the stamp.
 """
 
 from typing import TypeAlias
@@ -22,23 +22,11 @@ BAD = 2
 
 
 @compiled
-def _state(image: Float32, sky: Float32, mask: Int32, bad_bits: int, labels: Int32, own: int, u: int, v: int) -> int:
-    """What column u, row v is to source `own`; masks and labels without pixels know of none."""
-    ny, nx = image.shape
-    if u < 0 or u >= nx or v < 0 or v >= ny:
-        return BAD
-    if (mask.size > 0 and mask[v, u] & bad_bits != 0) or not np.isfinite(image[v, u] - sky[v, u]):
-        return BAD
-    if labels.size > 0 and labels[v, u] != 0 and labels[v, u] != own:
-        return NEIGHBOUR
-    return OWN
-
-
-@compiled
 def gather(
     planes: Planes,
     bad_bits: int,
     inverse_gain: float,
+    haze: float,
     own: int,
     centre: tuple[float, float],
     origin: tuple[int, int],
@@ -49,11 +37,11 @@ def gather(
     """Fill a stamp whose pixel (0, 0) is `origin` (x, y) of the image.
 
     `planes` are image, sky, variance, mask and labels; with an inverse gain the variance is the sky's alone, and that of
-    the source's own photons is added.
+    the source's own photons is added. `haze` is taken from each pixel besides its sky.
     """
     image, sky, variance, mask, labels = planes
     ny, nx = image.shape
-    gain = np.float32(inverse_gain)
+    gain, veil = np.float32(inverse_gain), np.float32(haze)
     zero = np.float32(0.0)
     endless = np.float32(np.inf)
     # In the type of the planes, so that the loops are vectorised.
@@ -76,7 +64,7 @@ def gather(
         spread = spread[x0 + first : x0 + last]
         out, noisy, kinds = light[j, first:last], noise[j, first:last], kinds[first:last]
         for i in range(out.size):
-            value = values[i] - level[i]
+            value = values[i] - level[i] - veil
             out[i] = value
             noisy[i] = spread[i] + gain * max(value, zero)
             kinds[i] = mine if (value > -endless) & (value < endless) else ill
@@ -88,36 +76,31 @@ def gather(
             bits = mask[v, x0 + first : x0 + last]
             for i in range(out.size):
                 kinds[i] = ill if bits[i] & wrong != mine else kinds[i]
-    _replace(planes, bad_bits, inverse_gain, own, centre, origin, light, noise, state)
+    across = int(np.floor(2.0 * centre[0] + 0.5)) - 2 * x0
+    along = int(np.floor(2.0 * centre[1] + 0.5)) - 2 * y0
+    _replace(across, along, light, noise, state)
 
 
 @compiled
-def _replace(
-    planes: Planes,
-    bad_bits: int,
-    gain: float,
-    own: int,
-    centre: tuple[float, float],
-    origin: tuple[int, int],
-    light: Float32,
-    noise: Float32,
-    state: Int32,
-) -> None:
-    """Put the opposite pixels in the place of those that are not the source's own."""
-    image, sky, variance, mask, labels = planes
+def _replace(across: int, along: int, light: Float32, noise: Float32, state: Int32) -> None:
+    """Put opposite pixels in the place of those that are not the source's own.
+
+    Opposite to column i is column `across` - i, to row j row `along` - j.
+    """
     zero = np.float32(0.0)
-    for j in range(light.shape[0]):
-        for i in range(light.shape[1]):
+    high, wide = light.shape
+    for j in range(high):
+        b = along - j
+        inside = 0 <= b < high
+        for i in range(wide):
             if state[j, i] == OWN:
                 continue
             # A pixel that is both is a bad one.
             state[j, i] = min(state[j, i], BAD)
-            a = int(np.floor(2.0 * centre[0] - (origin[0] + i) + 0.5))
-            b = int(np.floor(2.0 * centre[1] - (origin[1] + j) + 0.5))
-            if _state(image, sky, mask, bad_bits, labels, own, a, b) != OWN:
+            a = across - i
+            if inside and 0 <= a < wide and state[b, a] == OWN:
+                light[j, i] = light[b, a]
+                noise[j, i] = noise[b, a]
+            else:
                 light[j, i] = zero
                 noise[j, i] = zero
-                continue
-            value = image[b, a] - sky[b, a]
-            light[j, i] = value
-            noise[j, i] = variance[b, a] + np.float32(gain) * max(value, zero)

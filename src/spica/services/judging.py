@@ -234,7 +234,7 @@ def _photometry(stars: Matched) -> Iterator[Finding]:
     offset = float(np.median(stars.raw_residual[bright])) if residual.size else math.nan
     pulls = ((stars.flux - stars.expected * 10.0 ** (-0.4 * stars.offset)) / stars.error)[bright]
     yield finding("photometry", "light lost, S/N > 50, median", offset, "mag", -0.02, 0.1)
-    yield finding("photometry", "scatter, S/N > 50", spread(residual), "mag", 0.0, 0.03)
+    yield finding("photometry", "scatter, S/N > 50", spread(residual), "mag", 0.0, 0.025)
     yield finding("photometry", "pull, S/N > 50", spread(pulls), "", 0.8, 1.8)
 
 

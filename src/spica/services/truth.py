@@ -67,6 +67,13 @@ class Truth:
         """A true plane ('bias' [ADU], 'dark' [electron/s], 'flat_<band>') of a detector, ``(ny, nx)``."""
         return read_image(self.folder / f"{name}_{spec.name}.fits").pixels.astype(np.float64)
 
+    def response(self, band: str, camera: Camera) -> float:
+        """What true electrons are multiplied by in a detrended image: the median over detectors of the true flat's.
+
+        Flats are normalised to the median of the focal plane: detectors keep their sensitivity in them.
+        """
+        return float(np.median([np.median(self.plane(f"flat_{band}", spec)) for spec in camera.detectors]))
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -74,7 +81,7 @@ class Frame:
 
     Attributes
     ----------
-    response : median of the true flat: what the simulator's electrons are multiplied by in a detrended image.
+    response : what the simulator's electrons are multiplied by in a detrended image, `Truth.response`.
     sources : the catalogue that was made.
     places : the true sources on this detector.
     rows, true_rows : parallel: rows of `sources` and of `places` that are one source.
@@ -112,12 +119,15 @@ class Master:
 
 def frames(house: Opened, truth: Truth) -> Iterator[Frame]:
     """Every reduced detector of an object exposure, in key order."""
+    responses: dict[tuple[str, str], float] = {}
     for row in house.registry.detector_rows("", (FrameType.OBJECT,)):
         unit = Unit(Grain.DETECTOR, (row.exposure, str(row.detector)))
         made = {product.name: house.survey.root / product.path for product in house.registry.products_of(unit)}
         if "science" not in made or "sources" not in made:
             continue
         camera = _camera(house, row.camera)
+        if (row.camera, row.band) not in responses:
+            responses[row.camera, row.band] = truth.response(row.band, camera)
         spec = camera.detector(row.detector)
         sources = read_catalogue(made["sources"])
         places = truth.of_detector(row.exposure, row.detector)
@@ -129,7 +139,7 @@ def frames(house: Opened, truth: Truth) -> Iterator[Frame]:
             band=row.band,
             pixel_scale=camera.pixel_scale,
             conditions=truth.of_exposure(row.exposure),
-            response=float(np.median(truth.plane(f"flat_{row.band}", spec))),
+            response=responses[row.camera, row.band],
             image=read_image(made["science"]),
             sources=sources,
             places=places,
@@ -177,10 +187,8 @@ def _master(house: Opened, truth: Truth, row: MasterRow) -> Master:
     if row.name == "bias":
         true = true * _gains(spec)
     if row.name == "flat":
-        true = true / np.median(true)
+        true = true / truth.response(row.band, camera)
     made = image.pixels.astype(np.float64)
-    if row.name == "flat":
-        made = made / np.median(made)
     noise = np.sqrt(image.variance.astype(np.float64)) if image.variance is not None else np.full(made.shape, np.nan)
     good = truth.mask("", spec) & int(Mask.BAD) == 0
     if image.mask is not None:

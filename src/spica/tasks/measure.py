@@ -33,16 +33,21 @@ GROWN = 3.5
 """The light of a point source is what is within this many times the seeing."""
 FEWEST_STARS, MOST_STARS = 8, 200
 """Fewer stars give no growth curve; more are not needed."""
+WIDER = 1.05
+"""A source whose half-light radius is larger than that of stars by this factor is extended."""
+ENOUGH, ENOUGH_SKY = 1 << 18, 1000
+"""Pixels that tell the haze; fewer that are of no source tell none."""
 
 
 class MeasureSettings(Settings):
     """What is measured, and how far out."""
 
     apertures: tuple[float, float, float] = setting((3.0, 5.0, 8.0), "radii of the circular apertures", "pixel")
-    kron_factor: float = setting(2.5, "ellipse of flux_auto in units of the Kron radius", gt=0)
-    kron_smallest: float = setting(3.5, "least size of that ellipse in units of the rms axes", ge=0)
+    kron_factor: float = setting(2.4, "ellipse of flux_auto in units of the Kron radius", gt=0)
+    kron_smallest: float = setting(2.5, "least size of that ellipse in units of the rms axes", ge=0)
     kron_floor: float = setting(1.0, "a smaller ellipse is a circle of this radius, in units of the seeing", ge=0)
-    whole_light: bool = setting(True, "correct flux_auto for the light that point sources have outside of its ellipse")
+    whole_light: bool = setting(True, "correct flux_auto for the light that sources have outside of its ellipse")
+    haze: bool = setting(True, "take away the mean light of sources unseen and of wings from all but the apertures")
     largest_reach: int = setting(200, "no pixel farther than this is looked at", "pixel", ge=16, le=2000)
     largest_error: float = setting(1.0, "position errors above this are flagged as absurd", "pixel", gt=0)
 
@@ -65,6 +70,7 @@ def measure(
         by the WCS of the record (NaN without a usable one; the card WCSNOTE says why).
     """
     seen = _Seen(science, background, segments)
+    haze = seen.haze() if settings.haze else 0.0
     found = measure_sources(
         *seen.planes,
         segments,
@@ -77,14 +83,19 @@ def measure(
             largest=settings.largest_reach,
             fwhm=segments.fwhm,
             inverse_gain=seen.inverse_gain,
+            haze=haze,
         ),
         science.mask,
         bad_bits=BAD,
     )
     form = shapes(found.reals)
     columns = _isophotal(found, form) | _photometry(found) | _positions(found)
+    if segments.count:
+        columns["snr_peak"] = np.maximum.reduceat(segments.values, segments.start[:-1])
+    else:
+        columns["snr_peak"] = np.zeros(0, np.float32)
     columns["flags"] = _flags(settings, found, columns, segments, science.shape)
-    light, stars = _light_within(seen, columns) if settings.whole_light else (np.ones(segments.count), 0)
+    light, stars = _light_within(seen, columns, haze) if settings.whole_light else (np.ones(segments.count), 0)
     for name in ("flux_auto", "flux_auto_err"):
         columns[name] = columns[name] / light
     columns["auto_fraction"] = light
@@ -98,7 +109,9 @@ def measure(
     else:
         columns["source_id"] = np.zeros(0, np.int64)
     columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
-    return {"sources": Catalogue(columns, _header(settings, science, segments, stars) | cards)}
+    return {
+        "sources": Catalogue(columns, _header(settings, science, segments, stars) | {"HAZE": round(haze, 5)} | cards)
+    }
 
 
 class _Seen:
@@ -115,6 +128,23 @@ class _Seen:
             variance = background.variance
             self.inverse_gain = 1.0 / float(science.header.get("GAIN") or 1.0)
         self.planes = science.pixels, background.pixels, variance
+
+    def haze(self) -> float:
+        """Mean light above the sky of pixels of no source: of sources too faint to be seen, and of wings.
+
+        The sky is what shines behind all sources. What a source of the catalogue stands on is brighter, by this on
+        average. From rows evenly apart where the image is large; pixels beyond 5 sigma of them count for none.
+        """
+        image, sky, variance = self.planes
+        rows = slice(None, None, max(image.size // ENOUGH, 1))
+        free = (self.labels[rows] == 0) & (image[rows] > -np.inf) & (variance[rows] > 0.0)
+        if self.mask is not None:
+            free &= self.mask[rows] == 0
+        above = (image[rows] - sky[rows])[free].astype(np.float64)
+        if above.size < ENOUGH_SKY:
+            return 0.0
+        level, spread = float(np.median(above)), 1.4826 * float(np.median(np.abs(above - np.median(above))))
+        return float(np.mean(above[np.abs(above - level) <= 5.0 * spread]))
 
 
 def _isophotal(found: Measures, form: Shapes) -> dict[str, Column]:
@@ -175,11 +205,13 @@ def _positions(found: Measures) -> dict[str, Column]:
     }
 
 
-def _light_within(seen: _Seen, columns: Mapping[str, Column]) -> tuple[Column, int]:
-    """Fraction of a point source's light within each Kron ellipse, and the number of stars that tell it.
+def _light_within(seen: _Seen, columns: Mapping[str, Column], haze: float) -> tuple[Column, int]:
+    """Fraction of its light that each source has within its Kron ellipse, and the number of stars that tell it.
 
-    From the growth curves of the frame's bright, clean, isolated stars: sources whose half-light radius is near the
-    mode of theirs. Without enough of them nothing is corrected.
+    That of a point source is from the growth curves of the frame's bright, clean, isolated stars: sources whose
+    half-light radius is near the mode of theirs. Without enough of them nothing is corrected. Of an extended source it
+    is that of an exponential disk, whose Kron radius is twice its scale length (Graham & Driver 2005, PASA 22, 118,
+    section 3.2), in proportion to how much of its size is its own.
     """
     whole = np.ones(len(columns["flags"]))
     size, fwhm = columns["half_light_radius"], seen.segments.fwhm
@@ -195,8 +227,15 @@ def _light_within(seen: _Seen, columns: Mapping[str, Column]) -> tuple[Column, i
     image, sky, variance = seen.planes
     places = columns["x"][stars], columns["y"][stars], radii, seen.mask
     grown = circular_photometry(image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1).flux
+    grown -= haze * np.pi * radii**2
     curve = np.maximum.accumulate(np.median(grown / grown[:, -1:], axis=0))
-    return np.maximum(np.interp(columns["auto_radius"], radii, curve), 0.2), int(stars.size)
+    point = np.interp(columns["auto_radius"], radii, curve)
+    scale = 0.5 * columns["kron_radius"] * np.sqrt(columns["a"] * columns["b"])
+    known = (size > WIDER * width) & (scale > 0.0)
+    lengths = np.divide(columns["auto_radius"], scale, out=np.ones_like(point), where=known)
+    disk = 1.0 - (1.0 + lengths) * np.exp(-lengths)
+    own = 1.0 - np.divide(WIDER * width, size, out=np.ones_like(point), where=known) ** 2
+    return np.maximum(point + own * (disk - point), 0.2), int(stars.size)
 
 
 def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[dict[str, Column], dict[str, Scalar]]:
@@ -251,7 +290,7 @@ def _header(settings: MeasureSettings, science: Image, segments: Segments, stars
 
 TASK = Task(
     name="measure",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=MeasureSettings,
     needs=(
