@@ -68,9 +68,9 @@ def test_what_is_missed_or_invented_is_told(scene: Scene) -> None:
     fewer = changed(one, {name: values[kept] for name, values in one.columns.items()})
     assert worst(scene, fewer, one)["completeness"] > 4
     assert worst(scene, one, fewer)["completeness"] < 0
-    # Detections far outside of the detector are nobody's.
+    # Few detections that far beside a source are another's.
     twice = {name: np.concatenate([values, values[::5]]) for name, values in one.columns.items()}
-    twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 5000.0])
+    twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 13.7])
     assert worst(scene, changed(one, twice), one)["purity"] > 4
     # Beside sources that both have seen: that the other side has something there too is no excuse.
     twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 1.8])
