@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.optimize import curve_fit
 
 from spica.kernels.compiled import Float32
@@ -117,11 +118,14 @@ def test_sources_and_marked_pixels_are_no_sky_and_bits_are_counted() -> None:
     mask[305, :100] |= 8
     level, variance = np.full_like(image, SKY), np.full_like(image, 25.0)
     boxes = np.array([[200], [219], [100], [109]])
-    found = sky_noise(image, level, variance, mask, boxes, bad_bits=2, margin=2)
+    mask[306, 100] |= 8  # touches the row at a corner
+    mask[320, 7] = mask[322, 7] = 8
+    found = sky_noise(image, level, variance, mask, boxes, bad_bits=2, margin=2, sets=[1, 2, 8, 10], grouped=8)
     assert not found.plane[98:112, 198:222].any()
     assert not found.plane[300:310].any()
     assert found.plane[50, 60] == 0
-    assert found.bits[:4].tolist() == [0, 5000, 0, 100]
+    assert found.counts.tolist() == [0, 5000, 103, 5002]
+    assert found.groups == ndimage.label(mask & 8, structure=np.ones((3, 3)))[1] == 3
     assert np.abs([*found.along_x, *found.along_y]).max() < 0.02
     nothing = sky_noise(image, level, variance, np.full_like(mask, 2), boxes, bad_bits=2)
     assert nothing.share == 0

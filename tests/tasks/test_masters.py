@@ -119,6 +119,24 @@ def test_pulls_of_few_frames_have_unit_width(method: str, number: int) -> None:
     assert 0.95 < float(np.std(pulls)) < 1.08
 
 
+def test_neighbours_share_their_variance_but_not_with_a_hot_pixel() -> None:
+    images = frames(3, 100, 6)
+    rng = np.random.default_rng(5)
+    shape = images[0].shape
+    noisy = [
+        dataclasses.replace(image, variance=rng.normal(36, 4, shape).astype(np.float32), pixels=image.pixels.copy())
+        for image in images
+    ]
+    for image in noisy:
+        assert image.variance is not None
+        image.variance[3, 4] = 900.0
+    found = np.asarray(master(noisy).variance)
+    assert found[3, 4] == pytest.approx(300.0)
+    others = np.delete(found.ravel(), 3 * shape[1] + 4)
+    assert np.median(others) == pytest.approx(12.0, rel=0.02)
+    assert np.std(others) < 0.4 * 4 / 3 / np.sqrt(3), "they do not scatter with the frames' noise"
+
+
 def test_the_result_does_not_depend_on_the_bands() -> None:
     images = [
         dataclasses.replace(

@@ -67,9 +67,9 @@ def write_planes(out: BinaryIO, source: Source, planes: tuple[str, ...], label: 
     out.write(primary(label.identity))
     added = 0.0
     for name in planes:
-        step = 0.0 if lossless else _step(source, name)
+        step, rounded = (0.0, 0.0) if lossless else _step(source, name)
         if name == "science":
-            added = step * step / 12
+            added = rounded
         coded = step > 0 and _write_coded(out, source, name, step, added)
         if not coded:
             added = 0.0 if name == "science" else added
@@ -154,10 +154,14 @@ def noise(rows: Numbers) -> float:
     return float(np.median(difference)) * 1.482602 / math.sqrt(6) if difference.size else 0.0
 
 
-def _step(source: Source, name: str) -> float:
-    """Step of a plane's integers, four significant digits; 0 where it must be written plain, 1 for the mask."""
+def _step(source: Source, name: str) -> tuple[float, float]:
+    """Step of a plane's integers, four significant digits, and the variance that rounding to it adds.
+
+    The step is 0 where the plane must be written plain; where there is no noise but whole numbers (flags, counts) it is
+    1 and nothing is rounded.
+    """
     if name == "mask":
-        return 1.0
+        return 1.0, 0.0
     ny = source.shape[0]
     wanted = np.unique(np.linspace(0, ny - 1, min(SAMPLE_ROWS, ny)).astype(int))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -167,7 +171,20 @@ def _step(source: Source, name: str) -> float:
             unit = float(np.median(usable)) / VARIANCE_STEPS if usable.size else 0.0
         else:
             unit = noise(rows) / NOISE_STEPS
-    return float(f"{unit:.3e}")
+    unit = float(f"{unit:.3e}")
+    if unit == 0 and name == "science" and _whole(source):
+        return 1.0, 0.0
+    return unit, unit * unit / 12
+
+
+def _whole(source: Source) -> bool:
+    """Whether all of SCIENCE that is finite is whole numbers, which integers hold as they are."""
+    for y0, y1 in _chunks(source.shape[0]):
+        rows = np.asarray(source.read(y0, y1), np.float32)
+        rows = rows[np.isfinite(rows)]
+        if not np.array_equal(rows, np.rint(rows)):
+            return False
+    return True
 
 
 def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: float) -> bool:

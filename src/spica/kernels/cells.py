@@ -1,4 +1,4 @@
-"""Clipped mean and deviation in each cell of a mesh: what a frame looks like from afar."""
+"""Means in each cell of a mesh, clipped or of all pixels: what a frame looks like from afar."""
 
 import numpy as np
 
@@ -55,3 +55,44 @@ def cell_means(
     out = np.empty((2, -(-image.shape[0] // by), -(-image.shape[1] // bx)))
     _cells(as_pixels(image), as_bits(mask), int(bad_bits), (int(by), int(bx)), (float(kappa), int(iterations)), out)
     return out[0], out[1]
+
+
+@compiled
+def _binned(image: Float32, mask: Int32, bad_bits: int, step: int, out: Float64) -> None:
+    zero = np.float32(0.0)
+    width = out.shape[1] * step
+    sums, counts = np.empty(width), np.empty(width, dtype=np.int32)
+    for j in range(out.shape[0]):
+        sums[:], counts[:] = 0.0, 0
+        for y in range(j * step, (j + 1) * step):
+            row, flags = image[y], mask[y]
+            for x in range(width):
+                good = flags[x] & bad_bits == 0
+                sums[x] += row[x] if good else zero
+                counts[x] += good
+        for i in range(out.shape[1]):
+            total, count = 0.0, 0
+            for x in range(i * step, (i + 1) * step):
+                total += sums[x]
+                count += counts[x]
+            out[j, i] = total / count if count else np.nan
+
+
+def bin_mean(image: Numbers, mask: Numbers, *, bad_bits: int, step: int) -> Float64:
+    """Mean of the good pixels in squares of `step` pixels.
+
+    Parameters
+    ----------
+    image, mask : (ny, nx) arrays
+        Pixels in any unit and mask bits; pixels with any of `bad_bits` are left out.
+    step : int [pixel]
+        Side of a square; a last partial one is cut.
+
+    Returns
+    -------
+    (ny // step, nx // step) float64
+        In the unit of the image; NaN where no pixel is good.
+    """
+    out = np.empty((image.shape[0] // step, image.shape[1] // step))
+    _binned(as_pixels(image), as_bits(mask), int(bad_bits), int(step), out)
+    return out

@@ -85,6 +85,52 @@ def _company(mask: Int32, bits: int, y: int, x: int) -> int:
 
 
 @compiled
+def _mark_line(
+    lines: tuple[Float32, Float32, Float32],
+    noises: tuple[Float32, Float32, Float32],
+    sky: Float32,
+    rho: Float32,
+    limits: Float32,
+    marks: Int32,
+) -> None:
+    """Mark the pixels of a row that may be sharp, some too many: the tests of `sharpest_excess`, all pixels good.
+
+    `limits`: squares of the least signal and of the least sharpness, in units of the noise. At the ends of a row the
+    first test is all.
+    """
+    zero, half, quarter = np.float32(0.0), np.float32(0.5), np.float32(0.25)
+    last = sky.size - 1
+    for x in (0, last):
+        value = lines[0][x] - sky[x]
+        marks[x] = value * abs(value) > limits[0] * noises[0][x]
+    row, spread = lines[0][1:last], noises[0][1:last]
+    left, right, up, down = lines[0][: last - 1], lines[0][2:], lines[1][1:last], lines[2][1:last]
+    up_left, up_right, down_left, down_right = lines[1][: last - 1], lines[1][2:], lines[2][: last - 1], lines[2][2:]
+    s_left, s_right, s_up, s_down = noises[0][: last - 1], noises[0][2:], noises[1][1:last], noises[2][1:last]
+    s_up_left, s_up_right = noises[1][: last - 1], noises[1][2:]
+    s_down_left, s_down_right = noises[2][: last - 1], noises[2][2:]
+    level, out = sky[1:last], marks[1:last]
+    straight, diagonal, least, sharp = rho[0], rho[2], limits[0], limits[1]
+    weight = np.float32(4.0) * (straight + diagonal)
+    for x in range(out.size):
+        value = row[x] - level[x]
+        one, two = straight * value + level[x], diagonal * value + level[x]
+        own_one, own_two = straight * straight * spread[x], diagonal * diagonal * spread[x]
+        a, sa = one - half * (left[x] + right[x]), quarter * (s_left[x] + s_right[x])
+        b, sb = one - half * (up[x] + down[x]), quarter * (s_up[x] + s_down[x])
+        c, sc = two - half * (up_left[x] + down_right[x]), quarter * (s_up_left[x] + s_down_right[x])
+        d, sd = two - half * (up_right[x] + down_left[x]), quarter * (s_up_right[x] + s_down_left[x])
+        found = (a > zero) & (a * a > sharp * (own_one + sa))
+        found |= (b > zero) & (b * b > sharp * (own_one + sb))
+        found |= (c > zero) & (c * c > sharp * (own_two + sc))
+        found |= (d > zero) & (d * d > sharp * (own_two + sd))
+        total = (a + b) + (c + d)
+        noise = (sa + sb) + (sc + sd) + quarter * weight * weight * spread[x]
+        found |= (total > zero) & (total * total > sharp * noise)
+        out[x] = found & (value * abs(value) > least * spread[x])
+
+
+@compiled
 def _find_sharp(
     planes: tuple[Float32, Float32, Int32],
     bits: tuple[int, int],
@@ -99,31 +145,21 @@ def _find_sharp(
     """
     image, variance, mask = planes
     ny, nx = image.shape
-    line = np.empty(nx, dtype=np.float32)
+    line, marks = np.empty(nx, dtype=np.float32), np.empty(nx, dtype=np.int32)
     values = np.empty((7, 7))
     spreads = np.empty((7, 7))
     # A pixel's own variance holds the photons of its own charge: 0.8 makes the first test generous.
-    low = np.float32(0.8 * limits.weak * limits.weak)
-    straight, diagonal = np.float32(2.0 * rho[0]), np.float32(2.0 * rho[2])
+    # Rounding must not lose a pixel either.
+    floors = np.array([0.8 * limits.weak**2, (0.99 * limits.weak_sharp) ** 2], dtype=np.float32)
+    ratios = rho.astype(np.float32)
     count = 0
     for y in range(ny):
         level_line(sky[0], sky[1], y, line)
-        row, noise, flags = image[y], variance[y], mask[y]
-        above, below = image[max(y - 1, 0)], image[min(y + 1, ny - 1)]
+        flags, above, below = mask[y], max(y - 1, 0), min(y + 1, ny - 1)
+        lines = image[y], image[above], image[below]
+        _mark_line(lines, (variance[y], variance[above], variance[below]), line, ratios, floors, marks)
         for x in range(nx):
-            value = row[x] - line[x]
-            if not value * abs(value) > low * noise[x] or flags[x] & bits[0]:
-                continue
-            left, right = max(x - 1, 0), min(x + 1, nx - 1)
-            # Where no pair is darker than light could be, none of the tests can be passed.
-            twice = straight * value + line[x] + line[x]
-            crossed = diagonal * value + line[x] + line[x]
-            if not (
-                twice > row[left] + row[right]
-                or twice > above[x] + below[x]
-                or crossed > above[left] + below[right]
-                or crossed > above[right] + below[left]
-            ):
+            if not marks[x] or flags[x] & bits[0]:
                 continue
             if _company(mask, bits[1], y, x):
                 continue

@@ -156,13 +156,10 @@ def _science_line(
     zero, one, endless = np.float32(0.0), np.float32(1.0), np.float32(np.inf)
     for i in range(science.size):
         response = flat[i]
-        inverse[i] = one / response if response > zero else zero
-    for i in range(science.size):
-        science[i] = (electrons[i] - dark[i] * seconds) * inverse[i]
-    for i in range(science.size):
-        value = science[i]
+        factor = one / response if response > zero else zero
+        value = (electrons[i] - dark[i] * seconds) * factor
         good = abs(value) < endless
-        inverse[i] = inverse[i] if good else zero
+        inverse[i] = factor if good else zero
         science[i] = value if good else zero
 
 
@@ -185,9 +182,8 @@ def _variance_line(
     """
     floor, squared, zero = np.float32(0.25) * noise, seconds * seconds, np.float32(0.0)
     for i in range(variance.size):
-        variance[i] = max(electrons[i] + noise, floor) + bias_variance[i] + squared * dark_variance[i]
-    for i in range(variance.size):
-        spread = (variance[i] + science[i] * science[i] * flat_variance[i]) * inverse[i] * inverse[i]
+        spread = max(electrons[i] + noise, floor) + bias_variance[i] + squared * dark_variance[i]
+        spread = (spread + science[i] * science[i] * flat_variance[i]) * inverse[i] * inverse[i]
         variance[i] = spread if inverse[i] > zero else zero
 
 
@@ -199,13 +195,11 @@ def _mask_line(
     saturation, limit, least = limits[0], limits[1], limits[2]
     full_bit, suspect_bit, no_data_bit, bad_bit = bits[0], bits[1], bits[2], bits[3]
     nothing, zero = np.int32(0), np.float32(0.0)
-    for i in range(mask.size):
-        low = bad_bit if flat[i] < least else nothing
-        mask[i] = defects[i] | low | (no_data_bit if inverse[i] <= zero else nothing)
-    for i in range(mask.size):
-        mask[i] |= (full_bit if line[i] >= saturation else nothing) | (suspect_bit if line[i] > limit else nothing)
     found = nothing
     for i in range(mask.size):
+        low = (bad_bit if flat[i] < least else nothing) | (no_data_bit if inverse[i] <= zero else nothing)
+        high = (full_bit if line[i] >= saturation else nothing) | (suspect_bit if line[i] > limit else nothing)
+        mask[i] = defects[i] | low | high
         found |= mask[i]
     return int(found & full_bit)
 

@@ -139,11 +139,12 @@ def overscan_rows(section: Numbers, *, method: str = "mean", kappa: float = 4.0,
 
 def _scatter(section: Float32, kappa: float) -> tuple[float, float]:
     """Scatter within rows [ADU], from some of them: 1.4826 MAD, and the root mean square of what lies within kappa."""
-    some = section[:: max(1, len(section) // SAMPLE)].astype(np.float64)
-    some = some[np.isfinite(some).all(axis=1)]
+    some = section[:: max(1, len(section) // SAMPLE)]
+    some = np.sort(some[np.isfinite(some).all(axis=1)], axis=1).astype(np.float64)
     if some.size == 0:
         return 0.5, 0.0
-    off = some - np.median(some, axis=1, keepdims=True)
+    half = some.shape[1] // 2
+    off = some - 0.5 * (some[:, [half]] + some[:, [(some.shape[1] - 1) // 2]])
     # Raw numbers are integers: below half a step the MAD says nothing about the noise.
     sigma = max(MAD_TO_SIGMA * float(np.median(np.abs(off))), 0.5)
     within = off[np.abs(off) <= kappa * sigma]

@@ -11,56 +11,62 @@ from typing import Any
 import numpy as np
 
 from spica.kernels.compiled import Float32, Int32, Int64, Numbers, compiled
+from spica.kernels.machine import leading_zeros, load_word, store_word
 
 BLOCK = 32
 BLANK = -(2**31)
 MOST = 2.0**30
 """Values of so many steps are not coded."""
-_ZEROS = np.array([8 - int(value).bit_length() for value in range(256)], np.uint8)
-"""Leading zeros of a byte."""
+_PAIR = 28
+"""Longest code of a value that is put together with its neighbour's."""
 
 
 @compiled
 def _put(out: Numbers, at: Any, word: Any, held: Any, value: Any, bits: Any) -> Any:
-    """Append the `bits` (≤ 32) of `value`, which has no higher ones; whole 32-bit words go to `out`."""
-    word = (word << np.uint64(bits)) | np.uint64(value)
+    """Append the `bits` (1 to 56) of `value`, which has no higher ones.
+
+    `word` holds, from its highest bit on, the `held` (< 8) bits that do not fill a byte yet; 8 bytes are written each
+    time, of which the next call overwrites what is not full.
+    """
+    word |= np.uint64(value) << np.uint64(64 - held - bits)
     held += bits
-    if held >= 32:
-        held -= 32
-        four = word >> np.uint64(held)
-        out[at] = np.uint8(four >> np.uint64(24))
-        out[at + 1] = np.uint8((four >> np.uint64(16)) & np.uint64(255))
-        out[at + 2] = np.uint8((four >> np.uint64(8)) & np.uint64(255))
-        out[at + 3] = np.uint8(four & np.uint64(255))
-        at += 4
-        word &= (np.uint64(1) << np.uint64(held)) - np.uint64(1)
+    store_word(out, np.int64(at), word)
+    full = held >> 3
+    return at + full, word << np.uint64(8 * full), held & 7
+
+
+@compiled
+def _put_long(out: Numbers, at: Any, word: Any, held: Any, value: Any, low: Any) -> Any:
+    """Append the code of one value, however long its unary part."""
+    zeros = np.int64(value >> np.uint64(low))
+    while zeros > 31:
+        at, word, held = _put(out, at, word, held, np.uint64(0), 32)
+        zeros -= 32
+    at, word, held = _put(out, at, word, held, np.uint64(1), zeros + 1)
+    if low:
+        at, word, held = _put(out, at, word, held, value & ((np.uint64(1) << np.uint64(low)) - np.uint64(1)), low)
     return at, word, held
 
 
 @compiled
-def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, size: Any, low: Any) -> Any:
-    """Append a block of mapped differences, each with `low` bits below its unary part."""
-    at, word, held = _put(out, at, word, held, low + 1, 5)
+def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, low: Any) -> Any:
+    """Append a block of mapped differences, each with `low` bits below its unary part; two at a time."""
+    at, word, held = _put(out, at, word, held, np.uint64(low + 1), 5)
     mark = np.uint64(1) << np.uint64(low)
-    for i in range(size):
-        value = np.uint64(mapped[i])
-        bits = np.int64(value >> np.uint64(low)) + 1 + low
-        while bits > 32:
-            zeros = min(bits - 1 - low, 24)
-            at, word, held = _put(out, at, word, held, 0, zeros)
-            bits -= zeros
-        # What `_put` does, written out: this is where the time goes.
-        word = (word << np.uint64(bits)) | mark | (value & (mark - np.uint64(1)))
-        held += bits
-        if held >= 32:
-            held -= 32
-            four = word >> np.uint64(held)
-            out[at] = np.uint8(four >> np.uint64(24))
-            out[at + 1] = np.uint8(four >> np.uint64(16))
-            out[at + 2] = np.uint8(four >> np.uint64(8))
-            out[at + 3] = np.uint8(four)
-            at += 4
-    return at, word & ((np.uint64(1) << np.uint64(held)) - np.uint64(1)), held
+    rest = mark - np.uint64(1)
+    for i in range(0, mapped.size - 1, 2):
+        first, second = np.uint64(mapped[i]), np.uint64(mapped[i + 1])
+        one = np.int64(first >> np.uint64(low)) + 1 + low
+        two = np.int64(second >> np.uint64(low)) + 1 + low
+        if max(one, two) <= _PAIR:
+            code = ((mark | (first & rest)) << np.uint64(two)) | mark | (second & rest)
+            at, word, held = _put(out, at, word, held, code, one + two)
+        else:
+            at, word, held = _put_long(out, at, word, held, first, low)
+            at, word, held = _put_long(out, at, word, held, second, low)
+    if mapped.size & 1:
+        at, word, held = _put_long(out, at, word, held, np.uint64(mapped[mapped.size - 1]), low)
+    return at, word, held
 
 
 @compiled
@@ -75,35 +81,32 @@ def _low_bits(total: Any, size: Any) -> Any:
 
 
 @compiled
-def _encode_row(values: Int32, out: Numbers, start: Any) -> Any:
-    """Code one row of 32-bit integers into `out` from byte `start`; returns the byte after the last."""
-    mapped = np.empty(BLOCK, np.uint32)
-    last = np.int64(values[0])
-    at, word, held = _put(out, start, np.uint64(0), np.int64(0), last & 0xFFFFFFFF, 32)
+def _encode_row(values: Int32, mapped: Numbers, out: Numbers, start: Any) -> Any:
+    """Code one row of 32-bit integers into `out` from byte `start`; returns the byte after the last.
+
+    `mapped`, as long as the row, gets its differences, the sign in the lowest bit.
+    """
+    for i in range(1, values.size):
+        # Differences of 32 bits wrap, as the standard's do.
+        step = np.int32(values[i] - values[i - 1])
+        mapped[i] = np.uint32((step << np.int32(1)) ^ (step >> np.int32(31)))
+    mapped[0] = 0
+    at, word, held = _put(out, start, np.uint64(0), np.int64(0), np.uint64(np.uint32(values[0])), 32)
     for begin in range(0, values.size, BLOCK):
-        size = min(BLOCK, values.size - begin)
+        block = mapped[begin : min(begin + BLOCK, values.size)]
         total = np.int64(0)
-        for i in range(size):
-            value = np.int64(values[begin + i])
-            step = np.int64(np.int32(value - last))
-            mapped[i] = np.uint32((step << 1) ^ (step >> 63))
-            total += np.int64(mapped[i])
-            last = value
-        low = _low_bits(float(total), size)
+        for i in range(block.size):
+            total += np.int64(block[i])
+        low = _low_bits(float(total), block.size)
         if low >= 25:
-            at, word, held = _put(out, at, word, held, 26, 5)
-            for value in mapped[:size]:
-                at, word, held = _put(out, at, word, held, value, 32)
+            at, word, held = _put(out, at, word, held, np.uint64(26), 5)
+            for value in block:
+                at, word, held = _put(out, at, word, held, np.uint64(value), 32)
         elif total == 0:
-            at, word, held = _put(out, at, word, held, 0, 5)
+            at, word, held = _put(out, at, word, held, np.uint64(0), 5)
         else:
-            at, word, held = _put_block(out, at, word, held, mapped, size, low)
-    while held > 0:
-        out[at] = np.uint8((word << np.uint64(8)) >> np.uint64(held))
-        at += 1
-        held -= 8
-        word &= (np.uint64(1) << np.uint64(max(held, 0))) - np.uint64(1)
-    return at
+            at, word, held = _put_block(out, at, word, held, block, low)
+    return at + (held > 0)
 
 
 @compiled
@@ -117,8 +120,9 @@ def encode_integers(rows: Int32, out: Numbers, ends: Int64) -> None:
     ends : ``(n,)``, written: the byte after each row's last.
     """
     at = 0
+    mapped = np.empty(rows.shape[1], np.uint32)
     for y in range(rows.shape[0]):
-        at = _encode_row(rows[y], out, at)
+        at = _encode_row(rows[y], mapped, out, at)
         ends[y] = at
 
 
@@ -138,40 +142,40 @@ def encode_floats(rows: Float32, step: float, offset: float, out: Numbers, ends:
         False where a value is 2³⁰ steps or more: nothing of `out` may be used then.
     """
     at = 0
-    whole = np.empty(rows.shape[1], np.int32)
+    whole, mapped = np.empty(rows.shape[1], np.int32), np.empty(rows.shape[1], np.uint32)
     scale = 1.0 / step
-    most = 0.0
     for y in range(rows.shape[0]):
-        for x in range(rows.shape[1]):
-            value = np.float64(rows[y, x])
+        row = rows[y]
+        beyond = 0
+        for x in range(row.size):
+            value = np.float64(row[x])
             steps = np.floor((value + offset) * scale + 0.5)
-            finite = abs(value) < np.inf
-            most = max(most, abs(steps) if finite else 0.0)
-            whole[x] = np.int32(steps) if finite and abs(steps) < MOST else BLANK
-        if most >= MOST:
+            inside = abs(steps) < MOST
+            # Not `most = max(most, …)`: that would keep the loop from being vectorised.
+            beyond |= int((abs(value) < np.inf) & (not inside))
+            whole[x] = np.int32(steps) if inside else BLANK
+        if beyond:
             return False
-        at = _encode_row(whole, out, at)
+        at = _encode_row(whole, mapped, out, at)
         ends[y] = at
     return True
 
 
 def bound(rows: int, nx: int) -> int:
-    """Bytes that the coded rows never exceed: 4 for the first value, 33 bits a value, 5 bits a block."""
-    return rows * (8 + (33 * nx) // 8 + nx // BLOCK + 1)
+    """Bytes that the coded rows never exceed: 4 for the first value, 33 bits a value, 5 bits a block, 8 at the end."""
+    return rows * (8 + (33 * nx) // 8 + nx // BLOCK + 1) + 8
 
 
 @compiled
 def _refill(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
-    """Top a left-aligned buffer up to more than 32 bits; past the end come zeros (`at` tells how many)."""
-    if at + 4 <= stop:
-        four = (
-            (np.uint64(data[at]) << np.uint64(24))
-            | (np.uint64(data[at + 1]) << np.uint64(16))
-            | (np.uint64(data[at + 2]) << np.uint64(8))
-            | np.uint64(data[at + 3])
-        )
-        return at + 4, word | (four << np.uint64(32 - held)), held + 32
-    while held <= 32:
+    """Top a left-aligned buffer up to 56 bits or more; past the end come zeros (`at` tells how many).
+
+    Below the `held` bits may stand what comes after them: read again, it changes nothing.
+    """
+    if at + 8 <= stop:
+        word |= load_word(data, np.int64(at)) >> np.uint64(held)
+        return at + ((63 - held) >> 3), word, held | 56
+    while held < 56:
         if at < stop:
             word |= np.uint64(data[at]) << np.uint64(56 - held)
         at += 1
@@ -180,52 +184,52 @@ def _refill(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
 
 
 @compiled
-def _long_zeros(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
-    """Count zeros up to a one where there are 8 or more; the count is negative where the bytes end before."""
-    count = 0
-    while word >> np.uint64(56) == np.uint64(0):
-        word <<= np.uint64(8)
-        held -= 8
-        count += 8
-        if held <= 32:
-            at, word, held = _refill(data, stop, at, word, held)
-            if at > stop + 8:
-                return at, word, held, -1
-    short = np.int64(_ZEROS[word >> np.uint64(56)])
-    return at, word << np.uint64(short), held - short, count + short
+def _skip_zeros(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
+    """Fill the buffer until there is a one in its upper half; how many zeros had to go for it, in steps of 32."""
+    at, word, held = _refill(data, stop, at, word, held)
+    zeros = np.int64(0)
+    while word >> np.uint64(32) == np.uint64(0) and at <= stop + 16:
+        zeros += 32
+        at, word, held = _refill(data, stop, at, word << np.uint64(32), held - 32)
+    return at, word, held, zeros
 
 
 @compiled
-def _decode_block(
-    data: Numbers, stop: Any, buffer: Any, low: Any, most: Any, shift: Any, last: Any, values: Int32
-) -> Any:
-    """Decode one block of differences with `low` bits below their unary part (`most`: stored whole)."""
+def _decode_block(data: Numbers, stop: Any, buffer: Any, low: Any, shift: Any, last: Any, values: Int32) -> Any:
+    """Decode one block of differences with `low` (≤ 24) bits below their unary part."""
     at, word, held = buffer
-    width = 64 - shift if low == most else low
     for i in range(values.size):
-        if held <= 32:
+        # Four values mostly fit into what one filling brings: a filling that no value decides upon is never guessed wrong.
+        if i & 3 == 0:
             at, word, held = _refill(data, stop, at, word, held)
-        top = np.int64(0)
-        if low < most:
-            top = np.int64(_ZEROS[word >> np.uint64(56)])
-            if top == 8:
-                at, word, held, top = _long_zeros(data, stop, at, word, held)
-                if top < 0:
-                    return at, word, held, last
-            else:
-                word <<= np.uint64(top)
-                held -= top
-            word <<= np.uint64(1)
-            held -= 1
-            if held < width:
-                at, word, held = _refill(data, stop, at, word, held)
-        mapped = top << width
-        if width:
-            mapped |= np.int64(word >> np.uint64(64 - width))
-            word <<= np.uint64(width)
-            held -= width
-        last = ((last + ((mapped >> 1) ^ -(mapped & 1))) << shift) >> shift
-        values[i] = last
+        top = leading_zeros(word)
+        zeros = np.int64(0)
+        if top + 1 + low > held:
+            at, word, held, zeros = _skip_zeros(data, stop, at, word, held)
+            top = leading_zeros(word)
+            if top + 1 + low > held:
+                return stop + 16, word, held, last
+        word <<= np.uint64(top + 1)
+        mapped = ((top + zeros) << low) | np.int64((word >> np.uint64(1)) >> np.uint64(63 - low))
+        word <<= np.uint64(low)
+        held -= top + 1 + low
+        last += (mapped >> 1) ^ -(mapped & 1)
+        values[i] = np.int32((last << shift) >> shift)
+    return at, word, held, last
+
+
+@compiled
+def _decode_whole(data: Numbers, stop: Any, buffer: Any, shift: Any, last: Any, values: Int32) -> Any:
+    """Decode one block of differences that are stored whole, in 64 - `shift` bits."""
+    at, word, held = buffer
+    for i in range(values.size):
+        if held < 32:
+            at, word, held = _refill(data, stop, at, word, held)
+        mapped = np.int64(word >> np.uint64(shift))
+        word <<= np.uint64(64 - shift)
+        held -= 64 - shift
+        last += (mapped >> 1) ^ -(mapped & 1)
+        values[i] = np.int32((last << shift) >> shift)
     return at, word, held, last
 
 
@@ -235,13 +239,14 @@ def _decode_row(data: Numbers, start: Any, stop: Any, size: int, block: int, val
     field = 5 if size == 4 else (4 if size == 2 else 3)
     most = 25 if size == 4 else (14 if size == 2 else 6)
     shift = 64 - 8 * size
-    at, word, held = _refill(data, stop, start, np.uint64(0), 0)
-    last = (np.int64(word >> np.uint64(shift)) << shift) >> shift
+    at, word, held = _refill(data, stop, start, np.uint64(0), np.int64(0))
+    # `last` is kept in 64 bits and cut to the size when it is written: the cut would be one more step to wait for.
+    last = np.int64(word >> np.uint64(shift))
     word <<= np.uint64(8 * size)
     held -= 8 * size
     for begin in range(0, values.size, block):
         end = min(begin + block, values.size)
-        if held <= 32:
+        if held < 32:
             at, word, held = _refill(data, stop, at, word, held)
         low = np.int64(word >> np.uint64(64 - field)) - 1
         word <<= np.uint64(field)
@@ -249,11 +254,11 @@ def _decode_row(data: Numbers, start: Any, stop: Any, size: int, block: int, val
         if low > most:
             return False
         if low < 0:
-            values[begin:end] = last
+            values[begin:end] = np.int32((last << shift) >> shift)
+        elif low == most:
+            at, word, held, last = _decode_whole(data, stop, (at, word, held), shift, last, values[begin:end])
         else:
-            at, word, held, last = _decode_block(
-                data, stop, (at, word, held), low, most, shift, last, values[begin:end]
-            )
+            at, word, held, last = _decode_block(data, stop, (at, word, held), low, shift, last, values[begin:end])
         if 8 * (at - stop) > held:
             return False
     return True
@@ -312,7 +317,8 @@ def decode_floats(
     for y in range(out.shape[0]):
         if starts[y] < 0 or stops[y] > data.size or not _decode_row(data, starts[y], stops[y], size, block, whole):
             return y
+        row = out[y]
         for x in range(whole.size):
             value = whole[x]
-            out[y, x] = np.float32(fill) if value == blank else np.float32(value * step + zero)
+            row[x] = np.float32(fill) if value == blank else np.float32(value * step + zero)
     return -1

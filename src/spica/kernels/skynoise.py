@@ -1,13 +1,12 @@
 """What the sky between the sources says: bits of the mask counted, and whether neighbouring pixels' noise is independent."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled
 
-BITS = 16
-"""Mask bits that are counted, from the lowest."""
 _BLOCK, _EVERY = 16, 4
 """Blocks of so many rows, of each so many one, speak for all: 10⁶ pixels tell a correlation to 0.001. Whole blocks, so
 that patterns of rows that alternate are not taken for a level."""
@@ -16,13 +15,14 @@ that patterns of rows that alternate are not taken for a level."""
 class SkyNoise(NamedTuple):
     """The sky of one detector.
 
-    ``plane`` (ny, nx) float32: deviation from the level in units of its noise; 0 where the pixel is no sky. ``bits``
-    (16,): pixels with each bit of the mask. ``share``: fraction of pixels that are sky. ``along_x``, ``along_y``: the
+    ``plane`` (ny, nx) float32: deviation from the level in units of its noise; 0 where the pixel is no sky. ``counts``:
+    pixels with any bit of each set; ``groups``: of the grouped bits, how many connected sets of pixels. ``share``: fraction of pixels that are sky. ``along_x``, ``along_y``: the
     autocorrelation at lags 1 … n; NaN where there is no sky. ``scatter``: standard deviation of the plane.
     """
 
     plane: Float32
-    bits: Int64
+    counts: Int64
+    groups: int
     share: float
     along_x: Float64
     along_y: Float64
@@ -38,7 +38,8 @@ def _plane(
     bad_bits: int,
     limit: float,
     plane: Float32,
-    bits: Int64,
+    sets: Int32,
+    counts: Int64,
 ) -> None:
     zero = np.float32(0.0)
     far = np.float32(limit)
@@ -53,8 +54,49 @@ def _plane(
         if marked:
             for i in range(row.size):
                 if said[i]:
-                    for bit in range(BITS):
-                        bits[bit] += (said[i] >> bit) & 1
+                    for k in range(sets.size):
+                        counts[k] += said[i] & sets[k] != 0
+
+
+@compiled
+def _gather(mask: Int32, bits: int, pixels: Int64) -> None:
+    """Fill `pixels`, which has room for exactly those with some of the bits, with their flat indices in rising order."""
+    count = 0
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            if mask[y, x] & bits:
+                pixels[count] = np.int64(y) * mask.shape[1] + x
+                count += 1
+
+
+@compiled
+def _groups(mask: Int32, bits: int, count: int) -> int:
+    """Number of sets of pixels with some of the bits (`count` of them) that touch one another, at corners too."""
+    ny, nx = mask.shape
+    pixels = np.empty(count, dtype=np.int64)
+    _gather(mask, bits, pixels)
+    seen = np.zeros(count, dtype=np.int64)
+    queue = np.empty(count, dtype=np.int64)
+    groups = 0
+    for start in range(count):
+        if seen[start]:
+            continue
+        groups += 1
+        seen[start] = 1
+        queue[0] = start
+        first, last = 0, 1
+        while first < last:
+            y, x = pixels[queue[first]] // nx, pixels[queue[first]] % nx
+            first += 1
+            for v in range(max(y - 1, 0), min(y + 2, ny)):
+                for u in range(max(x - 1, 0), min(x + 2, nx)):
+                    if mask[v, u] & bits:
+                        near = np.searchsorted(pixels, np.int64(v) * nx + u)
+                        if not seen[near]:
+                            seen[near] = 1
+                            queue[last] = near
+                            last += 1
+    return groups
 
 
 @compiled
@@ -89,12 +131,16 @@ def _survey(
     boxes: Int64,
     margin: int,
     plane: Float32,
-    bits: Int64,
+    sets: Int32,
+    counts: Int64,
     sums: Float64,
-) -> None:
-    """`sums`: for the lags 0 … n along x (first index 0) and y (1), sum of products and number of pairs; then mean."""
+) -> int:
+    """`sums`: for the lags 0 … n along x (first index 0) and y (1), sum of products and number of pairs; then mean.
+
+    The last of `sets` is that of the grouped bits; returns how many groups there are.
+    """
     image, level, variance = planes
-    _plane(image, level, variance, mask, bad_bits, limit, plane, bits)
+    _plane(image, level, variance, mask, bad_bits, limit, plane, sets, counts)
     _hide(plane, boxes, margin)
     ny, nx = plane.shape
     for j in range(ny):
@@ -112,6 +158,8 @@ def _survey(
                 sums[1, lag, 1] += found[1]
         for i in range(nx):
             sums[2, 0, 0] += row[i]
+    marked = counts[counts.size - 1]
+    return _groups(mask, sets[sets.size - 1], marked) if marked else 0
 
 
 def sky_noise(
@@ -122,11 +170,13 @@ def sky_noise(
     boxes: Numbers,
     *,
     bad_bits: int = 0,
+    sets: Sequence[int] = (),
+    grouped: int = 0,
     lags: int = 4,
     margin: int = 3,
     limit: float = 4.0,
 ) -> SkyNoise:
-    """Count the bits of the mask, and correlate the noise of the sky with itself along rows and columns.
+    """Count pixels by bits of the mask, and correlate the noise of the sky with itself along rows and columns.
 
     Parameters
     ----------
@@ -138,6 +188,10 @@ def sky_noise(
         x_min, x_max, y_min, y_max of the sources, ends included: they and `margin` pixels around them are no sky.
     bad_bits : int
         Bits of pixels that are no sky.
+    sets : ints
+        Sets of bits: the pixels that have any of them are counted.
+    grouped : int
+        Bits of pixels of which those that touch one another are one.
     lags : int
         Largest lag.
     limit : float [sigma]
@@ -152,16 +206,27 @@ def sky_noise(
     if not image.shape == level.shape == variance.shape == mask.shape:
         raise ValueError(f"planes differ in shape: {[image.shape, level.shape, variance.shape, mask.shape]}")
     plane = np.empty(image.shape, dtype=np.float32)
-    bits = np.zeros(BITS, dtype=np.int64)
+    wanted = np.array([*sets, grouped], dtype=np.int32)
+    counts = np.zeros(wanted.size, dtype=np.int64)
     sums = np.zeros((3, lags + 1, 2))
     planes = (as_pixels(image), as_pixels(level), as_pixels(variance))
-    _survey(
-        planes, as_bits(mask), int(bad_bits), float(limit), as_plain(boxes, np.int64), int(margin), plane, bits, sums
+    groups = _survey(
+        planes,
+        as_bits(mask),
+        int(bad_bits),
+        float(limit),
+        as_plain(boxes, np.int64),
+        int(margin),
+        plane,
+        wanted,
+        counts,
+        sums,
     )
+    counts = counts[:-1]
     count = sums[0, 0, 1]
     if count == 0:
         nothing = np.full(lags, np.nan)
-        return SkyNoise(plane, bits, 0.0, nothing, nothing, float("nan"))
+        return SkyNoise(plane, counts, groups, 0.0, nothing, nothing, float("nan"))
     rows = np.flatnonzero(np.arange(image.shape[0]) // _BLOCK % _EVERY == 0)
     mean = sums[2, 0, 0] / count
     spread = sums[0, 0, 0] / count - mean**2
@@ -169,5 +234,11 @@ def sky_noise(
     products = np.divide(sums[:2, 1:, 0], pairs, out=np.full((2, lags), np.nan), where=pairs > 0)
     along = (products - mean**2) / spread if spread > 0 else np.full((2, lags), np.nan)
     return SkyNoise(
-        plane, bits, float(count / rows.size / image.shape[1]), along[0], along[1], float(np.sqrt(max(spread, 0.0)))
+        plane,
+        counts,
+        groups,
+        float(count / rows.size / image.shape[1]),
+        along[0],
+        along[1],
+        float(np.sqrt(max(spread, 0.0))),
     )

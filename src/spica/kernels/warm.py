@@ -19,7 +19,7 @@ from spica.kernels import rice
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.background import expand_grid, filter_grid, mesh_statistics
 from spica.kernels.bleeding import mark_bleeding
-from spica.kernels.cells import cell_means
+from spica.kernels.cells import bin_mean, cell_means
 from spica.kernels.clean import clean
 from spica.kernels.coarse import coarse_sky
 from spica.kernels.combine import combine, take
@@ -115,6 +115,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("interpolate", _interpolate),
     ("combine", _combine),
     ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
+    ("binning", lambda: bin_mean(_IMAGE, _MASK, bad_bits=0, step=4)),
     ("seeing", lambda: star_widths(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK)),
     ("apertures", lambda: circular_photometry(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _MASK)),
     ("Moffat profiles", lambda: fit_moffats(_IMAGE, _IMAGE, _PLACE, _PLACE, _PLACE, _PLACE, _MASK)),

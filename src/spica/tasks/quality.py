@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from spica.core.columns import Catalogue, Flag
 from spica.core.images import Image
@@ -82,9 +81,11 @@ def quality(settings: QualitySettings, science: Image, background: Image, source
         mask,
         np.stack([sources[name] for name in ("x_min", "x_max", "y_min", "y_max")]),
         bad_bits=int(Mask.unusable()),
+        sets=[int(bits) for bits in (*SHARES.values(), Mask.unusable())],
+        grouped=int(Mask.COSMIC),
         lags=settings.lags,
     )
-    figures |= _losses(sky, mask)
+    figures |= _losses(sky)
     figures |= _noise(science, background, sky)
     shape = star_shape(settings, science, background, sources, mask)
     if shape is not None:
@@ -102,21 +103,13 @@ def quality(settings: QualitySettings, science: Image, background: Image, source
     return {"quality": figures, "figures": {name: [figure.value, figure.units] for name, figure in figures.items()}}
 
 
-def _losses(sky: SkyNoise, mask: npt.NDArray[np.int32]) -> Figures:
+def _losses(sky: SkyNoise) -> Figures:
     """Parts of the pixels that are lost, and why; how many cosmic rays hit."""
-    size = mask.size
+    size = sky.plane.size
     figures: Figures = {"sky_fraction": Measured(sky.share)}
-    for name, bits in SHARES.items():
-        single = [bit for bit in range(len(sky.bits)) if int(bits) >> bit & 1]
-        # Two bits may share a pixel: only then are the pixels themselves looked at.
-        marked = [bit for bit in single if sky.bits[bit]]
-        count = sky.bits[marked[0]] if len(marked) == 1 else np.count_nonzero(mask & int(bits)) if marked else 0
-        figures[name] = Measured(float(count) / size)
-    figures["lost_fraction"] = Measured(float(np.count_nonzero(mask & int(Mask.unusable()))) / size)
-    hits = 0
-    if figures["cosmic_fraction"].value:
-        hits = ndimage.label(mask & int(Mask.COSMIC), structure=np.ones((3, 3)))[1]
-    figures["cosmic_hits"] = Measured(float(hits))
+    for name, count in zip((*SHARES, "lost_fraction"), sky.counts.tolist(), strict=True):
+        figures[name] = Measured(count / size)
+    figures["cosmic_hits"] = Measured(float(sky.groups))
     return figures
 
 

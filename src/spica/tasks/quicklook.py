@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
+from spica.kernels.cells import bin_mean
 from spica.kernels.robust import robust_statistics
 
 
@@ -32,26 +32,14 @@ def quicklook(settings: QuicklookSettings, science: Image) -> Products:
     quicklook : ``(h, w)`` uint8, bottom row first as images have it (the writer turns it).
     """
     mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
-    good = mask & int(Mask.NO_DATA | Mask.BAD) == 0
     step = max(1, -(-max(science.shape) // settings.size))
-    small = bin_mean(science.pixels, good, step)
+    small = bin_mean(science.pixels, mask, bad_bits=int(Mask.NO_DATA | Mask.BAD), step=step)
     sky = robust_statistics(small)
     sigma = sky.sigma if sky.sigma > 0 else 1.0
     stretched = np.arcsinh((small - sky.median) / sigma / settings.softening)
     low, high = np.arcsinh(np.array([settings.faint, settings.bright]) / settings.softening)
     scaled = np.nan_to_num(np.clip((stretched - low) / (high - low), 0, 1))
     return {"quicklook": (scaled * 255).round().astype(np.uint8)}
-
-
-def bin_mean(pixels: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], step: int) -> npt.NDArray[np.float64]:
-    """Mean of the good pixels in squares of `step` pixels, NaN where there are none; a last partial square is cut."""
-    ny, nx = (size // step * step for size in pixels.shape)
-    blocks = (ny // step, step, nx // step, step)
-    total: npt.NDArray[np.float64] = np.where(good, pixels, 0)[:ny, :nx].reshape(blocks).sum((1, 3), dtype=np.float64)
-    number = good[:ny, :nx].reshape(blocks).sum((1, 3))
-    mean: npt.NDArray[np.float64] = np.full(total.shape, np.nan)
-    np.divide(total, number, out=mean, where=number > 0)
-    return mean
 
 
 TASK = Task(
