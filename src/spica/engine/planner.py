@@ -15,6 +15,7 @@ from spica.core.where import parse
 from spica.engine import standing
 from spica.engine.candidates import Candidate
 from spica.engine.circles import Circles
+from spica.engine.collecting import uncollected
 from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
@@ -62,7 +63,8 @@ def make_plan(
         ``where.invalid``, ``settings.*``, ``camera.*``; ``order.nothing`` where nothing is selected.
     """
     order = Order(pipeline, where, dict(overrides or {}), retry)
-    return _Planner(registry, survey, order, dict(given_up or {})).plan()
+    with uncollected():
+        return _Planner(registry, survey, order, dict(given_up or {})).plan()
 
 
 class _Planner:

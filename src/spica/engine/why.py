@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from spica.core.jobs import StepRecord
+from spica.engine.collecting import uncollected
 from spica.engine.plan import Plan, PlannedJob, Standing
 from spica.engine.spec import RESCUE, Recipe
 from spica.engine.standing import NEVER_MADE
@@ -34,9 +35,10 @@ def explain(plan: Plan, registry: Registry) -> int:
     compared = 0
     for labels, planned in fresh.items():
         tell = _Teller()
-        for last in registry.last_done(labels, (job.unit for job in planned.values())):
-            tell(planned[last.unit], last)
-            compared += 1
+        with uncollected():
+            for last in registry.last_done(labels, (job.unit for job in planned.values())):
+                tell(planned[last.unit], last)
+                compared += 1
     return compared
 
 
