@@ -41,6 +41,8 @@ class QualitySettings(Settings):
     """Which sources count as stars, and how far the noise is followed."""
 
     least_snr: float = setting(40.0, "signal-to-noise of sources that the seeing is measured from", gt=0)
+    faintest_snr: float = setting(12.0, "the same where there are fewer than `enough_stars` of them", gt=0)
+    enough_stars: int = setting(25, "as many of the brightest sources tell stars from galaxies by their sizes", ge=5)
     least_stars: int = setting(5, "fewer such sources give no seeing", ge=1)
     most_stars: int = setting(150, "the brightest so many stars are fitted", ge=5)
     locus: float = setting(0.2, "half-light radii this near to the stars' own, as a part of it, are stars'", gt=0, lt=1)
@@ -195,10 +197,18 @@ def _shape(shape: Shape) -> Figures:
 
 
 def star_like(settings: QualitySettings, sources: Catalogue) -> npt.NDArray[np.bool_]:
-    """Bright, whole, unsaturated sources with a width."""
+    """Bright, whole, unsaturated sources with a width: where they are few, fainter ones too."""
     spoilt = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS | Flag.CENTROID_FAILED
     clean = sources["flags"].astype(np.int64) & spoilt == 0
-    return np.asarray(clean & (sources["snr"] >= settings.least_snr) & (sources["half_light_radius"] > 0.5), bool)
+    fit = np.asarray(clean & (sources["snr"] >= settings.faintest_snr) & (sources["half_light_radius"] > 0.5), bool)
+    bright = fit & (sources["snr"] >= settings.least_snr)
+    if np.count_nonzero(bright) >= settings.enough_stars:
+        return bright
+    chosen = np.flatnonzero(fit)
+    chosen = chosen[np.argsort(-sources["snr"][chosen], kind="stable")][: settings.enough_stars]
+    few = np.zeros(fit.size, bool)
+    few[chosen] = True
+    return few
 
 
 def _readout(science: Image) -> Figures:
@@ -267,7 +277,7 @@ def _step(pixels: npt.NDArray[np.float32], plane: npt.NDArray[np.float32], borde
 
 TASK = Task(
     name="quality",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=QualitySettings,
     needs=(Need("science"), Need("background"), Need("sources")),
