@@ -113,3 +113,22 @@ def test_what_is_older_than_a_source_is_forgotten(tmp_path: Path, monkeypatch: p
     os.utime(index, (0, 0))
     assert forget_stale() == 1
     assert not list(cache.glob("*.nbi"))
+
+
+SPARED = """
+import sys
+import numba
+import numpy as np
+from spica.kernels.warm import compile_all
+
+compile_all()
+print("scipy.linalg" in sys.modules)
+square = np.array([[1.0, 2.0], [3.0, 5.0]])
+print(np.array_equal(numba.njit(lambda a, b: a @ b)(square, square), square @ square))
+print("scipy.linalg" in sys.modules)
+"""
+
+
+def test_linear_algebra_is_loaded_by_what_uses_it_alone() -> None:
+    run = subprocess.run([sys.executable, "-c", SPARED], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False", "True", "True"]

@@ -9,6 +9,7 @@ keep such calls few.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numba
@@ -23,6 +24,23 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Numbers: TypeAlias = npt.NDArray[Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _spare_scipy() -> None:
+    """Load numba's array functions without SciPy's linear algebra: that takes a third of the time of loading all kernels.
+
+    They import it only to see that it is there, which it is. What multiplies matrices asks for it again when it is compiled.
+    """
+    linalg = import_module("numba.np.linalg")
+    ask = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        import_module("numba.np.arraymath").ensure_blas = ask
+    finally:
+        linalg.ensure_blas = ask
+
+
+_spare_scipy()
 
 
 def compiled(function: F) -> F:

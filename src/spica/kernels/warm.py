@@ -148,23 +148,25 @@ def _dispatchers() -> Iterator[Dispatcher]:
 
 
 def forget_stale() -> int:
-    """Remove from the cache what is older than the newest source file of the room; return how many were removed.
+    """Empty the cache where part of it is older than the newest source file of the room; return how many were removed.
 
     numba renews the cache of a function when its own file changes, but not when another file does from which it calls
-    a function that was compiled into it. Who edits a kernel would otherwise go on running the old one.
+    a function that was compiled into it. Who edits a kernel would otherwise go on running the old one. All goes, since
+    what was compiled since then holds functions of which nothing would be kept alone any more.
     """
     newest = max(path.stat().st_mtime for path in Path(__file__).parent.glob("*.py"))
+    folders = {function.stats.cache_path for function in _dispatchers()}
+    # The folder holds this room's functions alone; numba makes it when the first of them is compiled.
+    held = [index for folder in folders if folder is not None for index in Path(folder).glob("*.nbi")]
     removed = 0
-    for folder in {function.stats.cache_path for function in _dispatchers()}:
-        # The folder holds this room's functions alone; numba makes it when the first of them is compiled.
-        for index in Path(folder).glob("*.nbi") if folder is not None else ():
-            try:
-                if index.stat().st_mtime < newest:
-                    index.unlink()
-                    removed += 1
-            except FileNotFoundError:
-                # Another process that warms at the same moment was quicker.
-                continue
+    try:
+        if any(index.stat().st_mtime < newest for index in held):
+            for index in held:
+                index.unlink(missing_ok=True)
+                removed += 1
+    except FileNotFoundError:
+        # Another process that warms at the same moment was quicker: it goes through the same ones.
+        return max(removed, 1)
     return removed
 
 
