@@ -31,11 +31,12 @@ def _spare_scipy() -> None:
 
     They import it only to see that it is there, which it is. What multiplies matrices asks for it again when it is compiled.
     """
-    linalg = import_module("numba.np.linalg")
+    linalg: Any = import_module("numba.np.linalg")
     ask = linalg.ensure_blas
     linalg.ensure_blas = lambda: None
     try:
-        import_module("numba.np.arraymath").ensure_blas = ask
+        arrays: Any = import_module("numba.np.arraymath")
+        arrays.ensure_blas = ask
     finally:
         linalg.ensure_blas = ask
 
