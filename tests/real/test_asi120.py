@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from spica.core.mask import Mask
+from spica.files.images import read_image
 from spica.services import ingest, initialise, measuring
+from tests.support.terminal import Terminal, new_survey
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +79,53 @@ def test_dark_signal_is_linear_in_time(measured: measuring.Measured) -> None:
 def test_the_nominal_gain_of_the_table_is_told_to_differ(measured: measuring.Measured) -> None:
     assert {each.quantity for each in measured.figures} == {"gain", "read_noise", "dark_current", "a10", "a01"}
     assert {each.quantity for each in measured.missing} == {"linearity", "saturation", "full_well", "crosstalk", "a00"}
+
+
+@pytest.fixture(scope="module")
+def masters(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    terminal = new_survey(tmp_path_factory.mktemp("asi120-masters") / "survey")
+    terminal.order("ingest", real_data / "cal_asi120", "--camera", "asi120")
+    terminal.order("run", "calibrations", "--executor", "inprocess")
+    return terminal
+
+
+GAIN = 0.06
+"""Of the camera's table [electron/adu]."""
+
+
+def test_the_master_bias_is_the_mean_of_the_frames(masters: Terminal, frames: dict[str, list[np.ndarray]]) -> None:
+    made = read_image(masters.product("calibration:asi120/1//2024-04-16~0", "bias"))
+    expected = np.mean(frames["bias"], axis=0) * GAIN
+    one_frame = float(np.std(frames["bias"][3] - frames["bias"][4])) / np.sqrt(2) * GAIN
+    off = made.pixels - expected
+    assert abs(float(np.mean(off))) < 0.02 * one_frame
+    assert float(np.std(off)) < 0.1 * one_frame
+
+
+def test_the_master_dark_is_the_mean_rate(masters: Terminal, frames: dict[str, list[np.ndarray]]) -> None:
+    made = read_image(masters.product("calibration:asi120/1//2024-04-16~0", "dark"))
+    bias = np.mean(frames["bias"], axis=0)
+    long = (np.mean(frames["dark"][:3], axis=0) - bias) / 100.0 * GAIN
+    assert float(np.median(made.pixels)) == pytest.approx(float(np.median(long)), rel=0.03)
+    assert np.corrcoef(made.pixels.ravel(), long.ravel())[0, 1] > 0.97
+
+
+def test_the_master_flat_keeps_the_colours_of_the_mosaic(
+    masters: Terminal, frames: dict[str, list[np.ndarray]]
+) -> None:
+    made = read_image(masters.product("calibration:asi120/1/clear/2024-04-18~0", "flat"))
+    assert made.mask is not None
+    good = made.mask & int(Mask.NO_DATA) == 0
+    # At 26 degrees C 3 % of the pixels are hot, and a hot pixel has no flat.
+    assert 0.95 < float(np.mean(good)) < 0.98
+    bias = np.mean(frames["bias"], axis=0)
+    light = [each - bias for each in frames["flat"]]
+    plain = np.mean([each / np.median(each) for each in light], axis=0)
+    off = made.pixels[good] / plain[good]
+    assert float(np.median(off)) == pytest.approx(1, abs=0.005)
+    colours = [
+        np.median(np.where(good, made.pixels, np.nan)[y::2, x::2][good[y::2, x::2]]) for y in (0, 1) for x in (0, 1)
+    ]
+    expected = [np.median(plain[y::2, x::2][good[y::2, x::2]]) for y in (0, 1) for x in (0, 1)]
+    assert np.allclose(colours, expected, rtol=0.01)
+    assert max(colours) / min(colours) > 1.5
