@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import spica
 from docs import tables
+from spica.tasks import detect, measure
 
 project = "spica"
 author = "The spica developers"
@@ -20,10 +21,14 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "
 myst_substitutions = {
     "columns": tables.columns(),
     "commands": tables.commands(),
+    "detect_settings": tables.settings(detect.TASK),
     "faults": tables.faults(),
+    "flags": tables.flags(),
     "keywords": tables.keywords(),
     "mask": tables.mask(),
+    "measure_settings": tables.settings(measure.TASK),
     "registry": tables.registry(),
+    "undrilled_faults": tables.undrilled_faults(),
 }
 myst_heading_anchors = 3
 # Links to the outside are for readers; nothing is fetched while building.

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import typer.main
 
 from spica.cli.main import app
 from spica.core.catalogue import CODES
-from spica.core.columns import COLUMNS
+from spica.core.columns import COLUMNS, Flag
 from spica.core.keywords import KEYWORDS
 from spica.core.mask import MEANINGS, Mask
+from spica.core.task import Task
 from spica.registry.schema import metadata
 
 _KINDS = {"Words": "text", "Plain": "JSON text", "BigInteger": "64-bit integer", "Variant": "64-bit integer"}
@@ -29,6 +34,13 @@ def faults() -> str:
     return _table(("code", "kind", "meaning", "next"), rows)
 
 
+def undrilled_faults() -> str:
+    """The codes that the page on bad input shows no drill of."""
+    page = (Path(__file__).parent / "bad-input.md").read_text()
+    rows = ((f"`{code}`", each.meaning, each.advice) for code, each in CODES.items() if f"| `{code}` |" not in page)
+    return _table(("code", "what it means", "what to do"), rows)
+
+
 def columns() -> str:
     """Every column of the catalogues."""
     rows = ((f"`{c.name}`", c.dtype, c.unit, f"`{c.ucd}`", c.meaning) for c in COLUMNS.values())
@@ -39,6 +51,28 @@ def keywords() -> str:
     """Every keyword of the standard header."""
     rows = ((f"`{k.name}`", k.place, k.kind, k.unit, k.meaning) for k in KEYWORDS.values())
     return _table(("keyword", "where", "type", "unit", "meaning"), rows)
+
+
+def settings(task: Task) -> str:
+    """Every setting of a task: default, unit, meaning."""
+    rows = []
+    for name, field in task.settings.model_fields.items():
+        extra = field.json_schema_extra
+        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        rows.append((f"`{name}`", str(field.default), unit, field.description or ""))
+    return _table(("setting", "default", "unit", "meaning"), rows)
+
+
+def flags() -> str:
+    """Every bit of the column `flags`, with the words beside it in the code."""
+    body = ast.parse(inspect.getsource(Flag)).body[0]
+    rows = []
+    for here, after in pairwise(body.body if isinstance(body, ast.ClassDef) else []):
+        if isinstance(here, ast.Assign) and isinstance(here.targets[0], ast.Name) and isinstance(after, ast.Expr):
+            name = here.targets[0].id
+            meaning = " ".join(str(ast.literal_eval(after.value)).split())
+            rows.append((str(getattr(Flag, name)), f"`{name}`", meaning))
+    return _table(("value", "name", "meaning"), rows)
 
 
 def mask() -> str:

@@ -76,25 +76,29 @@ def test_the_dark_is_theirs_to_the_step_of_its_compression(survey: Terminal, rea
 
 
 def test_the_flat_is_theirs_less_the_dark_current(survey: Terminal, real_data: Path) -> None:
-    """Theirs is this one frame less its bias over its level, no dark taken off; we take it off."""
+    """Theirs is this one frame less its bias over its level, with no dark taken off and a twentieth made up.
+
+    Round about 1200 places that look like cosmic rays, pixels are replaced by smooth values; ours keeps what was seen.
+    """
     flat, dark = (fits.getdata(real_data / f"huntsman/{name}_0.fits").astype(float) for name in ("flat", "dark"))
-    theirs, good = reference(real_data, "flat"), reference(real_data, "flat", 2) == 0
-    light = np.where(good, flat - 32.0, np.nan)
-    assert np.nanmedian(np.abs(light / np.nanmedian(light) * np.median(theirs[good]) - theirs)) < 1e-4
+    theirs = reference(real_data, "flat")
+    level = float(fits.getheader(next((real_data / "huntsman").glob("flat_14*")))["CPP_INPUT_SCALE_0"])
+    good = np.abs((flat - 32.0) / level - theirs) < 1e-4
+    assert 0.94 < np.mean(good) < 0.96
     read = read_image(survey.product(FLAT, "flat"))
     assert read.mask is not None
     assert read.variance is not None
     both = good & (read.mask == 0)
-    assert np.mean(both) > 0.995
+    assert np.mean(read.mask == 0) > 0.995
     ours = read.pixels.astype(float)
     clean = flat - dark
     expected = clean / np.median(clean)
     noise = float(np.sqrt(np.median(read.variance)))
-    assert float(np.std((ours - expected)[both])) < 0.05 * noise
-    # What is left against theirs is the dark's pattern: the hot pixels.
+    assert float(np.std((ours - expected)[read.mask == 0])) < 0.05 * noise
+    # What is left against theirs is the dark's pattern.
     left = np.corrcoef((ours - theirs)[both], dark[both])[0, 1]
-    assert left < -0.8
-    assert np.corrcoef(ours[both], theirs[both])[0, 1] > 0.95
+    assert left < -0.95
+    assert np.corrcoef(ours[both], theirs[both])[0, 1] > 0.99
 
 
 def test_the_image_is_flat_and_its_stars_are_those_of_skymapper(survey: Terminal, real_data: Path) -> None:

@@ -80,7 +80,7 @@ def rays_on_stars(data: Path, shift: tuple[int, int] = (0, 0)) -> Marked:
     assert field.variance is not None
     ny, nx = field.shape
     charge = np.roll(np.where(near, pixels - np.float32(level), np.float32(0)), shift, (0, 1))[:ny, :nx]
-    variance = field.variance + np.maximum(charge, 0) * _photons(field)
+    variance = (field.variance + np.maximum(charge, 0) * _photons(field)).astype(np.float32)
     return mark(Image(field.pixels + charge, variance, field.mask), charge)
 
 
