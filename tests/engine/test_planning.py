@@ -11,6 +11,7 @@ from spica.core.records import FrameType
 from spica.core.where import parse
 from spica.engine.plan import Plan, Standing
 from spica.engine.selection import for_frames, render
+from spica.instruments import tables
 from tests.engine.ground import Ground, exposure, make_ground, record
 from tests.engine.tiny import PIPELINE
 
@@ -49,6 +50,17 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(ground: Ground, set
         ground.plan(**{setting: 1})
     assert caught.value.code in {"settings.unknown", "settings.invalid"}
     assert nearest in caught.value.message
+
+
+def test_a_camera_s_setting_that_no_task_knows_is_refused_with_the_nearest_name(ground: Ground) -> None:
+    """Also of a task that the pipeline has not."""
+    folder = ground.survey.folder("cameras")
+    folder.mkdir(exist_ok=True)
+    text = tables.path_of("demo").read_text().replace("[settings.cosmics]", "[settings.cosmics]\ntreshold = 6.0")
+    (folder / "demo.toml").write_text(text)
+    with pytest.raises(SetupFault, match="did you mean 'threshold'") as caught:
+        ground.plan()
+    assert caught.value.code == "settings.unknown"
 
 
 def test_an_order_that_selects_nothing_says_so(ground: Ground) -> None:

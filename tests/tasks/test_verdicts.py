@@ -100,6 +100,14 @@ def test_seeing_shape_sky_and_depth_are_the_simulators(drawn: dict[str, Any]) ->
     assert added["depth_mag"] == pytest.approx(true + conditions.clouds, abs=0.08)
 
 
+def test_the_time_of_a_depth_is_that_of_the_image(drawn: dict[str, Any]) -> None:
+    """Two snaps summed gathered light for twice the time that the record of the first one tells."""
+    once = {name: figure.value for name, figure in graded(drawn, {})["grade"].items()}
+    twice = {name: figure.value for name, figure in graded(drawn, {}, exposure_time=120.0)["grade"].items()}
+    for name in ("depth_mag", "sky_mag"):
+        assert twice[name] - once[name] == pytest.approx(2.5 * np.log10(2.0), abs=1e-6), name
+
+
 def test_trailed_stars_show_their_direction(drawn: dict[str, Any]) -> None:
     """Each star smeared along a diagonal by a box of 5 steps: long, at 45 degrees, and wider."""
     science, sky = drawn["science"], drawn["sky"]

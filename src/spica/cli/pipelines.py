@@ -41,6 +41,7 @@ def list_pipelines(
     epilog=examples(
         "spica pipeline show reduce",
         "spica pipeline show reduce --settings",
+        "spica pipeline show reduce --camera hsc",
         "spica pipeline show night --picture night.png",
     )
 )
@@ -48,18 +49,19 @@ def show(
     name: Annotated[str, typer.Argument(help="The pipeline's name.")],
     settings: Annotated[bool, typer.Option("--settings", help="Every setting: value, unit, meaning, origin.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw the graph into this PNG file.")] = None,
+    camera: Annotated[str, typer.Option("--camera", help="Settings as this camera's exposures have them.")] = "",
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The graph of a pipeline: what each step needs, from where, and what it gives."""
     from spica.services import pipelines
 
-    shown = pipelines.show(name, survey, picture)
+    shown = pipelines.show(name, survey, picture, camera)
     if as_json:
         print_json(shown)
         return
     say(f"{shown.name}: {shown.title}", "bold")
-    if settings:
+    if settings or camera:
         rows = [(f"{s.step}.{s.name}", s.value, s.unit, s.meaning, s.source) for s in shown.settings]
         show_table("", ("setting", "value", "unit", "meaning", "from"), rows)
     else:

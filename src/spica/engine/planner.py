@@ -29,6 +29,7 @@ from spica.instruments import tables
 from spica.instruments.sections import section
 from spica.pipelines.graph import Chain, chains
 from spica.pipelines.model import Pipeline
+from spica.pipelines.owners import refuse_strangers
 from spica.registry.rows import DetectorRow
 from spica.registry.store import Registry
 
@@ -79,7 +80,10 @@ class _Planner:
 
         @cache
         def camera(name: str) -> Camera:
-            return tables.load(name, folders)
+            found = tables.load(name, folders)
+            pipelines = (survey.folder("pipelines"),)
+            refuse_strangers(found.settings, f"camera {name}: [settings.{{}}]", pipelines, order.pipeline)
+            return found
 
         @cache
         def part(name: str, detector: int, which: str, band: str) -> str:

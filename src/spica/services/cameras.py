@@ -12,7 +12,7 @@ from spica.core.faults import Fault, SetupFault
 from spica.files import atomic
 from spica.files.survey import Survey
 from spica.instruments import tables
-from spica.services.surveys import camera_folders, locate_if_any
+from spica.services.surveys import camera_folders, locate_if_any, pipeline_folders
 
 if TYPE_CHECKING:
     from spica.instruments.review import Finding
@@ -165,9 +165,13 @@ def check(name: str, files: Sequence[Path], folder: Path | None) -> Checked:
     Raises
     ------
     SetupFault
-        ``camera.unknown``, ``camera.invalid``.
+        ``camera.unknown``, ``camera.invalid``; ``settings.unknown`` for what no task or step of a pipeline knows.
     """
-    camera = load(name, locate_if_any(folder))
+    from spica.pipelines.owners import refuse_strangers
+
+    survey = locate_if_any(folder)
+    camera = load(name, survey)
+    refuse_strangers(camera.settings, f"camera {name}: [settings.{{}}]", pipeline_folders(survey))
     found = tuple(_check_file(camera, path) for path in files)
     return Checked(camera.name, found, all(not entry.problems for entry in found))
 

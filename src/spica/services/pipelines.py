@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spica.core.faults import SetupFault
 from spica.core.settings import resolve
 from spica.files.survey import FILE_NAME, Survey
+from spica.instruments import tables
 from spica.pipelines import catalogue
 from spica.pipelines.graph import describe
 from spica.pipelines.model import Pipeline
-from spica.pipelines.reading import nearest
-from spica.services.surveys import locate_if_any, pipeline_folders
+from spica.pipelines.owners import refuse_strangers
+from spica.services.surveys import camera_folders, locate_if_any, pipeline_folders
 
 
 @dataclass(frozen=True)
@@ -89,23 +89,9 @@ def load(name: str, survey: Survey | None) -> Pipeline:
     else:
         pipeline = catalogue.load(name, folders)
     if survey is not None:
-        _refuse_strangers(pipeline, survey)
+        where = f"{survey.root / FILE_NAME}: [tasks.{{}}]"
+        refuse_strangers(survey.settings.tasks, where, folders, pipeline)
     return pipeline
-
-
-def _refuse_strangers(pipeline: Pipeline, survey: Survey) -> None:
-    """Settings in survey.toml for what nobody knows would be passed over without a word: a misspelt name is told."""
-    known = {step.label for step in pipeline.steps} | set(catalogue.tasks())
-    if set(survey.settings.tasks) <= known:
-        return
-    folders = pipeline_folders(survey)
-    known |= {step.label for name in catalogue.names(folders) for step in catalogue.load(name, folders).steps}
-    for owner in survey.settings.tasks:
-        if owner not in known:
-            near = nearest(owner, known)
-            hint = f"; did you mean {near!r}?" if near else ""
-            message = f"{survey.root / FILE_NAME}: [tasks.{owner}] is neither a task nor a step of any pipeline{hint}"
-            raise SetupFault("settings.unknown", message, setting=owner, nearest=near)
 
 
 def listing(folder: Path | None) -> tuple[PipelineLine, ...]:
@@ -143,20 +129,26 @@ def tasks() -> tuple[TaskLine, ...]:
     )
 
 
-def show(name: str, folder: Path | None, picture: Path | None = None) -> Shown:
+def show(name: str, folder: Path | None, picture: Path | None = None, camera: str = "") -> Shown:
     """One pipeline, and its graph drawn into a PNG file where `picture` names one.
+
+    Settings are those for exposures of `camera`, its own defaults among them, where one is named.
 
     Raises
     ------
     SetupFault
-        ``pipeline.unknown`` with the nearest name, ``pipeline.invalid``.
+        ``pipeline.unknown`` or ``camera.unknown`` with the nearest name, ``pipeline.invalid``, ``settings.unknown``.
     """
     survey = locate_if_any(folder)
     pipeline = load(name, survey)
+    defaults: Mapping[str, Mapping[str, Any]] = {}
+    if camera:
+        defaults = tables.load(camera, camera_folders(survey)).settings
+        refuse_strangers(defaults, f"camera {camera}: [settings.{{}}]", pipeline_folders(survey), pipeline)
     description = describe(pipeline)
     if picture is not None:
         _draw(description, picture)
-    settings = tuple(_settings(pipeline, survey))
+    settings = tuple(_settings(pipeline, survey, camera, defaults))
     return Shown(
         pipeline.name, pipeline.title, pipeline.source, tuple(_graph(description)), description, settings, picture
     )
@@ -177,13 +169,18 @@ def check(name: str, folder: Path | None) -> Checked:
     return Checked(pipeline.name, pipeline.source, len(pipeline.steps))
 
 
-def _settings(pipeline: Pipeline, survey: Survey | None) -> Iterator[SettingLine]:
-    """Every setting of every step; the survey's values for the task, then for the step's own label, come above."""
+def _settings(
+    pipeline: Pipeline, survey: Survey | None, camera: str = "", defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[SettingLine]:
+    """Every setting of every step: the camera's, the pipeline's, the survey's; what a step's own label is given wins."""
     given = survey.settings.tasks if survey else {}
+    table = defaults or {}
     for step in pipeline.steps:
         cls = step.task.settings
-        layers: list[tuple[str, Mapping[str, Any]]] = [("pipeline", step.settings)]
-        layers += [("survey", given[name]) for name in dict.fromkeys((step.task.name, step.label)) if name in given]
+        owners = tuple(dict.fromkeys((step.task.name, step.label)))
+        layers: list[tuple[str, Mapping[str, Any]]] = [(f"camera {camera}", table[n]) for n in owners if n in table]
+        layers.append(("pipeline", step.settings))
+        layers += [("survey", given[name]) for name in owners if name in given]
         resolved = resolve(cls, layers, step.label)
         for field, value in resolved.plain().items():
             info = cls.model_fields[field]

@@ -59,17 +59,23 @@ def _in_sky(figures: Mapping[str, Measured], exposure: Exposure, geometry: Mappi
         if width in figures
     }
     square = geometry["nx"] * geometry["ny"] * (float(geometry["pixel_size"]) * 1e-4) ** 2
-    seconds = exposure.exposure_time or exposure.dark_time
+    seconds = _seconds(figures, exposure) or exposure.dark_time
     if "cosmic_hits" in figures and seconds > 0:
         found["cosmic_rate"] = Measured(figures["cosmic_hits"].value / square / seconds, "1/cm2/s")
     return found
+
+
+def _seconds(figures: Mapping[str, Measured], exposure: Exposure) -> float:
+    """Time in which the image gathered light: its own where it tells it, as that of two snaps does."""
+    return figures["exposure_time"].value if "exposure_time" in figures else exposure.exposure_time
 
 
 def _nominal(
     figures: Mapping[str, Measured], exposure: Exposure, geometry: Mapping[str, Any], passband: Mapping[str, Any]
 ) -> dict[str, Measured]:
     """Magnitudes by the table's zero point and extinction: nominal, no star was compared."""
-    if not passband or exposure.exposure_time <= 0:
+    seconds = _seconds(figures, exposure)
+    if not passband or seconds <= 0:
         return {}
     zero = float(passband["zero_point"])
     if exposure.airmass is not None:
@@ -82,7 +88,7 @@ def _nominal(
     ):
         light = figures[figure].value if figure in figures else 0.0
         if light > 0:
-            rate = light / exposure.exposure_time / square
+            rate = light / seconds / square
             found[name] = Measured(zero - 2.5 * float(np.log10(rate)), units)
     return found
 
@@ -120,7 +126,7 @@ def place_of(value: float, limits: Sequence[float]) -> int:
 
 TASK = Task(
     name="grade",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=GradeSettings,
     needs=(

@@ -97,6 +97,10 @@ def quality(settings: QualitySettings, science: Image, background: Image, source
             area = noise_area(shape.fwhm, shape.beta)
             figures["depth_5sigma"] = Measured(5.0 * noise * float(np.sqrt(area)), "electron")
     figures |= _readout(science)
+    seconds = science.header.get("EXPTIME")
+    if isinstance(seconds, int | float):
+        # What the light was gathered in: two snaps have one record's time each, and their sum both.
+        figures["exposure_time"] = Measured(float(seconds), "s")
     step = _steps(settings, science, sky)
     figures["amplifier_step"] = Measured(step, "electron")
     if "sky_noise" in figures:
@@ -277,7 +281,7 @@ def _step(pixels: npt.NDArray[np.float32], plane: npt.NDArray[np.float32], borde
 
 TASK = Task(
     name="quality",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=QualitySettings,
     needs=(Need("science"), Need("background"), Need("sources")),
