@@ -57,6 +57,27 @@ def test_nothing_is_lost_and_the_order_is_that_of_first_pixels() -> None:
         assert len(np.unique(labels[whole == whole[labels == k + 1][0]])) > 1
 
 
+def test_a_crowd_is_told_apart_like_its_pairs() -> None:
+    """What joins a hundred stars to one set, a glow that all stand upon, changes nothing about any two of them."""
+    rng = np.random.default_rng(8)
+    places = [(x + rng.uniform(-2, 2), y + rng.uniform(-2, 2)) for x in range(12, 128, 11) for y in range(12, 108, 11)]
+    image = np.zeros(SHAPE)
+    for number, (x, y) in enumerate(places):
+        # One of ten is a hundred times brighter than the faintest: all together make one of these look like nothing.
+        image += gaussian_star(SHAPE, x, y, 2000.0 * (100.0 if number % 10 == 0 else rng.uniform(1, 5)), 3.0)
+    glow = find(image + 5.0)
+    assert glow.count == 1
+    divided = deblend(glow)
+    y, x = np.divmod(divided.pixels, SHAPE[1])
+    peaks = [
+        (x[a:b][divided.values[a:b].argmax()], y[a:b][divided.values[a:b].argmax()])
+        for a, b in zip(divided.start[:-1], divided.start[1:], strict=True)
+    ]
+    near = [min(np.hypot(x - u, y - v) for u, v in peaks) < 1.5 for x, y in places]
+    assert np.mean(near) > 0.9
+    assert divided.count <= len(places)
+
+
 def test_pixels_go_to_the_profile_that_is_brighter_there() -> None:
     image = blend(9.0)
     divided = deblend(find(image))

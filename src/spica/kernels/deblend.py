@@ -27,7 +27,7 @@ _BETA = 3.0
 _PARENT, _COUNT, _TOP, _HEAD, _TAIL, _NEXT, _LEAVES, _OWNER, _ORDER, _X, _Y, _SPOT = range(12)
 _INTEGERS = 12
 # Columns of the table of leaves.
-_LX, _LY, _PEAK, _CXX, _CYY, _CXY, _SIZE = range(7)
+_LX, _LY, _PEAK, _CXX, _CYY, _CXY, _SIZE, _LIGHT = range(8)
 
 
 @compiled
@@ -83,6 +83,7 @@ def _seal(values: Float32, whole: Int32, root: int, leaf: int, step: float, leav
     xy = xy / s - sx * sy
     root_det = np.sqrt(max(xx * yy - xy * xy, 1e-3))
     peak = float(values[top])
+    leaves[leaf, _LIGHT] = s
     leaves[leaf, _LX] = x0 + sx
     leaves[leaf, _LY] = y0 + sy
     leaves[leaf, _PEAK] = peak
@@ -105,17 +106,31 @@ def _noise_at(noise: Noise, q: int) -> float:
 
 
 @compiled
+def _light_at(sums: Float64, whole: Int32, root: int, pixel: int, leaves: Float64) -> float:
+    """Light of a component so far; of one that is divided, that of the leaf to which a pixel of it belongs."""
+    owner = whole[_OWNER, pixel]
+    return leaves[owner, _LIGHT] if whole[_LEAVES, root] > 0 and owner >= 0 else sums[root]
+
+
+@compiled
 def _is_branch(
-    values: Float32, sums: Float64, whole: Int32, noise: Noise, root: int, step: float, limits: Float64
+    values: Float32,
+    sums: Float64,
+    whole: Int32,
+    noise: Noise,
+    root: int,
+    step: float,
+    light: float,
+    settings: Float64,
 ) -> bool:
-    """Whether a component is a branch of its own above a level; `limits`: least light, rise and area."""
+    """Whether a component is a branch of its own above a level, where it meets so much light."""
     if whole[_LEAVES, root] > 0:
         return True
     top = whole[_TOP, root]
     count = whole[_COUNT, root]
-    if count < limits[2] or not sums[root] - step * count > limits[0]:
+    if count < settings[3] or not sums[root] - step * count > settings[1] * light:
         return False
-    return bool(values[top] - step > limits[1] * _noise_at(noise, top))
+    return bool(values[top] - step > settings[2] * _noise_at(noise, top))
 
 
 @compiled
@@ -127,13 +142,14 @@ def _unite(
     a: int,
     b: int,
     step: float,
-    limits: Float64,
+    light: float,
+    settings: Float64,
     found: int,
     leaves: Float64,
 ) -> int:
     """Unite two components that meet at a level, sealing both if they are branches; returns the number of leaves."""
-    apart = _is_branch(values, sums, whole, noise, a, step, limits)
-    apart = apart and _is_branch(values, sums, whole, noise, b, step, limits)
+    apart = _is_branch(values, sums, whole, noise, a, step, light, settings)
+    apart = apart and _is_branch(values, sums, whole, noise, b, step, light, settings)
     if apart and found + 2 <= leaves.shape[0]:
         for side in range(2):
             root = a if side == 0 else b
@@ -184,47 +200,6 @@ def _add(values: Float32, sums: Float64, whole: Int32, q: int, root: int) -> Non
 
 
 @compiled
-def _grow_tree(
-    values: Float32,
-    sums: Float64,
-    whole: Int32,
-    noise: Noise,
-    index: Int32,
-    offsets: Int32,
-    settings: Float64,
-    leaves: Float64,
-) -> int:
-    """Number of leaves of a set (0: it stays whole); `settings`: levels, contrast, rise, area."""
-    steps = np.empty(int(settings[0]), dtype=np.float32)
-    order, spots, parent, owner = whole[_ORDER], whole[_SPOT], whole[_PARENT], whole[_OWNER]
-    sort_by_level(values, owner, order, steps)
-    total = 0.0
-    for value in values:
-        total += value
-    limits = np.array([settings[1] * total, settings[2], settings[3]])
-    owner[: values.size] = -1
-    parent[: values.size] = -1
-    found = 0
-    level = 0
-    for place in range(values.size):
-        q = order[place]
-        while values[q] < steps[level]:
-            level += 1
-        root = -1
-        for offset in offsets:
-            m = index[spots[q] + offset] - 1
-            if m >= 0 and parent[m] >= 0 and parent[m] != root:
-                other = _root(parent, m)
-                if root < 0:
-                    root = other
-                elif other != root:
-                    found = _unite(values, sums, whole, noise, root, other, steps[level], limits, found, leaves)
-                    root = _root(parent, other)
-        _add(values, sums, whole, q, root)
-    return found
-
-
-@compiled
 def _brightest_here(whole: Int32, q: int, index: Int32, offsets: Int32, leaves: Float64) -> int:
     """The leaf among the owners of the neighbours whose profile is brightest at a pixel, -1 without such."""
     best = -1
@@ -242,6 +217,48 @@ def _brightest_here(whole: Int32, q: int, index: Int32, offsets: Int32, leaves: 
             light = value
             best = whole[_OWNER, m]
     return best
+
+
+@compiled
+def _grow_tree(
+    values: Float32,
+    sums: Float64,
+    whole: Int32,
+    noise: Noise,
+    index: Int32,
+    offsets: Int32,
+    settings: Float64,
+    leaves: Float64,
+) -> int:
+    """Number of leaves of a set (0: it stays whole); `settings`: levels, contrast, rise, area."""
+    steps = np.empty(int(settings[0]), dtype=np.float32)
+    order, spots, parent, owner = whole[_ORDER], whole[_SPOT], whole[_PARENT], whole[_OWNER]
+    sort_by_level(values, owner, order, steps)
+    owner[: values.size] = -1
+    parent[: values.size] = -1
+    found = 0
+    level = 0
+    for place in range(values.size):
+        q = order[place]
+        while values[q] < steps[level]:
+            level += 1
+        root = near = -1
+        for offset in offsets:
+            m = index[spots[q] + offset] - 1
+            if m >= 0 and parent[m] >= 0 and parent[m] != root:
+                other = _root(parent, m)
+                if root < 0:
+                    root, near = other, m
+                elif other != root:
+                    light = _light_at(sums, whole, root, near, leaves) + _light_at(sums, whole, other, m, leaves)
+                    found = _unite(
+                        values, sums, whole, noise, root, other, steps[level], light, settings, found, leaves
+                    )
+                    root = _root(parent, other)
+        _add(values, sums, whole, q, root)
+        if root >= 0 and whole[_LEAVES, root] > 0:
+            owner[q] = _brightest_here(whole, q, index, offsets, leaves)
+    return found
 
 
 @compiled
@@ -295,7 +312,7 @@ def _divide(
         largest = max(largest, min(start[k + 1] - start[k], LARGEST))
     whole = np.empty((_INTEGERS, largest), dtype=np.int32)
     sums = np.empty(largest)
-    leaves = np.empty((largest // int(settings[3]) + 2, 7))
+    leaves = np.empty((largest // int(settings[3]) + 2, 8))
     count = 0
     for k in range(start.size - 1):
         first, last = start[k], start[k + 1]
@@ -328,8 +345,10 @@ def deblend(
 ) -> Segments:
     """Divide connected sets into the sources that they are made of.
 
-    Two branches that meet at a level stay apart if each holds, above that level, more than a fraction of the whole
-    set's light, rises above it by more than noise does, and has enough pixels.
+    Two branches that meet at a level stay apart if each holds, above that level, more than a fraction of the light of
+    both, rises above it by more than noise does, and has enough pixels. Of a branch that is divided already only the
+    source counts to which the place belongs where they meet, so that in a crowded field, where one set may hold
+    thousands of sources, faint ones are told apart as in a sparse one.
 
     Parameters
     ----------
@@ -340,7 +359,7 @@ def deblend(
     levels : int
         Steps, equal in the logarithm, between a set's faintest and its brightest pixel.
     contrast : float
-        Least fraction of the light.
+        Least fraction of the light of the two that meet.
     rise : float
         Least rise in units of the noise at the peak.
     min_area : int

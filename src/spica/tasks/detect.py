@@ -33,7 +33,7 @@ class DetectSettings(Settings):
     maximum_sources: int = setting(200_000, "more than these per detector are a fault, not a catalogue", ge=1)
     deblend: bool = setting(True, "divide connected sets that have several peaks")
     deblend_levels: int = setting(1024, "steps of brightness in which peaks are told apart", ge=2, le=4096)
-    deblend_contrast: float = setting(0.003, "least part of a blend's light that makes a source of a peak", ge=0, le=1)
+    deblend_contrast: float = setting(0.005, "least part of the light where two peaks meet", ge=0, le=1)
     deblend_rise: float = setting(2.0, "least rise of a peak above its saddle", "sigma", ge=0)
     clean: bool = setting(True, "undo detections that the wings of brighter sources made")
     clean_beta: float = setting(2.0, "exponent of those wings, (1 + r²)^-beta; lower ones reach farther", gt=0.5, le=10)
