@@ -68,9 +68,9 @@ def test_a_crowd_is_told_apart_like_its_pairs() -> None:
     glow = find(image + 5.0)
     assert glow.count == 1
     divided = deblend(glow)
-    y, x = np.divmod(divided.pixels, SHAPE[1])
+    rows, columns = np.divmod(divided.pixels, SHAPE[1])
     peaks = [
-        (x[a:b][divided.values[a:b].argmax()], y[a:b][divided.values[a:b].argmax()])
+        (columns[a:b][divided.values[a:b].argmax()], rows[a:b][divided.values[a:b].argmax()])
         for a, b in zip(divided.start[:-1], divided.start[1:], strict=True)
     ]
     near = [min(np.hypot(x - u, y - v) for u, v in peaks) < 1.5 for x, y in places]

@@ -109,7 +109,7 @@ def _noise_at(noise: Noise, q: int) -> float:
 def _light_at(sums: Float64, whole: Int32, root: int, pixel: int, leaves: Float64) -> float:
     """Light of a component so far; of one that is divided, that of the leaf to which a pixel of it belongs."""
     owner = whole[_OWNER, pixel]
-    return leaves[owner, _LIGHT] if whole[_LEAVES, root] > 0 and owner >= 0 else sums[root]
+    return float(leaves[owner, _LIGHT] if whole[_LEAVES, root] > 0 and owner >= 0 else sums[root])
 
 
 @compiled
