@@ -72,6 +72,19 @@ def test_failed_then_done_clears_the_fault(registry: Registry) -> None:
     assert old.cleared is not None
 
 
+def test_other_steps_of_the_same_unit_leave_its_fault_open(registry: Registry) -> None:
+    """The bias and the dark of a night are one unit: a dark that is refused does not mend the bias."""
+    bias, dark = ((replace(STEPS[0], label=f"combine_{name}"),) for name in ("bias", "dark"))
+    registry.record(report(UNIT, "bias", Outcome.FAILED, steps=bias))
+    registry.record(report(UNIT, "dark", Outcome.REFUSED, steps=dark))
+    assert len(registry.faults(UNIT)) == 2
+    registry.record(report(UNIT, "bias again", steps=bias))
+    (left,) = registry.faults(UNIT)
+    assert left.job == report(UNIT, "dark").key
+    registry.record(report(UNIT, "dark again", steps=dark))
+    assert registry.faults(UNIT) == []
+
+
 def test_attempts_are_counted(registry: Registry) -> None:
     for attempt in (1, 2, 3):
         registry.record(report(UNIT, outcome=Outcome.FAILED, attempt=attempt))

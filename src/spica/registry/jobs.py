@@ -148,7 +148,7 @@ def record_many(door: Door, reports: Sequence[JobReport], production: int | None
             _write_inputs(connection, valid.values(), old)
             _write_products(door, connection, valid.values(), numbers, now)
             metrics.write(door, connection, [each for report in valid.values() for each in report.metrics], numbers)
-            _write_faults(connection, list(valid.values()), numbers, now)
+            _write_faults(door, connection, list(valid.values()), numbers, now)
         connection.execute(_RELEASE, [{"given": report.key, "mine": owner} for report in reports])
 
 
@@ -276,10 +276,13 @@ def _write_products(
         door.upsert(connection, calibrations, valid, tuple(name for name in valid[0] if name != "product"))
 
 
-def _write_faults(connection: Connection, reports: Sequence[JobReport], numbers: dict[Unit, int], now: float) -> None:
-    """New faults; those that the unit had before in this pipeline are settled by whatever came of it now."""
-    settled = [{"whose": numbers[r.unit], "which": r.pipeline, "at": now} for r in reports]
-    connection.execute(_SETTLE, settled)
+def _write_faults(
+    door: Door, connection: Connection, reports: Sequence[JobReport], numbers: dict[Unit, int], now: float
+) -> None:
+    """New faults; those that the unit had before in the same steps are settled by whatever came of it now."""
+    over = _over(door, connection, reports, numbers)
+    if over:
+        connection.execute(update(faults).where(door.among(faults.c.id, over)).values(cleared=now))
     rows = [
         {
             **forms.fault_columns(report.fault),
@@ -296,8 +299,24 @@ def _write_faults(connection: Connection, reports: Sequence[JobReport], numbers:
         connection.execute(faults.insert(), rows)
 
 
-_SETTLE = (
-    update(faults)
-    .where(faults.c.unit == bindparam("whose"), faults.c.pipeline == bindparam("which"), faults.c.cleared.is_(None))
-    .values(cleared=bindparam("at"))
-)
+def _over(door: Door, connection: Connection, reports: Sequence[JobReport], numbers: dict[Unit, int]) -> list[int]:
+    """Open faults of these units in these pipelines, of jobs that share a step with the reports.
+
+    The bias and the dark of a night are one unit: what comes of one says nothing of the other.
+    """
+    done: dict[tuple[int, str], set[str]] = {}
+    for report in reports:
+        labels = done.setdefault((numbers[report.unit], report.pipeline), set())
+        labels.update(step.label for step in report.steps)
+    query = (
+        select(faults.c.id, faults.c.unit, faults.c.pipeline, chains.c.steps)
+        .join(jobs, jobs.c.key == faults.c.job, isouter=True)
+        .join(chains, chains.c.id == jobs.c.chain, isouter=True)
+        .where(faults.c.cleared.is_(None), door.among(faults.c.unit, sorted({unit for unit, _ in done})))
+    )
+    return [
+        row.id
+        for row in connection.execute(query)
+        if (row.unit, row.pipeline) in done
+        and (row.steps is None or done[row.unit, row.pipeline] & {step["label"] for step in row.steps})
+    ]
