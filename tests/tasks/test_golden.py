@@ -56,6 +56,7 @@ from spica.tasks import (
     signal,
     snaps,
     summary,
+    trails,
 )
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -65,7 +66,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
         focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, quality, quicklook, read_noise,
-        running_sky, sensitivity, signal, snaps, summary,
+        running_sky, sensitivity, signal, snaps, summary, trails,
     )
 }  # fmt: skip
 
@@ -146,6 +147,9 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["defringe"] = run("defringe", image=frames[0], fringe=ripples())
     found["snaps"] = run("snaps", frames=tuple(Member(str(n), frame) for n, frame in enumerate(frames[:2])))
     found["cosmics"] = run("cosmics", image=frames[0])
+    across = np.float32(40.0) * np.exp(-0.5 * ((np.arange(SIDE)[:, None] - 0.7 * np.arange(SIDE) - 20) / 2.0) ** 2)
+    lit = dataclasses.replace(frames[0], pixels=frames[0].pixels + across.astype(np.float32))
+    found["trails"] = run("trails", image=lit)
     science = frames[0]
     found["background"] = run("background", science=science)
     sky = found["background"]["background"]
