@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -97,10 +98,12 @@ def test_a_flipped_and_turned_frame_has_the_trail_there() -> None:
     image, _ = crossed(empty(), 2.0, (-50, 200), (1100, 780))
     mask = marked(image)
 
-    def same(turn: type[np.ndarray] | object) -> float:
-        assert callable(turn)
-        turned = Image(*(np.ascontiguousarray(turn(p)) for p in (image.pixels, image.variance, image.mask)))
-        return float(np.mean(marked(turned) == turn(mask)))
+    def same(turn: Callable[[np.ndarray], np.ndarray]) -> float:
+        assert image.variance is not None
+        assert image.mask is not None
+        planes = (np.ascontiguousarray(turn(plane)) for plane in (image.pixels, image.variance, image.mask))
+        pixels, variance, flags = planes
+        return float(np.mean(marked(Image(pixels, variance, flags)) == turn(mask)))
 
     assert same(np.flipud) > 0.995
     assert same(np.transpose) > 0.995
@@ -140,6 +143,7 @@ def test_a_frame_whose_stars_are_trails_keeps_them() -> None:
     track = np.zeros(image.shape, np.float32)
     for x, y in rng.uniform(0, SIDE, (400, 2)):
         add_track(track, (x, y), (x + 45, y + 20), 400.0, SIGMA)
+    assert image.variance is not None
     lit = dataclasses.replace(image, pixels=image.pixels + track, variance=image.variance + track)
     assert np.mean(marked(lit)) < 0.002
 
@@ -157,7 +161,10 @@ def test_odd_frames_pass() -> None:
     for pixels in (np.full((SIDE, SIDE), np.nan, np.float32), np.zeros((SIDE, SIDE), np.float32)):
         odd = dataclasses.replace(image, pixels=pixels)
         assert trails(TrailsSettings(), odd)["science"] is odd
-    small = Image(*(np.ascontiguousarray(p[:40, :60]) for p in (image.pixels, image.variance, image.mask)))
+    corner = empty()
+    assert corner.variance is not None
+    assert corner.mask is not None
+    small = Image(corner.pixels[:40, :60].copy(), corner.variance[:40, :60].copy(), corner.mask[:40, :60].copy())
     assert trails(TrailsSettings(), small)["science"] is small
     with pytest.raises(DataFault) as fault:
         trails(TrailsSettings(), dataclasses.replace(image, variance=None))
