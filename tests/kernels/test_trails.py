@@ -127,10 +127,22 @@ def test_cross_sections_are_what_was_drawn() -> None:
     assert np.all(np.isfinite(masked[2]))
 
 
+def test_a_mark_has_no_holes_at_any_angle() -> None:
+    for angle in np.linspace(0, np.pi, 23):
+        mask = np.zeros((80, 80), np.int32)
+        t = np.arange(-30.0, 30.0)
+        c, s = np.full(60, np.cos(angle)), np.full(60, np.sin(angle))
+        mark(mask, np.stack([40 + t * c, 40 + t * s, c, s]), -4.0, 4.0, bit=4)
+        v, u = np.mgrid[:80, :80] - 40.0
+        across, along = v * c[0] - u * s[0], u * c[0] + v * s[0]
+        assert np.all(mask[(np.abs(across) < 3.5) & (np.abs(along) < 29)] == 4), angle
+
+
 def test_a_mark_is_as_wide_as_asked() -> None:
     mask = np.zeros((40, 60), np.int32)
     path = np.stack([np.arange(10.0, 50.0), np.full(40, 20.0), np.ones(40), np.zeros(40)])
-    assert mark(mask, path, -3.0, 2.0, bit=4) == 40 * 6
-    assert np.all(mask[17:23, 10:50] == 4)
-    assert np.count_nonzero(mask) == 240
+    # Steps of half a pixel: one column more.
+    assert mark(mask, path, -3.0, 2.0, bit=4) == 41 * 6
+    assert np.all(mask[17:23, 10:51] == 4)
+    assert np.count_nonzero(mask) == 246
     assert mark(mask, path, -3.0, 2.0, bit=4) == 0

@@ -73,20 +73,20 @@ def _bin(
             value[j, i] = total / np.sqrt(number) if number >= _LEAST_GOOD * side * side else np.nan
 
 
-@compiled
-def _flatten(value: Float32, level: Float64, sigma: Float64, box: int, cap: float, out: Float32) -> None:
-    """Twos by twos of cells, each about its level in units of its scatter and capped, summed; NaN cells are 0."""
+def _flattened(value: Float32, around: CoarseSky, cap: float) -> Float32:
+    """Twos by twos of cells, each about the level around it in units of its scatter and capped, summed; NaN cells are 0."""
+    known = np.isfinite(around.level) & (around.sigma > 0.0)
     ny, nx = value.shape
-    line = np.empty(nx, dtype=np.float32)
-    spread = np.empty(nx, dtype=np.float32)
-    out[:] = 0.0
-    for y in range(ny):
-        level_line(level, box, y, line)
-        level_line(sigma, box, y, spread)
-        for x in range(nx):
-            snr = (value[y, x] - line[x]) / spread[x]
-            if np.isfinite(snr):
-                out[y // 2, x // 2] += min(max(snr, -cap), cap)
+    out = np.zeros((ny + ny % 2, nx + nx % 2), dtype=np.float32)
+    if np.any(known):
+        level, sigma = (np.where(known, grid, np.median(grid[known])) for grid in (around.level, around.sigma))
+        level, sigma = (
+            np.repeat(np.repeat(grid.astype(np.float32), around.box, axis=0), around.box, axis=1)[:ny, :nx]
+            for grid in (level, sigma)
+        )
+        snr = np.clip((value - level) / sigma, -cap, cap)
+        out[:ny, :nx] = np.where(np.isfinite(snr), snr, 0)
+    return np.asarray(out.reshape(out.shape[0] // 2, 2, -1, 2).sum(axis=(1, 3)))
 
 
 def binned(
@@ -113,16 +113,11 @@ def binned(
     value = np.empty((-(-image.shape[0] // half), -(-image.shape[1] // half)), dtype=np.float32)
     planes = as_pixels(image), as_pixels(variance), as_bits(mask)
     _bin(*planes, int(bad_bits), as_coordinates(sky.level), int(sky.box), half, value)
-    out = np.empty((-(-value.shape[0] // 2), -(-value.shape[1] // 2)), dtype=np.float32)
     around = coarse_sky(value, np.zeros(value.shape, np.int32), bad_bits=0, box=_AROUND, step=2)
-    known = np.isfinite(around.level) & (around.sigma > 0.0)
-    if not np.any(known):
-        return np.zeros_like(out)
-    level, sigma = (np.where(known, grid, np.median(grid[known])) for grid in (around.level, around.sigma))
-    _flatten(value, level, sigma, _AROUND, float(cap), out)
+    out = _flattened(value, around, cap)
     lit = out != 0.0
-    out[lit] -= np.mean(out[lit])
-    return as_pixels(out / max(float(np.std(out[lit])), 1e-6))
+    out[lit] -= np.mean(out[lit]) if np.any(lit) else 0.0
+    return as_pixels(out / max(float(np.std(out[lit])), 1e-6)) if np.any(lit) else out
 
 
 @compiled
@@ -306,22 +301,18 @@ def profiles(
     return out
 
 
-@compiled
-def _mark(mask: Int32, path: Float64, low: float, high: float, bit: int) -> int:
-    ny, nx = mask.shape
-    marked = 0
-    for k in range(path.shape[1]):
-        # Half a pixel apart, so that no pixel is left out.
-        for s in range(int(np.ceil(2.0 * (high - low))) + 1):
-            offset = min(low + 0.5 * s, high)
-            x = int(np.floor(path[0, k] - offset * path[3, k] + 0.5))
-            y = int(np.floor(path[1, k] + offset * path[2, k] + 0.5))
-            if 0 <= x < nx and 0 <= y < ny and mask[y, x] & bit == 0:
-                mask[y, x] |= bit
-                marked += 1
-    return marked
-
-
 def mark(mask: Int32, path: npt.NDArray[np.float64], low: float, high: float, *, bit: int) -> int:
     """Set a bit along a line, from `low` to `high` [pixel] across it, in place; returns how many pixels were new."""
-    return int(_mark(mask, as_coordinates(path), float(low), float(high), int(bit)))
+    ny, nx = mask.shape
+    x, y, c, s = np.repeat(path[:4], 2, axis=1)
+    # Half a pixel apart both ways, so that no pixel is left out.
+    half = np.tile([0.0, 0.5], path.shape[1])
+    offsets = np.append(np.arange(low, high, 0.5), high)[:, None]
+    columns = np.floor(x + half * c - offsets * s + 0.5).astype(np.int64)
+    rows = np.floor(y + half * s + offsets * c + 0.5).astype(np.int64)
+    inside = (columns >= 0) & (columns < nx) & (rows >= 0) & (rows < ny)
+    places = np.unique(rows[inside] * nx + columns[inside])
+    flat = mask.reshape(-1)
+    places = places[flat[places] & bit == 0]
+    flat[places] |= bit
+    return int(places.size)

@@ -39,7 +39,7 @@ from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
 from spica.kernels.stars import fit_moffats
 from spica.kernels.tangent import tangent_deproject, tangent_project
-from spica.kernels.trails import best_line, binned, mark, profiles
+from spica.kernels.trails import best_line, binned, profiles
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.wordsum import word_sum
 
@@ -94,9 +94,7 @@ def _cosmics() -> None:
 def _trails() -> None:
     sky = coarse_sky(_IMAGE, _MASK, bad_bits=0, box=8, step=1)
     best_line(binned(_IMAGE, _IMAGE, _MASK, sky, bad_bits=0, side=2, cap=1.0), 2, least=1.0)
-    path = np.ones((4, 4))
-    profiles(_IMAGE, _IMAGE, _MASK, sky, path, bad_bits=0, half=1, piece=2)
-    mark(_MASK.copy(), path, 0.0, 1.0, bit=1)
+    profiles(_IMAGE, _IMAGE, _MASK, sky, np.ones((4, 4)), bad_bits=0, half=1, piece=2)
 
 
 def _rice() -> None:
