@@ -239,7 +239,7 @@ def _profiles(
     steps: int,
     out: Float32,
 ) -> None:
-    """Medians of the signal-to-noise along pieces of `steps` pixels; `path`: x, y and the direction of each step."""
+    """Quantiles of the signal-to-noise along pieces of `steps` pixels; `path`: x, y and the direction of each step."""
     ny, nx = image.shape
     half = out.shape[1] // 2
     buffer = np.empty(steps, dtype=np.float32)
@@ -278,7 +278,7 @@ def profiles(
     half: int,
     piece: int,
 ) -> Float32:
-    """Cross-sections of a line, piece by piece: medians along each piece, so that stars do not show.
+    """Cross-sections of a line, piece by piece: a low quantile along each piece, so that stars hardly show.
 
     Parameters
     ----------

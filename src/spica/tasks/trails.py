@@ -82,8 +82,8 @@ class Trail(NamedTuple):
 def trails(settings: TrailsSettings, image: Image) -> Products:
     """Lines of even light; sets the bit TRAIL, changes no pixel.
 
-    The frame is binned, each pixel's light clipped, and summed along all lines. Along the most significant line
-    medians across it are taken piece by piece, in which stars do not show; the line is fitted through their peaks. It is
+    The frame is binned, each pixel's light clipped, and summed along all lines. Across the most significant line
+    sections are taken piece by piece, in which stars hardly show; the line is fitted through their peaks. It is
     a trail if the light goes on evenly for long enough, which that of spikes of bright stars and of rows of stars does
     not. Then the next line is looked for.
 
