@@ -75,7 +75,7 @@ def test_bright_trails_that_cross_and_end_are_listed() -> None:
     assert np.mean(mask[(first < 0.01) & (second < 0.01)]) < 0.002
     assert found["trails"]["trails"].value == 2
     assert found["trails"]["trail_masked"].value == pytest.approx(mask.mean())
-    bright, faint = found["trail_list"]
+    bright, faint = found["trail_list"]["trails"]
     # In units of the noise, its own photons' included.
     assert bright["light"] == pytest.approx(6.0 * 20 / np.sqrt(400 + 6.0 * 20), rel=0.1)
     # A Gaussian's light over its peak.
@@ -90,7 +90,7 @@ def test_without_a_trail_the_very_image_comes_back(frame: Frame) -> None:
         found = trails(TrailsSettings(), image)
         assert found["science"] is image
         assert found["trails"]["trails"].value == 0
-        assert found["trail_list"] == []
+        assert found["trail_list"] == {"trails": []}
     assert trails(TrailsSettings(search=False), frame.image)["science"] is frame.image
 
 

@@ -99,7 +99,7 @@ def trails(settings: TrailsSettings, image: Image) -> Products:
         ``data.bad-value`` for an image without variance.
     """
     if not settings.search:
-        return {"science": image, "trails": {}, "trail_list": []}
+        return {"science": image, "trails": {}, "trail_list": {"trails": []}}
     if image.variance is None:
         raise DataFault("data.bad-value", "the image carries no variance, by which trails are judged", need="image")
     mask = np.zeros(image.shape, np.int32) if image.mask is None else image.mask
@@ -124,7 +124,7 @@ def trails(settings: TrailsSettings, image: Image) -> Products:
         figures["trail_light"] = Measured(max(trail.light for trail in found))
     names = ("x0", "y0", "x1", "y1", "light", "width")
     listed = [{name: round(float(getattr(trail, name)), 3) for name in names} for trail in found]
-    return {"science": science, "trails": figures, "trail_list": listed}
+    return {"science": science, "trails": figures, "trail_list": {"trails": listed}}
 
 
 def _search(settings: TrailsSettings, planes: Planes) -> tuple[list[Trail], Int32]:
