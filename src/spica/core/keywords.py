@@ -132,7 +132,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("NDETECT", "int", "", "detectors that were merged", "catalogue"),
     Keyword("DETLIST", "text", "", "their numbers", "catalogue"),
     Keyword("FILTFWHM", "float", "pixel", "width of the detection filter", "catalogue"),
-    Keyword("HAZE", "float", "electron", "light of unseen sources taken off, per pixel", "catalogue"),
+    Keyword("HAZE", "float", "electron", "light of unseen sources per pixel", "catalogue"),
     Keyword("AUTOSTAR", "int", "", "stars that corrected flux_auto, 0: none", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
