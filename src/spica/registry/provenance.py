@@ -76,10 +76,21 @@ def job(door: Door, key: str) -> JobReport:
 
 
 def jobs_of(door: Door, unit: Unit) -> list[JobRow]:
-    """Jobs of a unit, oldest first."""
+    """Jobs of a unit, oldest first; of those recorded together, what one made comes before who used it."""
     with door.read() as connection:
-        rows = connection.execute(_job_query().where(units.c.name == str(unit)).order_by(jobs.c.recorded, jobs.c.key))
-        return [_job_row(row) for row in rows]
+        query = _job_query().where(units.c.name == str(unit)).order_by(jobs.c.recorded, jobs.c.key)
+        found = [_job_row(row) for row in connection.execute(query)]
+        keys = [each.key for each in found]
+        makers = select(inputs.c.job, products.c.job.label("maker")).join(products, products.c.key == inputs.c.key)
+        links = connection.execute(makers.where(inputs.c.job.in_(keys), products.c.job.in_(keys))).all()
+    makers_of: dict[str, set[str]] = {}
+    for row in links:
+        makers_of.setdefault(row.job, set()).add(row.maker)
+
+    def depth(key: str) -> int:
+        return 1 + max((depth(maker) for maker in makers_of.get(key, ()) if maker != key), default=0)
+
+    return sorted(found, key=lambda each: (each.recorded, depth(each.key)))
 
 
 def jobs_of_production(door: Door, number: int) -> list[JobRow]:
