@@ -35,20 +35,10 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.support.real import Marked, middle_and_scatter, rays_alone, rays_on_stars, sextracted
+from tests.support.real import BARE, Marked, middle_and_scatter, rays_alone, rays_on_stars, sextracted
 
 HERE = Path(__file__).parent
 MINIMA = [word for name in ("bias", "dark", "flat") for word in ("--set", f"combine_{name}.minimum=1")]
-
-BARE = """
-name = "bare"
-title = "As reduce, with the masters that there are"
-extends = "reduce"
-
-[[step]]
-as = "detrend"
-require = []
-"""
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,8 @@ class Side:
     dx, dy : place minus true place [pixel].
     auto : magnitude minus true magnitude, of the Kron flux. aper : the same in each aperture, against the true light in
         that aperture, neighbours' included ``(n, apertures)``.
-    true : of each detection, whether it is a true source; `mag` its measured magnitude, NaN at the
-        edge; `alone` whether the other side
-        has no false one there; `deep` whether it is among as many, the surest, as the other side has.
+    true : of each detection, whether it is a true source; `mag` its measured magnitude, NaN at the edge; `alone` whether
+        the other side has no false one there; `deep` whether it is among as many, the surest, as the other side has.
     """
 
     found: Bools
@@ -115,7 +114,7 @@ def _against(scene: Scene, mine: Found, theirs: Found, true_aper: Floats) -> tup
 
 
 def _as_deep(mine: Found, theirs: Found) -> Bools:
-    """The surest detections, no more than the other side has: purity says something at the same depth alone."""
+    """The surest detections, no more than the other side has: who goes deeper has more that are false at the limit."""
     if mine.number <= theirs.number or "snr_peak" not in mine.columns:
         return np.ones(mine.number, dtype=bool)
     deep = np.zeros(mine.number, dtype=bool)
@@ -145,7 +144,9 @@ def table(scenes: Sequence[Scene], ours: Side, peer: Side) -> list[Row]:
             here = chosen & (mag >= low) & (mag < high)
             if np.count_nonzero(here) >= FEWEST:
                 rows += _of_sources(kind, name, here, ours, peer)
-        rows += _purity(name, (low, high), ours, peer)
+        everything = tuple(np.ones(side.mag.size, dtype=bool) for side in (ours, peer))
+        rows += _purity("purity", name, (low, high), (ours, peer), everything)
+        rows += _purity("purity at equal number", name, (low, high), (ours, peer), (ours.deep, peer.deep))
     return rows
 
 
@@ -190,18 +191,17 @@ def _scatter(kind: str, what: str, name: str, mine: Floats, theirs: Floats) -> R
     return Row(kind, what, name, mine.size, a, b, worse)
 
 
-def _purity(name: str, limits: tuple[float, float], ours: Side, peer: Side) -> list[Row]:
-    inside = [(side.mag >= limits[0]) & (side.mag < limits[1]) & side.deep for side in (ours, peer)]
+def _purity(
+    what: str, name: str, limits: tuple[float, float], both: tuple[Side, Side], counted: tuple[Bools, ...]
+) -> list[Row]:
+    inside = [(side.mag >= limits[0]) & (side.mag < limits[1]) & some for side, some in zip(both, counted, strict=True)]
     numbers = [int(np.count_nonzero(chosen)) for chosen in inside]
     if min(numbers) < FEWEST:
         return []
-    false = [int(np.count_nonzero(chosen & ~side.true)) for side, chosen in zip((ours, peer), inside, strict=True)]
+    false = [int(np.count_nonzero(chosen & ~side.true)) for side, chosen in zip(both, inside, strict=True)]
     # Of the false ones only those that the other side does not have differ; more detections may have more of them.
-    own = [
-        int(np.count_nonzero(chosen & ~side.true & side.alone))
-        for side, chosen in zip((ours, peer), inside, strict=True)
-    ]
+    own = [int(np.count_nonzero(chosen & ~side.true & side.alone)) for side, chosen in zip(both, inside, strict=True)]
     scale = numbers[0] / numbers[1]
     worse = (own[0] - scale * own[1]) / np.sqrt(max(own[0] + scale**2 * own[1], 1.0))
     share, peer_share = (1.0 - count / number for count, number in zip(false, numbers, strict=True))
-    return [Row("detections", "purity", name, numbers[0], share, peer_share, float(worse))]
+    return [Row("detections", what, name, numbers[0], share, peer_share, float(worse))]

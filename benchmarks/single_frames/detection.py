@@ -26,6 +26,7 @@ BIASED = ("18-19", "20-21", "22-23", "23-24")
 JUDGED = (
     "completeness",
     "purity",
+    "purity at equal number",
     "position scatter [pixel]",
     "AUTO scatter [mag]",
     "aperture 1 scatter [mag]",

@@ -13,18 +13,10 @@ from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
 from spica.kernels.detrend import Box, Planes
 from spica.kernels.seams import seam_step
+from tests.support.real import BARE
 from tests.support.terminal import Terminal, new_survey
 
 pytestmark = pytest.mark.realdata
-BARE = """
-name = "bare"
-title = "As reduce, with the masters that there are"
-extends = "reduce"
-
-[[step]]
-as = "detrend"
-require = []
-"""
 UNIT = "sinistro-elp1m008-fa05-20211007-0042/1"
 
 

@@ -125,6 +125,17 @@ def test_provenance_graph(registry: Registry) -> None:
     assert registry.consumers_of(first.products[1].key) == []
 
 
+def test_jobs_recorded_together_stand_in_the_order_of_their_making(registry: Registry) -> None:
+    # Keys in either order of their letters: time alone cannot tell who came first.
+    for number, keys in enumerate((("a" * 40, "b" * 40), ("d" * 40, "c" * 40))):
+        unit = detector_unit(exposure(1), number)
+        maker = report(unit, key=keys[0])
+        used = InputRecord("figures", maker.products[0].key, str(unit), "same production")
+        user = report(unit, key=keys[1], inputs=(used,), products=(product(unit, keys[1], "verdict", Form.VALUE),))
+        registry.record_many([maker, user])
+        assert [job.key for job in registry.jobs_of(unit)] == list(keys)
+
+
 def test_what_was_done_last(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last, "_CHUNK", 3)  # several questions, for seven units
     units = [detector_unit(exposure(1), number) for number in range(7)]

@@ -27,6 +27,15 @@ from spica.tasks.measure import MeasureSettings, measure
 Plane = np.ndarray
 EXPOSURE = Exposure(exposure_id("bare", "bare-1"), "bare-1", "bare", FrameType.OBJECT, "2000-01-01", 51544.0, 1.0)
 AROUND = np.ones((3, 3), bool)
+BARE = """
+name = "bare"
+title = "As reduce, with the masters that there are"
+extends = "reduce"
+
+[[step]]
+as = "detrend"
+require = []
+"""
 
 
 @dataclass(frozen=True)

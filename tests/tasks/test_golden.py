@@ -23,7 +23,7 @@ from spica.core.keys import exposure_id
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
 from spica.core.streams import Banded, Parts
-from spica.core.task import Measured, Member, Task
+from spica.core.task import Form, Measured, Member, Task
 from spica.engine.reading import MemoryTable
 from spica.tasks import (
     background,
@@ -112,7 +112,10 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     """Run every task on the outputs of the ones before."""
 
     def run(name: str, **needs: Any) -> Mapping[str, Any]:
-        return TASKS[name].run(TASKS[name].settings(), **needs)
+        made = TASKS[name].run(TASKS[name].settings(), **needs)
+        # What the engine asks of every task.
+        assert all(isinstance(made[give.name], Mapping) for give in TASKS[name].gives if give.form is Form.VALUE)
+        return made
 
     exposure = Exposure(exposure_id("demo", "demo-1"), "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.0, 30.0)
     detector = Detector("demo-1", 2, "c" * 40, (1,), (), SIDE, SIDE)

@@ -3,8 +3,9 @@
 Kept products are tile-compressed: float planes as integers of a fixed step, Rice-coded one row per tile. The step of
 SCIENCE is 1/16 of the noise, so that rounding adds 0.03 % to the variance; that is said in the header (QUANTVAR) and
 added to the VARIANCE plane. The step of VARIANCE is 1/128 of its median. Pixels that are not finite are written as BLANK and
-come back as NaN, those of VARIANCE as infinity. Whole numbers without noise (flags) have the step 1. Scratch products are
-plain float32 and int32, exact and quick to read in bands. A plane that steps cannot hold (constant, or a range above 2³⁰ steps) is written plain as well.
+come back as NaN, those of VARIANCE as infinity. Whole numbers without noise (flags) have the step 1. Scratch products
+are plain float32 and int32, exact and quick to read in bands. A plane that steps cannot hold (a range above 2³⁰ steps,
+or one value that is no whole number) is written plain as well.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ class SkyNoise(NamedTuple):
     """The sky of one detector.
 
     ``plane`` (ny, nx) float32: deviation from the level in units of its noise; 0 where the pixel is no sky. ``counts``:
-    pixels with any bit of each set; ``groups``: of the grouped bits, how many connected sets of pixels. ``share``: fraction of pixels that are sky. ``along_x``, ``along_y``: the
-    autocorrelation at lags 1 … n; NaN where there is no sky. ``scatter``: standard deviation of the plane.
+    pixels with any bit of each set; ``groups``: of the grouped bits, how many connected sets of pixels. ``share``:
+    fraction of pixels that are sky. ``along_x``, ``along_y``: the autocorrelation at lags 1 … n; NaN where there is no
+    sky. ``scatter``: standard deviation of the plane.
     """
 
     plane: Float32

@@ -20,7 +20,7 @@ from spica.kernels.aperture import circular_photometry
 from spica.kernels.detect import Segments
 from spica.kernels.measure import Measures, Photometry, measure_sources
 from spica.kernels.moments import Shapes, shapes
-from spica.kernels.robust import half_sample_mode
+from spica.kernels.robust import MAD_TO_SIGMA, half_sample_mode
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards
 
@@ -109,9 +109,7 @@ def measure(
     else:
         columns["source_id"] = np.zeros(0, np.int64)
     columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
-    return {
-        "sources": Catalogue(columns, _header(settings, science, segments, stars) | {"HAZE": round(haze, 5)} | cards)
-    }
+    return {"sources": Catalogue(columns, _header(settings, science, segments, stars, haze) | cards)}
 
 
 class _Seen:
@@ -143,8 +141,8 @@ class _Seen:
         above = (image[rows] - sky[rows])[free].astype(np.float64)
         if above.size < ENOUGH_SKY:
             return 0.0
-        level, spread = float(np.median(above)), 1.4826 * float(np.median(np.abs(above - np.median(above))))
-        return float(np.mean(above[np.abs(above - level) <= 5.0 * spread]))
+        away = np.abs(above - np.median(above))
+        return float(np.mean(above[away <= 5.0 * MAD_TO_SIGMA * np.median(away)]))
 
 
 def _isophotal(found: Measures, form: Shapes) -> dict[str, Column]:
@@ -279,9 +277,11 @@ def _flags(
     return flags
 
 
-def _header(settings: MeasureSettings, science: Image, segments: Segments, stars: int) -> dict[str, Scalar]:
+def _header(
+    settings: MeasureSettings, science: Image, segments: Segments, stars: int, haze: float
+) -> dict[str, Scalar]:
     cards: dict[str, Scalar] = {f"APER{n + 1}": radius for n, radius in enumerate(sorted(settings.apertures))}
-    cards |= {"FILTFWHM": round(segments.fwhm, 4), "AUTOSTAR": stars}
+    cards |= {"FILTFWHM": round(segments.fwhm, 4), "HAZE": round(haze, 5), "AUTOSTAR": stars}
     for name in ("EXPTIME", "GAIN", "SATURATE"):
         if name in science.header:
             cards[name] = science.header[name]

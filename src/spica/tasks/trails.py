@@ -39,7 +39,8 @@ _RIM = 6
 """Pixels at both ends of a cross-section that are its zero."""
 _SMOOTH = 5
 """Pieces of a running median."""
-_ERROR_OF_MEDIAN = 1.2533
+_ERROR = 1.318
+"""Of the quantile that a section shows, in units of that of a mean of as many pixels of Gaussian noise."""
 
 
 class TrailsSettings(Settings):
@@ -339,7 +340,7 @@ def _bend(across: Float32, half: int, u: Floats) -> Floats | None:
 
 def _curve(smooth: Floats, half: int, u: Floats, straight: Floats) -> Floats:
     """What a parabola through the light's centres of the pieces adds to a straight line."""
-    error = _ERROR_OF_MEDIAN / np.sqrt(_PIECE * (2 * _CORE + 1))
+    error = _ERROR / np.sqrt(_PIECE * (2 * _CORE + 1))
     middle = half + np.rint(straight[0] + straight[1] * u).astype(int)
     columns = middle[:, None] + np.arange(-2 * _CORE, 2 * _CORE + 1)
     near = np.take_along_axis(smooth, np.clip(columns, 0, smooth.shape[1] - 1), axis=1)
