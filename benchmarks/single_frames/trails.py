@@ -58,6 +58,6 @@ def figures() -> Iterator[Figure]:
             science = trails(TrailsSettings(), image)["science"]
             parts.append(float(np.mean(science.mask[core] & int(Mask.TRAIL) != 0)))
             more += parts[-1] > 0.5
-        goal = at_least(0.95) if light > 1 else None
+        goal = at_least(0.95) if light >= 1 else None
         yield figure(f"trails of {light:g} sigma that are found", more / TRAILS, "fraction", goal)
         yield figure(f"pixels of trails of {light:g} sigma that are masked", float(np.mean(parts)), "fraction")

@@ -33,6 +33,8 @@ _STEADY = 0.75
 """Of the pieces of a trail are lit, each by itself."""
 _FEWEST = 8
 """Pieces of the shortest trail: fewer are no evidence."""
+_LONG = 24
+"""Pieces of a trail for which `threshold` will do; of a shorter one the line has to be surer."""
 _CORE = 2
 """Pixels to either side of the middle whose light is a piece's."""
 _RIM = 6
@@ -47,14 +49,16 @@ class TrailsSettings(Settings):
     """What counts as a trail, and how much of it is masked."""
 
     search: bool = setting(True, "look for trails (off: the image passes as it is)")
-    threshold: float = setting(7.5, "least signal-to-noise of the sum along a line", "sigma", gt=0)
+    threshold: float = setting(
+        7.5, "least signal-to-noise of the sum along a line; shorter ones need more", "sigma", gt=0
+    )
     least_light: float = setting(
         0.25, "least light of a pixel in the middle, in units of the sky's noise", "sigma", gt=0
     )
     least_length: float = setting(0.12, "least length, as a part of the detector's longer side", gt=0, le=1)
     evenness: float = setting(1.2, "spread of the light along a trail, as a part of it, that is allowed", gt=0)
     prominence: float = setting(
-        8.0, "least light of the middle over that beside it, in units of the latter's scatter", gt=0
+        7.0, "least light of the middle over that beside it, in its scatter, for a line at `threshold`", gt=0
     )
     faintest: float = setting(0.2, "the mask reaches to where the light falls to this", "sigma", gt=0)
     margin: float = setting(1.0, "and so much farther", "pixel", ge=0)
@@ -182,9 +186,15 @@ def _judged(
     if run is None or (run[1] - run[0]) * _PIECE < least:
         return None, path, slice(0), rough
     first, last = run
+    # In a dense field there are many more short lines than long ones that are made by chance.
+    if line.snr < settings.threshold * np.sqrt(max(_LONG / (last - first), 1.0)):
+        return None, path, slice(0), rough
     section = _middle_of(clear[first:last])
-    even = _is_even(settings, light[first:last], single[first:last])
-    if not even or not _stands_out(settings, section, half) or _is_column(section, half, path):
+    aside = _spread_aside(clear[first:last], half)
+    even = _is_even(settings, light[first:last], single[first:last], aside)
+    # The surer the line, the less its section has to say.
+    prominence = settings.prominence * settings.threshold / line.snr
+    if not even or not _stands_out(section, half, prominence) or _is_column(section, half, path):
         return None, path, slice(0), rough
     dim = np.flatnonzero(~(section > settings.faintest))
     inner = min(np.min(np.abs(dim - half), initial=settings.widest), settings.widest)
@@ -266,10 +276,19 @@ def _run(settings: TrailsSettings, light: Floats) -> tuple[int, int] | None:
     return (first, last) if longest.size >= 0.75 * np.count_nonzero(known[first:last]) else None
 
 
-def _is_even(settings: TrailsSettings, light: Floats, single: Floats) -> bool:
+def _spread_aside(sections: Floats, half: int) -> float:
+    """From the 16th to the 84th percentile of pieces' light beside the line: what noise and sources make of none."""
+    beside = np.concatenate([sections[:, : half // 2], sections[:, -(half // 2) :]], axis=1)
+    wide = 2 * _CORE + 1
+    blocks = beside[:, : beside.shape[1] // wide * wide].reshape(len(beside), -1, wide).mean(axis=2)
+    known = blocks[np.isfinite(blocks)]
+    return float(np.subtract(*np.percentile(known, [84, 16]))) if known.size else 0.0
+
+
+def _is_even(settings: TrailsSettings, light: Floats, single: Floats, aside: float) -> bool:
     """Whether the light goes on as it is: neither that of spikes, which fall off, nor of sources in a row.
 
-    `light` is the smoothed light of the pieces, `single` each piece's own.
+    `light` is the smoothed light of the pieces, `single` each piece's own, `aside` how that of pieces beside scatters.
     """
     known = light[np.isfinite(light)]
     middle = float(np.median(known))
@@ -279,11 +298,12 @@ def _is_even(settings: TrailsSettings, light: Floats, single: Floats) -> bool:
     pieces = single[np.isfinite(single)]
     steady = np.count_nonzero(pieces > 0.3 * middle) >= _STEADY * pieces.size
     low, high = np.percentile(pieces, [16, 84])
-    return bool(steady and max(high - low, slope) < settings.evenness * middle)
+    allowed = settings.evenness * middle
+    return bool(steady and slope < allowed and high - low < float(np.hypot(allowed, aside)))
 
 
-def _stands_out(settings: TrailsSettings, section: Floats, half: int) -> bool:
-    """Whether the middle of a cross-section is beyond what its sides scatter by, sources included."""
+def _stands_out(section: Floats, half: int, prominence: float) -> bool:
+    """Whether the middle of a cross-section is beyond so many times what its sides scatter by, sources included."""
     sides = np.concatenate([section[: half // 2], section[-(half // 2) :]])
     sides = sides[np.isfinite(sides)]
     if sides.size < half // 2:
@@ -291,7 +311,7 @@ def _stands_out(settings: TrailsSettings, section: Floats, half: int) -> bool:
     level = float(np.median(sides))
     scatter = MAD_TO_SIGMA * float(np.median(np.abs(sides - level)))
     middle = float(np.mean(section[half - _CORE : half + _CORE + 1]))
-    return middle - level > settings.prominence * scatter
+    return middle - level > prominence * scatter
 
 
 def _is_column(section: Floats, half: int, path: Floats) -> bool:
