@@ -43,7 +43,7 @@ class MeasureSettings(Settings):
     """What is measured, and how far out."""
 
     apertures: tuple[float, float, float] = setting((3.0, 5.0, 8.0), "radii of the circular apertures", "pixel")
-    kron_factor: float = setting(2.4, "ellipse of flux_auto in units of the Kron radius", gt=0)
+    kron_factor: float = setting(2.5, "ellipse of flux_auto in units of the Kron radius", gt=0)
     kron_smallest: float = setting(2.5, "least size of that ellipse in units of the rms axes", ge=0)
     kron_floor: float = setting(1.0, "a smaller ellipse is a circle of this radius, in units of the seeing", ge=0)
     whole_light: bool = setting(True, "correct flux_auto for the light that sources have outside of its ellipse")
