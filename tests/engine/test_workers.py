@@ -9,15 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from spica.core.faults import DataFault, Outcome
+from spica.core.jobs import JobReport
 from spica.core.records import Unit
 from spica.engine.executors.local import Local
-from spica.engine.spec import JobSpec
+from spica.engine.spec import JobSpec, Lost
 from tests.engine.ground import Ground
 
 ONE = "00101/1"
@@ -200,5 +203,33 @@ def test_scratch_that_vanishes_under_a_job_is_made_again(ground: Ground) -> None
     thief = Thief(workers=2)
     result = ground.run(ground.plan(), thief)
     assert thief.stolen == 1
+    assert result.complete
+    assert not ground.registry.faults()
+
+
+def test_scratch_that_vanishes_from_its_maker_is_made_again(ground: Ground) -> None:
+    """Another order may delete a scratch product before the job that wrote it has described it."""
+
+    class Thief(Local):
+        stolen: Path | None = None
+
+        def completed(self, timeout: float) -> list[JobReport | Lost]:
+            return [self.robbed(ended) for ended in super().completed(timeout)]
+
+        def robbed(self, ended: JobReport | Lost) -> JobReport | Lost:
+            if isinstance(ended, Lost) or self.stolen or not any(step.label == "draw_bias" for step in ended.steps):
+                return ended
+            self.stolen = next(
+                path
+                for path in (ground.survey.path_of(each.path) for each in ended.products)
+                if "scratch" in path.parts
+            )
+            self.stolen.unlink()
+            fault = DataFault("file.missing", f"{ended.unit}: gone", path=str(self.stolen)).record()
+            return replace(ended, outcome=Outcome.FAILED, products=(), metrics=(), fault=fault)
+
+    thief = Thief(workers=2)
+    result = ground.run(ground.plan(), thief)
+    assert thief.stolen
     assert result.complete
     assert not ground.registry.faults()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from spica.core.catalogue import CODES
 from spica.core.faults import Fault, FaultRecord, Outcome, ResourceFault
@@ -91,6 +92,7 @@ class Wave:
         self._watch = watch
         self._dispatch = Dispatch(plan, registry, survey)
         self._scratch = Scratch(plan, registry, survey)
+        self._survey = survey
         self._walk = Walk({number: sorted(job.makers()) for number, job in plan.standing(Standing.RUN)})
         self._numbers = {job.key: number for number, job in plan.standing(Standing.RUN)}
         self._at_work: dict[str, JobSpec] = {}
@@ -222,11 +224,15 @@ class Wave:
             time.sleep(0.05)
 
     def _vanished(self, number: int, report: JobReport) -> bool:
-        """Whether a job failed only because another order deleted a scratch product under its hands; not for ever."""
+        """Whether a job failed only because another order deleted a scratch product under its hands; not for ever.
+
+        What was deleted is one of its inputs, or what it had just written itself.
+        """
         if report.fault is None or report.fault.code != "file.missing" or self._tally.vanished >= _PATIENCE:
             return False
         links = [link for links in self._plan.jobs[number].inputs for link in links if link.maker >= 0]
-        if all(self._dispatch.there(link.key) for link in links):
+        own = Path(str(report.fault.evidence.get("path", ""))).is_relative_to(self._survey.folder("scratch"))
+        if not own and all(self._dispatch.there(link.key) for link in links):
             return False
         self._tally.vanished += 1
         return True
