@@ -32,7 +32,7 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield figure("kernels, compile all", warm_seconds(folder / "kernels"), "s", at_most(90.0))
-        loading = min(warm_seconds(folder / "kernels") for _ in range(3))
+        loading = min(warm_seconds(folder / "kernels") for _ in range(5))
         yield figure("kernels, load all from the cache", loading, "s", at_most(1.0))
         fresh = {"NUMBA_CACHE_DIR": str(folder / "fresh")}
         demonstration = run_program([SPICA, "demo", folder / "demo"], env=fresh)

@@ -57,7 +57,8 @@ def compiled(function: F) -> F:
     callable
         The compiled function, with the type of the one given.
     """
-    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True)(function))
+    # Nobody calls a kernel from C: without the way in for that, compiling takes two thirds of the time.
+    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function))
 
 
 class _Same:
