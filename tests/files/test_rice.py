@@ -9,24 +9,31 @@ import numpy.typing as npt
 import pytest
 from astropy.io import fits as astropy_fits
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spica.kernels import rice
 
-Rows = npt.NDArray[np.int32]
+Rows = npt.NDArray[Any]
+"""int32 or int16"""
 
 
 def _coded(rows: Rows) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     out = np.full(rice.bound(*rows.shape), 7, np.uint8)
     ends = np.empty(len(rows), np.int64)
-    rice.encode_integers(rows, out, ends)
+    if rows.dtype == np.int16:
+        rice.encode_shorts(rows, out, ends)
+    else:
+        rice.encode_integers(rows, out, ends)
     return out, ends
 
 
-def _decoded(out: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], shape: tuple[int, ...]) -> tuple[int, Rows]:
+def _decoded(
+    out: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64], shape: tuple[int, ...], size: int = 4
+) -> tuple[int, Rows]:
     back = np.empty(shape, np.int32)
     starts = np.concatenate([[0], ends[:-1]])
-    return rice.decode_integers(out, starts, ends, 4, rice.BLOCK, back), back
+    return rice.decode_integers(out, starts, ends, size, rice.BLOCK, back), back
 
 
 def _pictures() -> dict[str, Rows]:
@@ -40,9 +47,10 @@ def _pictures() -> dict[str, Rows]:
     return {"noise": noise, "wild": wild, "holes": holes, "peaks": peaks, "flat": np.zeros((3, 64), np.int32)}
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int16])
 @pytest.mark.parametrize("name", list(_pictures()))
-def test_the_bytes_are_those_of_the_reference(name: str, tmp_path: Any) -> None:
-    rows = _pictures()[name]
+def test_the_bytes_are_those_of_the_reference(name: str, dtype: type[np.signedinteger[Any]], tmp_path: Any) -> None:
+    rows = _pictures()[name].astype(dtype)
     path = tmp_path / "x.fits"
     astropy_fits.CompImageHDU(rows, compression_type="RICE_1", tile_shape=(1, rows.shape[1])).writeto(path)
     with astropy_fits.open(path, disable_image_compression=True) as file:
@@ -53,11 +61,11 @@ def test_the_bytes_are_those_of_the_reference(name: str, tmp_path: Any) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=100)))
+@given(hnp.arrays(st.sampled_from([np.int32, np.int16]), hnp.array_shapes(min_dims=2, max_dims=2, max_side=100)))
 def test_lossless_and_within_the_bound(rows: Rows) -> None:
     out, ends = _coded(rows)
     assert ends[-1] <= rice.bound(*rows.shape)
-    bad, back = _decoded(out, ends, rows.shape)
+    bad, back = _decoded(out, ends, rows.shape, rows.dtype.itemsize)
     assert bad == -1
     assert np.array_equal(rows, back)
 

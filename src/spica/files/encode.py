@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -17,6 +17,7 @@ from spica.core.records import Scalar
 from spica.files import fits, original
 from spica.files.fits import Card
 from spica.kernels import rice
+from spica.kernels.compiled import Int64
 
 NOISE_STEPS = 16
 VARIANCE_STEPS = 128
@@ -208,19 +209,38 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
         size = int(ends[y1 - 1])
         ends[y0:y1] += len(heap)
         heap += room[:size].data
-    sizes = np.diff(ends, prepend=0)
-    table = np.stack([sizes, ends - sizes], axis=1).astype(">i4")
-    total = fits.data_sum(heap, fits.data_sum(table))
-    out.write(fits.header_bytes(_coded_cards(name, source, step, added, int(sizes.max()), len(heap)), total))
-    out.write(table.tobytes())
-    out.write(heap)
-    out.write(fits.padding(8 * ny + len(heap)))
+    own: list[Card] = []
+    if name != "mask":
+        own += [("BSCALE", step, ""), ("BZERO", 0.0, ""), ("BLANK", rice.BLANK, "no finite value")]
+        own.append(("QUANTVAR", added, comment("QUANTVAR")))
+    write_rows(out, source.shape, 32, ends, heap, own + _own_cards(name, source.header))
     return True
 
 
-def _coded_cards(name: str, source: Source, step: float, added: float, widest: int, heap: int) -> list[Card]:
-    ny, nx = source.shape
-    cards: list[Card] = [
+def write_rows(
+    out: BinaryIO, shape: tuple[int, int], bits: int, ends: Int64, heap: bytes | bytearray, own: Sequence[Card]
+) -> None:
+    """Write Rice-coded rows as a compressed image HDU with its checksums.
+
+    Parameters
+    ----------
+    out : where it is appended.
+    shape : (ny, nx) of the image; `bits` of one value: 16 or 32.
+    ends : ``(ny,)`` bytes after each row's last in the `heap`.
+    own : cards beside those of the structure.
+    """
+    ny, nx = shape
+    sizes = np.diff(ends, prepend=0)
+    table = np.stack([sizes, ends - sizes], axis=1).astype(">i4")
+    total = fits.data_sum(heap, fits.data_sum(table))
+    out.write(fits.header_bytes([*_coded_cards(ny, nx, bits, int(sizes.max()), len(heap)), *own], total))
+    out.write(table.tobytes())
+    out.write(heap)
+    out.write(fits.padding(8 * ny + len(heap)))
+
+
+def _coded_cards(ny: int, nx: int, bits: int, widest: int, heap: int) -> list[Card]:
+    return [
         ("XTENSION", "BINTABLE", ""),
         ("BITPIX", 8, ""),
         ("NAXIS", 2, ""),
@@ -233,7 +253,7 @@ def _coded_cards(name: str, source: Source, step: float, added: float, widest: i
         ("TFORM1", f"1PB({widest})", ""),
         ("ZIMAGE", True, ""),
         ("ZTENSION", "IMAGE", ""),
-        ("ZBITPIX", 32, ""),
+        ("ZBITPIX", bits, ""),
         ("ZNAXIS", 2, ""),
         ("ZNAXIS1", nx, ""),
         ("ZNAXIS2", ny, ""),
@@ -245,12 +265,8 @@ def _coded_cards(name: str, source: Source, step: float, added: float, widest: i
         ("ZNAME1", "BLOCKSIZE", ""),
         ("ZVAL1", rice.BLOCK, ""),
         ("ZNAME2", "BYTEPIX", ""),
-        ("ZVAL2", 4, ""),
+        ("ZVAL2", bits // 8, ""),
     ]
-    if name != "mask":
-        cards += [("BSCALE", step, ""), ("BZERO", 0.0, ""), ("BLANK", rice.BLANK, "no finite value")]
-        cards.append(("QUANTVAR", added, comment("QUANTVAR")))
-    return cards + _own_cards(name, source.header)
 
 
 def _own_cards(name: str, header: Mapping[str, Scalar]) -> list[Card]:

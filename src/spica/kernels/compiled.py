@@ -25,6 +25,9 @@ Numbers: TypeAlias = npt.NDArray[Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_RULES: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+"""Nobody calls a kernel from C: without the way in for that, compiling takes two thirds of the time."""
+
 
 def _spare_scipy() -> None:
     """Load numba's array functions without SciPy's linear algebra: that takes a third of the time of loading all kernels.
@@ -57,8 +60,7 @@ def compiled(function: F) -> F:
     callable
         The compiled function, with the type of the one given.
     """
-    # Nobody calls a kernel from C: without the way in for that, compiling takes two thirds of the time.
-    return cast("F", numba.njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function))
+    return cast("F", numba.njit(**_RULES)(function))
 
 
 class _Same:

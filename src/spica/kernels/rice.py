@@ -49,9 +49,12 @@ def _put_long(out: Numbers, at: Any, word: Any, held: Any, value: Any, low: Any)
 
 
 @compiled
-def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, low: Any) -> Any:
-    """Append a block of mapped differences, each with `low` bits below its unary part; two at a time."""
-    at, word, held = _put(out, at, word, held, np.uint64(low + 1), 5)
+def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, low: Any, head: Any) -> Any:
+    """Append a block of mapped differences, each with `low` bits below its unary part; two at a time.
+
+    `head` bits in front say how many they are.
+    """
+    at, word, held = _put(out, at, word, held, np.uint64(low + 1), head)
     mark = np.uint64(1) << np.uint64(low)
     rest = mark - np.uint64(1)
     for i in range(0, mapped.size - 1, 2):
@@ -81,32 +84,55 @@ def _low_bits(total: Any, size: Any) -> Any:
 
 
 @compiled
-def _encode_row(values: Int32, mapped: Numbers, out: Numbers, start: Any) -> Any:
-    """Code one row of 32-bit integers into `out` from byte `start`; returns the byte after the last.
+def _encode_row(mapped: Numbers, out: Numbers, start: Any, first: Any, bits: Any, head: Any, most: Any) -> Any:
+    """Code one row into `out` from byte `start`; returns the byte after the last.
 
-    `mapped`, as long as the row, gets its differences, the sign in the lowest bit.
+    The row is given by its `first` value and its differences, the sign in the lowest bit; values have `bits` bits, a
+    block begins with `head` bits, and blocks that would need `most` low bits or more are written as they are.
     """
+    at, word, held = _put(out, start, np.uint64(0), np.int64(0), np.uint64(first), bits)
+    for begin in range(0, mapped.size, BLOCK):
+        block = mapped[begin : min(begin + BLOCK, mapped.size)]
+        total = np.int64(0)
+        for i in range(block.size):
+            total += np.int64(block[i])
+        low = _low_bits(float(total), block.size)
+        if low >= most:
+            at, word, held = _put(out, at, word, held, np.uint64(most + 1), head)
+            for value in block:
+                at, word, held = _put(out, at, word, held, np.uint64(value), bits)
+        elif total == 0:
+            at, word, held = _put(out, at, word, held, np.uint64(0), head)
+        else:
+            at, word, held = _put_block(out, at, word, held, block, low, head)
+    return at + (held > 0)
+
+
+@compiled
+def _encode_long_row(values: Int32, mapped: Numbers, out: Numbers, start: Any) -> Any:
+    """Code one row of 32-bit integers; `mapped` is as long as the row."""
     for i in range(1, values.size):
         # Differences of 32 bits wrap, as the standard's do.
         step = np.int32(values[i] - values[i - 1])
         mapped[i] = np.uint32((step << np.int32(1)) ^ (step >> np.int32(31)))
     mapped[0] = 0
-    at, word, held = _put(out, start, np.uint64(0), np.int64(0), np.uint64(np.uint32(values[0])), 32)
-    for begin in range(0, values.size, BLOCK):
-        block = mapped[begin : min(begin + BLOCK, values.size)]
-        total = np.int64(0)
-        for i in range(block.size):
-            total += np.int64(block[i])
-        low = _low_bits(float(total), block.size)
-        if low >= 25:
-            at, word, held = _put(out, at, word, held, np.uint64(26), 5)
-            for value in block:
-                at, word, held = _put(out, at, word, held, np.uint64(value), 32)
-        elif total == 0:
-            at, word, held = _put(out, at, word, held, np.uint64(0), 5)
-        else:
-            at, word, held = _put_block(out, at, word, held, block, low)
-    return at + (held > 0)
+    return _encode_row(mapped, out, start, np.uint32(values[0]), 32, 5, 25)
+
+
+@compiled
+def encode_shorts(rows: Numbers, out: Numbers, ends: Int64) -> None:
+    """Code every row of ``(n, nx)`` int16 `rows`; `out` and `ends` are as for `encode_integers`."""
+    at = 0
+    mapped = np.empty(rows.shape[1], np.uint32)
+    for y in range(rows.shape[0]):
+        values = rows[y]
+        for i in range(1, values.size):
+            # Differences of 16 bits wrap.
+            step = np.int32(np.int16(np.int32(values[i]) - np.int32(values[i - 1])))
+            mapped[i] = np.uint32((step << np.int32(1)) ^ (step >> np.int32(31)))
+        mapped[0] = 0
+        at = _encode_row(mapped, out, at, np.uint16(values[0]), 16, 4, 14)
+        ends[y] = at
 
 
 @compiled
@@ -122,7 +148,7 @@ def encode_integers(rows: Int32, out: Numbers, ends: Int64) -> None:
     at = 0
     mapped = np.empty(rows.shape[1], np.uint32)
     for y in range(rows.shape[0]):
-        at = _encode_row(rows[y], mapped, out, at)
+        at = _encode_long_row(rows[y], mapped, out, at)
         ends[y] = at
 
 
@@ -156,7 +182,7 @@ def encode_floats(rows: Float32, step: float, offset: float, out: Numbers, ends:
             whole[x] = np.int32(steps) if inside else BLANK
         if beyond:
             return False
-        at = _encode_row(whole, mapped, out, at)
+        at = _encode_long_row(whole, mapped, out, at)
         ends[y] = at
     return True
 

@@ -101,6 +101,7 @@ def _rice() -> None:
     room = np.empty(rice.bound(8, 8), dtype=np.uint8)
     ends = np.empty(8, dtype=np.int64)
     rice.encode_integers(_MASK, room, ends)
+    rice.encode_shorts(_MASK.astype(np.int16), room, ends)
     rice.encode_floats(_IMAGE, 1.0, 0.0, room, ends)
     # The bytes of a file are read-only.
     coded = (np.frombuffer(room.tobytes(), np.uint8), np.concatenate([[0], ends[:-1]]), ends, 4, rice.BLOCK)

@@ -1,7 +1,8 @@
 """Raw files on disk: tile-compressed or plain FITS whose bytes follow from their content alone.
 
-astropy writes each HDU; the checksums (FITS 4.0, appendix J) are put in afterwards without the time that astropy would
-note in their comments. A file is written HDU by HDU, so that a mosaic is never in memory twice.
+Our own coding writes compressed 16-bit images, as it takes a fifth of the time; astropy writes the others, and their checksums
+(FITS 4.0, appendix J) are put in afterwards without the time that astropy would note in their comments. A file is
+written HDU by HDU, so that a mosaic is never in memory twice.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from astropy.io import fits
 
 from spica.core.records import Scalar
 from spica.files.atomic import writing
-from spica.files.fits import ascii_sum, data_sum
+from spica.files.encode import write_rows
+from spica.files.fits import Card, ascii_sum, data_sum
+from spica.kernels import rice
 
 BLOCK = 2880
 _CARD = 80
+_ZERO = 32768
 
 
 class Hdu(NamedTuple):
@@ -55,6 +59,8 @@ def write(path: Path, hdus: Iterable[Hdu]) -> None:
 
 def encoded(hdu: Hdu, *, primary: bool, compressed: bool) -> bytes:
     """The bytes of one HDU with its checksums."""
+    if compressed and hdu.pixels is not None and hdu.pixels.dtype == np.uint16 and hdu.pixels.ndim == 2:
+        return _coded(hdu.cards, hdu.pixels)
     header = fits.Header()
     for keyword, value in hdu.cards.items():
         if value is not None:
@@ -72,6 +78,19 @@ def encoded(hdu: Hdu, *, primary: bool, compressed: bool) -> bytes:
         fits.HDUList([fits.PrimaryHDU(), image]).writeto(buffer, output_verify="exception")
         start = BLOCK
     return _with_checksums(buffer.getbuffer()[start:])
+
+
+def _coded(cards: dict[str, Scalar], pixels: npt.NDArray[np.generic]) -> bytes:
+    """A compressed image of unsigned 16-bit integers, in rows, stored as signed ones less 32768."""
+    ny, nx = pixels.shape
+    room, ends = np.empty(rice.bound(ny, nx), np.uint8), np.empty(ny, np.int64)
+    # Another sign bit is 32768 less.
+    rice.encode_shorts((np.asarray(pixels, np.uint16) ^ np.uint16(_ZERO)).view(np.int16), room, ends)
+    own: list[Card] = [("BZERO", _ZERO, ""), ("BSCALE", 1, "")]
+    own += [(keyword, value, "") for keyword, value in cards.items() if value is not None]
+    out = io.BytesIO()
+    write_rows(out, (ny, nx), 16, ends, room[: ends[-1]].tobytes(), own)
+    return out.getvalue()
 
 
 def _with_checksums(data: memoryview) -> bytes:
