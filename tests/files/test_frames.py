@@ -101,16 +101,13 @@ def test_one_file_per_amplifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("coding", [None, {"compression_type": "RICE_1", "tile_shape": (1, 1, NX)}])
-def test_a_cube_holds_one_image_per_amplifier_or_slices(tmp_path: Path, coding: dict[str, Any] | None) -> None:
+def test_a_cube_holds_one_image_per_amplifier(tmp_path: Path, coding: dict[str, Any] | None) -> None:
     cube = noise("u2", 5, layers=2)
     hdu = astropy_fits.ImageHDU(cube) if coding is None else astropy_fits.CompImageHDU(cube, **coding)
     astropy_fits.HDUList([astropy_fits.PrimaryHDU(), hdu]).writeto(tmp_path / "x")
-    paths = {"sum": tmp_path / "x"}
-    two = read_raw(detector((1, 1)), paths, EXPOSURE)
+    two = read_raw(detector((1, 1)), {"sum": tmp_path / "x"}, EXPOSURE)
     assert np.array_equal(np.stack(two.pixels), cube)
-    assert np.array_equal(read_raw(detector(), paths, EXPOSURE).pixels[0], cube[0])
-    second = Exposure(7, "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.1, 30.0, extra={"slice": 1})
-    assert np.array_equal(read_raw(detector(), paths, second).pixels[0], cube[1])
+    assert two.slices == 1
 
 
 def test_undefined_integers_become_nan(tmp_path: Path) -> None:

@@ -178,6 +178,9 @@ class Camera(Table):
     position_angle: float = Field(default=0.0, description="of focal-plane +y, degrees east of north, rotator at 0")
     parity: Literal[1, -1] = Field(default=-1, description="-1: east is left when north is up, as on the sky")
     snaps: Annotated[int, Field(ge=1)] = 1
+    slices: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="read-outs of one pointing that a simulated raw file holds as a cube"
+    )
     near_infrared: bool = False
     grading: dict[str, tuple[float, float, float]] = Field(
         default_factory=dict,

@@ -25,7 +25,8 @@ class RawDetector:
         amplifiers that share an HDU share the array.
     amplifiers : as read out, parallel to `pixels`.
     nx, ny : size of the assembled detector.
-    header : the values of the record that science needs (exposure_time, dark_time, ...).
+    header : the values of the record that science needs (exposure_time, dark_time, ...), those of one read-out.
+    slices : read-outs that each pixel is the mean of.
     """
 
     pixels: tuple[npt.NDArray[np.generic], ...]
@@ -33,6 +34,7 @@ class RawDetector:
     nx: int
     ny: int
     header: Mapping[str, Scalar] = field(default_factory=dict)
+    slices: int = 1
 
 
 @dataclass(frozen=True, eq=False)

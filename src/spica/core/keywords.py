@@ -103,6 +103,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("CALBLOCK", "text", "", "calibration block"),
     Keyword("MJDFROM", "float", "d", "the master serves from then on, MJD TAI"),
     Keyword("MJDTO", "float", "d", "the master serves until then, MJD TAI"),
+    Keyword("NSLICES", "int", "", "read-outs that each pixel is the mean of"),
     Keyword("NSNAPS", "int", "", "snaps of a visit that were added"),
     Keyword("NCOMBINE", "int", "", "frames combined"),
     Keyword("NLEFTOUT", "int", "", "frames left out as unfit"),

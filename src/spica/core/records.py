@@ -106,7 +106,7 @@ class Exposure:
     name : unique in the survey, ``<camera>-<the observatory's own number or date and sequence>``.
     night : local date at sunset, ``YYYY-MM-DD``; the calibration block by default.
     mjd : start of the exposure, MJD TAI.
-    exposure_time, dark_time : seconds.
+    exposure_time, dark_time : seconds; of one read-out where the file holds a cube of them.
     band : spica's band (``u g r i z y J H Ks`` …), '' where there is none (bias, dark).
     filter : the observatory's name of the filter.
     ra, dec : boresight, ICRS degrees, None for calibrations.
@@ -114,7 +114,7 @@ class Exposure:
     binning : (x, y).
     readout_mode : masters only serve exposures of the same mode.
     defaulted : names of the attributes whose value was not in the header.
-    extra : further header values by name, as plain scalars.
+    extra : further header values by name, as plain scalars; `slices`, the read-outs in a cube, where there are several.
     """
 
     id: int
@@ -178,6 +178,14 @@ class Detector:
     def unit(self) -> Unit:
         """The unit of work at detector grain."""
         return Unit(Grain.DETECTOR, (self.exposure, str(self.detector)))
+
+    @property
+    def layered(self) -> bool:
+        """Whether its amplifiers are the images of one cube: they lie in one HDU, on the same pixels."""
+        if len(self.amplifiers) < 2 or len({*self.hdus}) > 1 or len({*self.amplifier_files}) > 1:
+            return False
+        (x0, x1, y0, y1), (u0, u1, v0, v1) = self.amplifiers[0].data, self.amplifiers[1].data
+        return x0 < u1 and u0 < x1 and y0 < v1 and v0 < y1
 
 
 @dataclass(frozen=True)

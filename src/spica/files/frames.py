@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spica.core.camera import Delivered
+from spica.core.camera import AmplifierSpec, Delivered
 from spica.core.faults import DataFault
 from spica.core.images import Float32, Image, Int32, RawDetector
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, Scalar
 from spica.files import encode, fits
+from spica.files.cubes import mean_slice
 from spica.files.fits import Hdu
 from spica.files.original import Header
 from spica.files.planes import Plane
@@ -39,15 +40,17 @@ def read_raw(detector: Detector, paths: Paths, exposure: Exposure, original: lis
     -------
     RawDetector
         One array per amplifier in ADU; amplifiers of one HDU share the array. In a cube with one image per amplifier
-        each has its own; in any other the first image counts (``exposure.extra['slice']`` names another).
+        each has its own; any other is read as the mean of its images (`spica.files.cubes`), whose number is `slices`.
 
     Raises
     ------
     DataFault
-        ``file.*``; ``header.bad-geometry`` where an HDU is not there, holds no image, or is smaller than a section.
+        ``file.*``; ``header.bad-geometry`` where an HDU is not there, holds no image, or is smaller than a section, and
+        where the cubes of one detector differ in depth.
     """
     names = detector.amplifier_files or (detector.file,) * len(detector.hdus)
     held: dict[tuple[str, int, int], npt.NDArray[np.generic]] = {}
+    depths: dict[tuple[str, int], int] = {}
     files: dict[str, tuple[memoryview, list[Hdu]]] = {}
     pixels = []
     for number, (name, hdu) in enumerate(zip(names, detector.hdus, strict=True)):
@@ -56,15 +59,17 @@ def read_raw(detector: Detector, paths: Paths, exposure: Exposure, original: lis
             data = fits.open_bytes(path)
             files[name] = data, fits.layout(data, path)
         plane = _plane(*files[name], hdu, path)
-        layer = _layer(plane, number, detector, exposure)
-        key = name, hdu, layer
-        if key not in held:
-            held[key] = plane.read(layer=layer)
         _fits_inside(detector, number, plane.shape, path)
+        depth = depths[name, hdu] = _depth(plane, detector, path)
+        key = name, hdu, number if plane.layers > depth else 0
+        if key not in held:
+            whole = depth == 1
+            held[key] = plane.read(layer=key[2]) if whole else mean_slice(plane, _sharing(detector, names, key[:2]))
         pixels.append(held[key])
     if original is not None:
         original += _headers(files.values(), detector.hdus)
-    return RawDetector(tuple(pixels), detector.amplifiers, detector.nx, detector.ny, facts(detector, exposure))
+    slices = _one_depth(depths, paths, detector)
+    return RawDetector(tuple(pixels), detector.amplifiers, detector.nx, detector.ny, facts(detector, exposure), slices)
 
 
 def read_delivered(
@@ -157,14 +162,32 @@ def _plane(data: memoryview, hdus: list[Hdu], index: int, path: Path) -> Plane:
     return Plane(data, hdus[index], path)
 
 
-def _layer(plane: Plane, amplifier: int, detector: Detector, exposure: Exposure) -> int:
-    layers = plane.layers
-    if layers == 1:
-        return 0
-    if layers == len(detector.amplifiers) and len(set(detector.hdus)) == 1:
-        return amplifier
-    wanted = exposure.extra.get("slice", 0)
-    return wanted if isinstance(wanted, int) and 0 <= wanted < layers else 0
+def _depth(plane: Plane, detector: Detector, path: Path) -> int:
+    """Read-outs that an HDU holds: 1 where the images of a cube are the amplifiers."""
+    layers, amplifiers = plane.layers, len(detector.amplifiers)
+    if not detector.layered or layers == 1:
+        return layers
+    if layers != amplifiers:
+        where = f"{path}: HDU {plane.hdu.index} {plane.hdu.name}"
+        message = f"{where} holds {layers} images, neither one nor one for each of {amplifiers} amplifiers"
+        raise DataFault("header.bad-geometry", message, path=str(path), hdu=plane.hdu.index, layers=layers)
+    return 1
+
+
+def _one_depth(depths: Mapping[tuple[str, int], int], paths: Paths, detector: Detector) -> int:
+    """The number of read-outs that all HDUs of a detector agree on."""
+    if len(set(depths.values())) > 1:
+        told = ", ".join(f"HDU {hdu} of {paths[name]} {depth}" for (name, hdu), depth in depths.items())
+        message = f"{detector.exposure} detector {detector.detector}: cubes of different depth: {told}"
+        raise DataFault("header.bad-geometry", message, exposure=detector.exposure, hdus=told)
+    return next(iter(depths.values()), 1)
+
+
+def _sharing(detector: Detector, names: Iterable[str], place: tuple[str, int]) -> Iterator[AmplifierSpec]:
+    """The amplifiers whose pixels lie in one HDU of one file."""
+    for amplifier, where in zip(detector.amplifiers, zip(names, detector.hdus, strict=True), strict=True):
+        if where == place:
+            yield amplifier
 
 
 def _fits_inside(detector: Detector, number: int, shape: tuple[int, int], path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from spica.core.camera import Camera, DetectorSpec
+from spica.core.faults import DataFault
 from spica.core.records import Detector, Exposure, ExposureState
-from spica.instruments.layout import amplifier_of, hdus_of, planes_of
+from spica.instruments.layout import amplifier_of, hdus_of, planes_of, size
 from spica.instruments.readout import assembled_size, readout
 from spica.instruments.solutions import wcs_cards
 
@@ -40,6 +42,30 @@ def detectors(
         for spec in camera.detectors
         if spec.id in found
     )
+
+
+def slices(headers: Sequence[Header], found: Sequence[Detector], filename: str = "") -> int:
+    """How many read-outs of its pointing a raw file holds of each detector: 1, or the depth of its cubes.
+
+    Cubes whose images are amplifiers are one read-out.
+
+    Raises
+    ------
+    DataFault
+        ``header.bad-geometry`` where cubes differ in depth, with the HDUs.
+    """
+    depths: dict[int, int] = {}
+    for detector in found:
+        for hdu in () if detector.planes else detector.hdus:
+            depth = prod(size(headers[hdu])[2:])
+            depths[hdu] = 1 if detector.layered and depth == len(detector.amplifiers) else depth
+    if len(set(depths.values())) > 1:
+        told = ", ".join(
+            f"HDU {hdu} {headers[hdu].get('EXTNAME', '')} {depth}" for hdu, depth in sorted(depths.items())
+        )
+        message = f"{filename or 'file'}: cubes of different depth: {told}"
+        raise DataFault("header.bad-geometry", message, file=filename, hdus=told)
+    return next(iter(depths.values()), 1)
 
 
 def _raw(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spica.core.camera import Camera
 from spica.core.faults import DataFault
 from spica.core.records import Exposure, FileRecord, IngestRecord, Scalar
 from spica.files.verify import inspect_file
-from spica.instruments.detectors import detectors
+from spica.instruments.detectors import detectors, slices
 from spica.instruments.headers import recognise, translate
 from spica.intake.find import Candidate
 
@@ -72,7 +73,11 @@ def _record(
     name = Path(file.origin.rpartition("!")[2]).name
     table = choose(headers, cameras, camera, fallback, name)
     exposure: Exposure = translate(headers, table, name)
-    return IngestRecord(file, exposure, detectors(headers, table, exposure, file.checksum, name), texts)
+    found = detectors(headers, table, exposure, file.checksum, name)
+    depth = slices(headers, found, name)
+    if depth > 1:
+        exposure = replace(exposure, extra={**exposure.extra, "slices": depth})
+    return IngestRecord(file, exposure, found, texts)
 
 
 def choose(

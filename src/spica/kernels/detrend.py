@@ -168,6 +168,7 @@ def _variance_line(
     variance: Float32,
     electrons: Float32,
     noise: float,
+    share: float,
     seconds: float,
     bias_variance: Float32,
     dark_variance: Float32,
@@ -178,11 +179,11 @@ def _variance_line(
     """Variance of photons, dark electrons, read-out and masters.
 
     A pixel's own electrons stand for their mean, below zero too, so that a dark frame's variance is right on the
-    average; the floor keeps it positive.
+    average; the floor keeps it positive. `share` is 1 over the read-outs that they are the mean of.
     """
     floor, squared, zero = np.float32(0.25) * noise, seconds * seconds, np.float32(0.0)
     for i in range(variance.size):
-        spread = max(electrons[i] + noise, floor) + bias_variance[i] + squared * dark_variance[i]
+        spread = max(electrons[i] * share + noise, floor) + bias_variance[i] + squared * dark_variance[i]
         spread = (spread + science[i] * science[i] * flat_variance[i]) * inverse[i] * inverse[i]
         variance[i] = spread if inverse[i] > zero else zero
 
@@ -243,6 +244,7 @@ def _detrend(
             variance[y, x0:x1],
             electrons,
             noise[row],
+            numbers[5],
             seconds,
             bias_variance[min(y, bias_variance.shape[0] - 1), x0:x1],
             dark_variance[min(y, dark_variance.shape[0] - 1), x0:x1],
@@ -283,6 +285,7 @@ def detrend_amplifier(
     levels: Numbers | float = 0.0,
     level_variance: Numbers | float = 0.0,
     masters: Masters | None = None,
+    slices: int = 1,
     dark_seconds: float = 0.0,
     least_response: float = 0.0,
     bits: Bits | None = None,
@@ -292,7 +295,8 @@ def detrend_amplifier(
 
     e = linear((raw - level) gain - bias), science = (e - dark t) / flat; its variance is that of the photons and dark
     electrons (e itself), of the read-out, of the level, and of the masters:
-    (e + read noise² + gain² level variance + bias variance + t² dark variance + science² flat variance) / flat².
+    (e + read noise² + gain² level variance + bias variance + t² dark variance + science² flat variance) / flat², where
+    e and read noise² count over the number of slices.
     Where the flat is not positive and finite, or the value not finite, science and variance are 0 and the no-data bit
     is set. The saturated bit is set where raw ≥ saturation; defect bits are taken as they are.
 
@@ -306,6 +310,8 @@ def detrend_amplifier(
         Planes of the detector, (ny, nx) and C-ordered; only the amplifier's place is written.
     levels, level_variance : (data rows,) array or float [ADU], [ADU²]
         Overscan level of each raw row of the data section, or one for all, and its variance.
+    slices : int
+        Read-outs that the raw numbers are the mean of.
     masters : Masters, optional
         Calibration planes in the frame of the detector.
     dark_seconds : float [s]
@@ -323,8 +329,9 @@ def detrend_amplifier(
     rows = readout.data.shape[0]
     ny, nx = out.science.shape
     gain, place = readout.gain, readout.place
-    noise = np.full(rows, level_variance, dtype=np.float32) * np.float32(gain**2) + np.float32(readout.read_noise**2)
-    numbers = [gain, dark_seconds, readout.saturation, readout.linear_limit, least_response]
+    noise = np.full(rows, level_variance, dtype=np.float32) * np.float32(gain**2)
+    noise += np.float32(readout.read_noise**2 / slices)
+    numbers = [gain, dark_seconds, readout.saturation, readout.linear_limit, least_response, 1.0 / slices]
     _detrend(
         native,
         np.full(rows, levels, dtype=np.float32),

@@ -141,6 +141,8 @@ def _check_agreement(old: Exposure, record: IngestRecord, known: Known) -> None:
         differing.append("mjd")
     if abs(old.exposure_time - new.exposure_time) > _TIME_TOLERANCE:
         differing.append("exposure_time")
+    if old.extra.get("slices", 1) != new.extra.get("slices", 1):
+        differing.append("slices")
     if not differing:
         return
     other = next((file for file, holder in known.holders.items() if holder == old.name), "")

@@ -102,6 +102,7 @@ def show(name: str, folder: Path | None, picture: Path | None = None) -> Shown:
         "files": camera.file_pattern,
         "headers by": camera.translator or "this table alone",
         "snaps": str(camera.snaps) if camera.snaps > 1 else "",
+        "slices": str(camera.slices) if camera.slices > 1 else "",
         "near infrared": "yes" if camera.near_infrared else "",
     }
     return Shown(camera.model_dump(mode="json"), facts, picture)

@@ -223,6 +223,7 @@ def _facts(exposure: Exposure) -> dict[str, Scalar]:
         "night": exposure.night,
         "MJD TAI": exposure.mjd,
         "exposure time [s]": exposure.exposure_time,
+        "slices": exposure.extra.get("slices"),
         "band": f"{exposure.band} ({exposure.filter})" if exposure.band else "",
         "pointing [deg]": pointing,
         "airmass": exposure.airmass,

@@ -28,7 +28,7 @@ from spica.kernels.noise import (
 from spica.simulate.calibration import EVEN, Amplifier, Cell, focal_axes, row_drift
 from spica.simulate.marks import cosmics_into, trails_into
 from spica.simulate.optics import Misplacement, Plate, plate
-from spica.simulate.random import pixel_stream, stream
+from spica.simulate.random import pixel_stream, slice_words, stream
 from spica.simulate.scene import Placed, light, locate
 from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
@@ -52,12 +52,13 @@ class Drawn:
 
     Attributes
     ----------
-    hdus : raw arrays, one per HDU of the detector, ``(ny_raw, nx_raw)`` uint16 or int32 [ADU].
+    hdus : raw arrays, one per HDU of the detector, ``(ny_raw, nx_raw)`` uint16 or int32 [ADU]; a cube ``(slices,
+        ny_raw, nx_raw)`` of the camera takes several read-outs.
     plate : true sky solution of science exposures.
     placed : true places and light of the sources.
     runs : ``(n, 4)`` int32 runs of true mask bits: row, first column, column after the last, bits (assembled pixels).
-    levels : bias level of each amplifier in this shot [ADU].
-    cosmics, trails : how many hit the detector.
+    levels : bias level of each amplifier in this shot [ADU], the mean of all read-outs.
+    cosmics, trails : how many hit the detector, in all read-outs.
     """
 
     hdus: tuple[Raw, ...]
@@ -103,13 +104,26 @@ def expose(
         truth.dark,
         shot.exposure_time,
     )
-    cosmics = cosmics_into(image, mask, settings, camera, shot, spec)
-    if settings.effects.saturation:
-        for amplifier in truth.amplifiers:
-            place = _box(amplifier.spec.detector)
-            bleed(image, place, amplifier.chain.full_well, mask, int(Mask.SATURATED), int(Mask.BLEED))
-    hdus, levels = read_out(settings, camera, truth, image, shot)
+    cosmics, read = 0, []
+    for number in range(camera.slices):
+        wells = image.copy() if camera.slices > 1 else image
+        cosmics += cosmics_into(wells, mask, settings, camera, shot, spec, number)
+        if settings.effects.saturation:
+            for amplifier in truth.amplifiers:
+                place = _box(amplifier.spec.detector)
+                bleed(wells, place, amplifier.chain.full_well, mask, int(Mask.SATURATED), int(Mask.BLEED))
+        read.append(read_out(settings, camera, truth, wells, shot, number))
+    hdus, levels = _stacked(read)
     return Drawn(hdus, solution, placed, runs(mask), levels, cosmics, trails)
+
+
+def _stacked(read: Sequence[tuple[tuple[Raw, ...], tuple[float, ...]]]) -> tuple[tuple[Raw, ...], tuple[float, ...]]:
+    """Several read-outs as cubes, and the mean of their levels; one as it is."""
+    if len(read) == 1:
+        return read[0]
+    hdus = zip(*(hdus for hdus, _ in read), strict=True)
+    levels = np.mean([levels for _, levels in read], axis=0)
+    return tuple(np.stack(slices) for slices in hdus), tuple(float(level) for level in levels)
 
 
 def true_plate(settings: SimulationSettings, camera: Camera, spec: DetectorSpec, shot: Shot) -> Plate:
@@ -141,17 +155,21 @@ def _plane(
 
 
 def read_out(
-    settings: SimulationSettings, camera: Camera, truth: Cell, electrons: Float32, shot: Shot
+    settings: SimulationSettings, camera: Camera, truth: Cell, electrons: Float32, shot: Shot, number: int = 0
 ) -> tuple[tuple[Raw, ...], tuple[float, ...]]:
-    """Read a detector's wells: one raw array per HDU, and the bias level of each amplifier in this shot [ADU]."""
-    state = pixel_stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id)
+    """Read a detector's wells: one raw array per HDU, and the bias level of each amplifier in this shot [ADU].
+
+    `number` counts the read-outs of a shot, each with noise and levels of its own.
+    """
+    words = ("read-out", shot.sequence, truth.spec.id, *slice_words(number))
+    state = pixel_stream(settings.seed, camera.name, *words)
     raws = [np.zeros(shape, dtype=np.float32) for shape in hdu_shapes(truth.spec)]
     collected = settings.effects.brighter_fatter and settings.effects.noise
     wells = _collected(electrons, state) if collected else electrons
     levels = []
     night = float(stream(settings.seed, camera.name, "bias", shot.night).normal())
-    for number, amplifier in enumerate(truth.amplifiers):
-        rng = stream(settings.seed, camera.name, "read-out", shot.sequence, truth.spec.id, number)
+    for place, amplifier in enumerate(truth.amplifiers):
+        rng = stream(settings.seed, camera.name, *words, place)
         level, rows = amplifier.pedestal.level, np.zeros(raws[amplifier.spec.hdu].shape[0])
         if settings.effects.bias:
             level += 2.0 * night + float(rng.normal())

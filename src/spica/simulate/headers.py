@@ -47,6 +47,7 @@ def record(camera: Camera, shot: Shot) -> Exposure:
             "visit": shot.visit,
             "snap": shot.snap,
             "temperature": _temperature(camera),
+            "frames": camera.slices,
             "seeing": round(shot.conditions.seeing, 2) or None,
         },
     )

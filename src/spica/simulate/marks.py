@@ -9,7 +9,7 @@ from spica.core.camera import Camera, DetectorSpec
 from spica.core.mask import Mask
 from spica.kernels.compiled import Float32, Int32
 from spica.kernels.draw_marks import add_track
-from spica.simulate.random import stream
+from spica.simulate.random import slice_words, stream
 from spica.simulate.schedule import Shot
 from spica.simulate.settings import SimulationSettings
 
@@ -20,18 +20,24 @@ SEEN = 5.0
 
 
 def cosmics_into(
-    image: Float32, mask: Int32, settings: SimulationSettings, camera: Camera, shot: Shot, spec: DetectorSpec
+    image: Float32,
+    mask: Int32,
+    settings: SimulationSettings,
+    camera: Camera,
+    shot: Shot,
+    spec: DetectorSpec,
+    number: int = 0,
 ) -> int:
-    """Add the cosmic rays of one detector and shot to the wells, and mark their pixels; returns how many they are.
+    """Add the cosmic rays of one read-out of a detector to the wells, and mark their pixels; returns how many they are.
 
     Tracks of some pixels' length with charges of some thousand electrons, narrow against the seeing.
     """
     if not settings.effects.cosmics:
         return 0
-    rng = stream(settings.seed, "cosmics", shot.night, shot.sequence, spec.id)
+    rng = stream(settings.seed, "cosmics", shot.night, shot.sequence, spec.id, *slice_words(number))
     area = spec.nx * spec.ny * (camera.pixel_size * 1e-4) ** 2
-    number = int(rng.poisson(settings.cosmic_rate * area * (shot.exposure_time + 10.0)))
-    for _ in range(number):
+    hits = int(rng.poisson(settings.cosmic_rate * area * (shot.exposure_time + 10.0)))
+    for _ in range(hits):
         x, y, angle = float(rng.uniform(0, spec.nx)), float(rng.uniform(0, spec.ny)), float(rng.uniform(0, 2 * np.pi))
         length = min(0.6 + float(rng.exponential(6.0)), 80.0)
         charge = float(np.exp(rng.normal(6.2, 0.7)))
@@ -44,7 +50,7 @@ def cosmics_into(
         add_track(patch, (x - x0, y - y0), (end[0] - x0, end[1] - y0), charge, float(rng.uniform(0.35, 0.55)))
         image[y0:y1, x0:x1] += patch
         mask[y0:y1, x0:x1] |= np.where(patch > SEEN, np.int32(Mask.COSMIC), np.int32(0))
-    return number
+    return hits
 
 
 def trails_into(

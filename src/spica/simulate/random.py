@@ -20,5 +20,10 @@ def pixel_stream(seed: int, *names: str | int) -> UInt64:
     return seeded([_number(seed, names)])
 
 
+def slice_words(number: int) -> tuple[str | int, ...]:
+    """What names a read-out of a cube in its streams; the first has those of a single one."""
+    return ("slice", number) if number else ()
+
+
 def _number(seed: int, names: tuple[str | int, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(canonical([seed, *names]), digest_size=8).digest(), "big")

@@ -107,9 +107,9 @@ def light(
     sky, placed, plate = seen
     image = np.zeros((spec.ny, spec.nx), dtype=np.float32)
     area = camera.pixel_scale**2
-    # Stamps end where they are a twentieth of the sky's noise.
+    # Stamps end where they are a twentieth of the sky's noise in the mean of all read-outs.
     noise = np.sqrt(shot.conditions.sky * shot.exposure_time + max(a.read_noise for a in spec.amplifiers) ** 2)
-    edge = max(0.05 * float(noise), 0.05)
+    edge = max(0.05 * float(noise) / camera.slices**0.5, 0.05)
     psf = psf_at(settings, camera, shot, axes, placed.x, placed.y)
     kinds, index = sky.kind[placed.rows], sky.sersic[placed.rows]
     points = (index == 0.0) & (kinds != KINDS.index("mover"))

@@ -133,13 +133,13 @@ def schedule(settings: SimulationSettings, camera: Camera) -> list[Shot]:
         clock = middle - 7.0 / 24.0
         for kind, flat_kind, band, time in _calibrations(settings, camera):
             shots.append(Shot(settings.first + len(shots), night, kind, clock, time, flat_kind, band))
-            clock += (time + _OVERHEAD) / _DAY
+            clock += (camera.slices * time + _OVERHEAD) / _DAY
         clock = max(clock, middle - 2.0 / 24.0)
         for band, field, step, snap in _visits(settings, camera):
             number = settings.first + len(shots)
             shot = Shot(number, night, FrameType.OBJECT, clock, settings.exposure_time, "", band, snap=snap)
             shots.append(_science(settings, camera, shot, field, step))
-            clock += (settings.exposure_time + _OVERHEAD) / _DAY
+            clock += (camera.slices * settings.exposure_time + _OVERHEAD) / _DAY
     return _with_drills(settings, [_with_flat_level(settings, shot) for shot in shots])
 
 

@@ -32,7 +32,7 @@ _UNITS = {
 }  # fmt: skip
 
 _ROWS = {
-    "exposures": "one row per exposure: conditions and what the telescope was told",
+    "exposures": "one row per exposure: conditions and what the telescope was told; of cubes, sky and time of one slice",
     "detectors": "one row per detector of an exposure: true sky solution as FITS cards (JSON), bias levels",
     "amplifiers": "one row per amplifier",
 }
@@ -81,6 +81,7 @@ class Ledger:
                 "field": shot.field,
                 "mjd": shot.mjd_tai,
                 "exposure_time": shot.exposure_time,
+                "slices": camera.slices,
                 "ra": shot.ra,
                 "dec": shot.dec,
                 "rotation": shot.rotation if shot.ra is not None else None,

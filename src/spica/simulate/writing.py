@@ -29,7 +29,7 @@ _ZERO = 32768
 
 
 class Hdu(NamedTuple):
-    """One HDU to be written: cards (keyword to value) and pixels ``(ny, nx)``, or None for a header alone."""
+    """One HDU to be written: cards (keyword to value) and pixels ``(ny, nx)`` or ``(n, ny, nx)``, or None for a header alone."""
 
     cards: dict[str, Scalar]
     pixels: npt.NDArray[np.generic] | None = None

@@ -212,12 +212,15 @@ def _by_noise(settings: CompareSettings, frames: list[_Frame]) -> list[str]:
     """Reasons by noise.
 
     That of a flat goes with the root of its level where photons make it, and with the level itself where the pixels'
-    own responses do: a flat is odd where it is too noisy, or too quiet, by both.
+    own responses do: a flat is odd where it is too noisy, or too quiet, by both. The mean of several read-outs has less
+    of the noise of photons and read-out, but not of the pixels' own.
     """
     noise = np.array([float(frame.level["noise"]) for frame in frames])
+    slices = _slices(frames)
     ratios = []
-    for power in (0.5, 1.0) if settings.scale == "level" else (0.0,):
+    for power, times in ((0.5, slices), (1.0, 1.0)) if settings.scale == "level" else ((0.0, slices), (0.0, 1.0)):
         scaled = noise / np.array([float(frame.level["median"]) if power else 1.0 for frame in frames]) ** power
+        scaled = scaled * np.sqrt(times)
         middle = float(np.median(scaled))
         ratios.append(scaled / middle if middle > 0 else np.ones(len(frames)))
     low, high = np.min(ratios, axis=0), np.max(ratios, axis=0)
@@ -230,17 +233,25 @@ def _by_noise(settings: CompareSettings, frames: list[_Frame]) -> list[str]:
     ]
 
 
+def _slices(frames: list[_Frame]) -> npt.NDArray[np.float64]:
+    """Read-outs that each frame is the mean of."""
+    return np.array([float(frame.level.get("slices", 1)) for frame in frames])
+
+
 def _of_usual_time(settings: CompareSettings, frames: list[_Frame]) -> list[bool]:
     """Which frames can be compared in noise and in hot pixels: darks of another time differ in both."""
     return [settings.scale != "dark_time" or abs(frame.own - 1.0) < _TIMES for frame in frames]
 
 
 def _by_outliers(settings: CompareSettings, frames: list[_Frame]) -> list[str]:
-    """Reasons by the number of pixels far above or below their surroundings."""
+    """Reasons by the number of pixels far above or below their surroundings, in units of noise: of like means."""
     found = np.array([[float(frame.level["bright"]), float(frame.level["dark"])] for frame in frames])
-    usual = np.median(found, axis=0)
+    slices = _slices(frames)
+    like = slices == np.sort(slices)[slices.size // 2]
+    usual = np.median(found[like], axis=0)
     reasons = []
-    for (bright, dark), alike in zip(found - usual, _of_usual_time(settings, frames), strict=True):
+    comparable = like & _of_usual_time(settings, frames)
+    for (bright, dark), alike in zip(found - usual, comparable, strict=True):
         kind, excess = ("bright", bright) if bright >= dark else ("dark", dark)
         reasons.append(
             f"it has {excess:.2%} more {kind} pixels than its siblings" if alike and excess > settings.outliers else ""

@@ -160,7 +160,8 @@ def _figures(image: Image, found: Cosmics | None, fwhm: float) -> dict[str, Meas
     seconds = image.header.get("EXPTIME")
     if isinstance(seconds, int | float) and seconds > 0:
         area = image.pixels.size / 1e6
-        figures["cosmic_rate"] = Measured(hits / area / float(seconds), "1/Mpix/s")
+        whole = float(seconds) * float(image.header.get("NSLICES") or 1)
+        figures["cosmic_rate"] = Measured(hits / area / whole, "1/Mpix/s")
     return figures
 
 

@@ -95,7 +95,7 @@ def detrend(
 
     Parameters
     ----------
-    raw : pixels as read out [ADU].
+    raw : pixels as read out [ADU], or the mean of several read-outs.
     bias : ``(ny, nx)`` [electron], dark [electron per second], flat [about 1], defects (mask bits); None where the
         pipeline leaves them out.
     crosstalk : the camera table's: names of the `amplifiers`, `matrix` of victims by sources (empty: none).
@@ -133,6 +133,7 @@ def detrend(
             levels=amplifier.levels.level,
             level_variance=amplifier.levels.variance,
             masters=masters,
+            slices=raw.slices,
             dark_seconds=float(raw.header.get("dark_time") or 0.0),
             least_response=settings.flat_minimum,
             bits=_BITS,
@@ -153,7 +154,7 @@ def detrend(
     if not any(np.any(row & usable == 0) for row in planes.mask):
         raise DataFault("data.no-pixels", "no pixel is left after detrending", nx=raw.nx, ny=raw.ny)
     image = Image(planes.science, planes.variance, planes.mask, _cards(raw, amplifiers, bias))
-    return {"science": image, "detrending": _metrics(amplifiers, marked, planes.mask.size)}
+    return {"science": image, "detrending": _metrics(raw, amplifiers, marked)}
 
 
 def _level(settings: DetrendSettings, amplifier: _Amplifier) -> None:
@@ -310,13 +311,9 @@ def _inside(amplifier: AmplifierSpec, shape: tuple[int, ...]) -> None:
     """The amplifier's sections must lie inside of the pixels that were read."""
     for section in (amplifier.data, amplifier.overscan):
         if section is not None and (section[1] > shape[-1] or section[3] > shape[0] or min(section) < 0):
-            raise DataFault(
-                "header.bad-geometry",
-                f"amplifier {amplifier.name}: section {section} lies outside of the {shape[-1]} × {shape[0]} pixels read",
-                amplifier=amplifier.name,
-                nx=shape[-1],
-                ny=shape[0],
-            )
+            (ny, nx), name = shape, amplifier.name
+            message = f"amplifier {name}: section {section} lies outside of the {nx} × {ny} pixels read"
+            raise DataFault("header.bad-geometry", message, amplifier=name, nx=nx, ny=ny)
 
 
 def _same_shape(name: str, master: Image | None, shape: tuple[int, int]) -> None:
@@ -332,13 +329,13 @@ def _same_shape(name: str, master: Image | None, shape: tuple[int, int]) -> None
         )
 
 
-def _metrics(amplifiers: Sequence[_Amplifier], marked: Mapping[str, int], size: int) -> dict[str, Measured]:
-    """What the detector's electronics did in this exposure."""
+def _metrics(raw: RawDetector, amplifiers: Sequence[_Amplifier], marked: Mapping[str, int]) -> dict[str, Measured]:
+    """What the detector's electronics did in this exposure; the noise is that of one read-out."""
     alive = [amplifier for amplifier in amplifiers if not amplifier.dead and amplifier.levels is not None]
     found = {
         "dead_amplifiers": Measured(float(len(amplifiers) - len(alive))),
-        "bleed_fraction": Measured(marked["bleed"] / size),
-        "crosstalk_fraction": Measured(marked["crosstalk"] / size),
+        "bleed_fraction": Measured(marked["bleed"] / (raw.nx * raw.ny)),
+        "crosstalk_fraction": Measured(marked["crosstalk"] / (raw.nx * raw.ny)),
     }
     measured = [amplifier for amplifier in alive if amplifier.scatter > 0]
     if measured:
@@ -346,7 +343,7 @@ def _metrics(amplifiers: Sequence[_Amplifier], marked: Mapping[str, int], size: 
         found["overscan_level"] = Measured(float(np.mean([a.level for a in measured])), "adu")
         found["overscan_drift"] = Measured(max(drift), "adu")
         noise = max(amplifier.scatter * amplifier.spec.gain for amplifier in measured)
-        found["overscan_noise"] = Measured(noise, "electron")
+        found["overscan_noise"] = Measured(noise * raw.slices**0.5, "electron")
     return found
 
 
@@ -355,7 +352,7 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | Non
     gains = [amplifier.gain for amplifier in raw.amplifiers]
     cards: dict[str, Scalar] = {
         "BUNIT": "electron",
-        "GAIN": 1.0,
+        "GAIN": float(raw.slices),  # electrons gathered per electron of the mean: what tells the noise of photons
         "GAINRAW": float(np.mean(gains)),
         "RDNOISE": float(np.mean([amplifier.read_noise for amplifier in raw.amplifiers])),
         "SATURATE": float(min(amplifier.saturation * amplifier.gain for amplifier in raw.amplifiers)),
@@ -372,6 +369,8 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | Non
         then = None if bias is None else bias.header.get(f"OVSC{number:02d}")
         if isinstance(then, int | float):
             cards[f"OVMA{number:02d}"] = float(then)
+    if raw.slices > 1:
+        cards["NSLICES"] = raw.slices
     for card, name in (("EXPTIME", "exposure_time"), ("DARKTIME", "dark_time")):
         if raw.header.get(name) is not None:
             cards[card] = raw.header[name]
@@ -380,7 +379,7 @@ def _cards(raw: RawDetector, amplifiers: Sequence[_Amplifier], bias: Image | Non
 
 TASK = Task(
     name="detrend",
-    version=5,
+    version=6,
     grain=Grain.DETECTOR,
     settings=DetrendSettings,
     needs=(

@@ -61,7 +61,9 @@ def _in_sky(figures: Mapping[str, Measured], exposure: Exposure, geometry: Mappi
     square = geometry["nx"] * geometry["ny"] * (float(geometry["pixel_size"]) * 1e-4) ** 2
     seconds = _seconds(figures, exposure) or exposure.dark_time
     if "cosmic_hits" in figures and seconds > 0:
-        found["cosmic_rate"] = Measured(figures["cosmic_hits"].value / square / seconds, "1/cm2/s")
+        # Rays come in every slice of a cube, the light of the image is that of one.
+        whole = seconds * (figures["slices"].value if "slices" in figures else 1.0)
+        found["cosmic_rate"] = Measured(figures["cosmic_hits"].value / square / whole, "1/cm2/s")
     return found
 
 

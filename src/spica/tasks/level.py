@@ -35,7 +35,8 @@ def level(settings: LevelSettings, frame: Image) -> Products:
     -------
     level : median, sigma and `noise` (scatter within a cell) [electron], fraction of pixels that are good, saturated,
         far above (`bright`) and far below (`dark`) their cell's level, exposure and dark time [second], gain
-        [electron/ADU], and `pattern`: level of each cell, a list of rows [electron], None where a cell has no pixels.
+        [electron/ADU], `slices` (read-outs, where the frame is the mean of several), and `pattern`: level of each cell,
+        a list of rows [electron], None where a cell has no pixels.
 
     Raises
     ------
@@ -53,8 +54,10 @@ def level(settings: LevelSettings, frame: Image) -> Products:
     pattern, rms = cell_means(frame.pixels, mask, bad_bits=int(Mask.unusable()), box=box)
     noise = float(np.median(rms[np.isfinite(rms)])) if np.isfinite(rms).any() else float(found.sigma)
     bright, dark = _outliers(frame.pixels, mask, pattern, box, settings.bright * noise)
+    slices = frame.header.get("NSLICES")
     return {
         "level": {
+            **({} if slices is None else {"slices": slices}),
             "median": float(found.median),
             "sigma": float(found.sigma),
             "noise": noise,

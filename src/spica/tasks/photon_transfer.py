@@ -102,7 +102,9 @@ def photon_transfer(
         for number, amplifier in enumerate(amplifiers):
             x0, x1, y0, y1 = amplifier["detector"]
             a, b = (plane[y0:y1, x0:x1] - np.float32(levels[number][0]) for plane in planes)
-            moments[number].append(pair_moments(a, b, by_row=settings.by_row))
+            # A mean of read-outs has the noise of one over their number; both frames of a pair have that of as many.
+            found = pair_moments(a, b, by_row=settings.by_row).times(float(known[first.unit]["slices"]))
+            moments[number].append(found)
     measured = []
     for number, amplifier in enumerate(amplifiers):
         chip = _Chip(amplifier, *levels[number], moments[number])
@@ -134,7 +136,7 @@ def _pairs(
     known: Mapping[str, Mapping[str, Any]],
     noise: Mapping[str, Any] | None,
 ) -> list[tuple[Member, Member]]:
-    """Flats two by two, from the faintest; one whose level has no like stays alone."""
+    """Flats two by two, from the faintest; one without a like, in level and number of read-outs, stays alone."""
 
     def level(member: Member) -> float:
         each = [
@@ -148,7 +150,7 @@ def _pairs(
     found, place = [], 0
     while place + 1 < len(bright):
         (low, _, first), (high, _, second) = bright[place : place + 2]
-        if high <= low * settings.pair_ratio:
+        if high <= low * settings.pair_ratio and known[first.unit]["slices"] == known[second.unit]["slices"]:
             found.append((first, second))
             place += 1
         place += 1

@@ -14,7 +14,7 @@ from spica.kernels.transfer import LAGS, Moments, pair_moments
 
 
 def read_noise(settings: NoSettings, frames: tuple[Member, ...], layouts: tuple[Member, ...]) -> Products:  # noqa: ARG001
-    """Noise of one read-out from the differences of successive bias frames.
+    """Noise of one read-out from the differences of successive bias frames (each perhaps the mean of several).
 
     Parameters
     ----------
@@ -39,12 +39,16 @@ def read_noise(settings: NoSettings, frames: tuple[Member, ...], layouts: tuple[
         )
     amplifiers = layouts[0].value["amplifiers"]
     moments: list[list[Moments]] = [[] for _ in amplifiers]
+    slices = {each.unit: each.value["slices"] for each in layouts}
     for first, second in zip(frames[0::2], frames[1::2], strict=False):
+        # The difference has the variance of a read-out once for each frame, over the read-outs that it is the mean of.
+        factor = 2.0 / sum(1.0 / slices[each.unit] for each in (first, second))
         ny = first.value.shape[0]
         pair = first.value.read(0, ny), second.value.read(0, ny)
         for amplifier, found in zip(amplifiers, moments, strict=True):
             x0, x1, y0, y1 = amplifier["detector"]
-            found.append(pair_moments(pair[0][y0:y1, x0:x1], pair[1][y0:y1, x0:x1], scaled=False))
+            here = pair_moments(pair[0][y0:y1, x0:x1], pair[1][y0:y1, x0:x1], scaled=False)
+            found.append(here.times(factor))
     levels = np.array([[a["mean"] for a in layout.value["amplifiers"]] for layout in layouts])
     measured = [
         _amplifier(amplifier, found, levels[:, number])

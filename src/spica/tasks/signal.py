@@ -21,6 +21,9 @@ from spica.kernels.robust import robust_statistics
 
 Floats = npt.NDArray[np.float64]
 
+_WHOLE = 0.99
+"""Sums of whole numbers are whole in more than this part of the pixels."""
+
 
 class SignalSettings(Settings):
     """How the level of the overscan is found."""
@@ -34,12 +37,12 @@ def signal(settings: SignalSettings, raw: RawDetector) -> Products:
 
     Parameters
     ----------
-    raw : pixels as read out [ADU].
+    raw : pixels as read out [ADU], or the mean of several read-outs.
 
     Returns
     -------
     signal : Image of ``(ny, nx)`` [ADU]; an amplifier without overscan keeps its bias level.
-    layout : times [second] and, per amplifier, name, place, flips, table values, the level taken off, mean and 99.9th
+    layout : times [second], `slices` (read-outs that the pixels are the mean of) and, per amplifier, name, place, flips, table values, the level taken off, mean and 99.9th
         percentile of the data [ADU], step of the digitisation [ADU].
 
     Raises
@@ -75,11 +78,12 @@ def signal(settings: SignalSettings, raw: RawDetector) -> Products:
                 "level": float(np.mean(levels)),
                 "mean": found.mean,
                 "top": float(np.nanpercentile(placed, 99.9)),
-                "step": _step(data),
+                "step": _step(data, raw.slices),
             }
         )
     times = {name: float(raw.header.get(name) or 0.0) for name in ("exposure_time", "dark_time")}
-    return {"signal": Image(image, header={"BUNIT": "adu"}), "layout": {**times, "amplifiers": amplifiers}}
+    layout = {**times, "slices": raw.slices, "amplifiers": amplifiers}
+    return {"signal": Image(image, header={"BUNIT": "adu"}), "layout": layout}
 
 
 def _levels(settings: SignalSettings, pixels: npt.NDArray[Any], amplifier: AmplifierSpec) -> Floats:
@@ -99,17 +103,26 @@ def _levels(settings: SignalSettings, pixels: npt.NDArray[Any], amplifier: Ampli
     return np.asarray(smooth[y0 - v0 : y1 - v0])
 
 
-def _step(data: npt.NDArray[Any]) -> float:
-    """Step of whole numbers (a 12-bit converter may write multiples of 16); 0 for others."""
-    if not np.issubdtype(data.dtype, np.integer):
+def _step(data: npt.NDArray[Any], slices: int) -> float:
+    """Step of whole numbers (a 12-bit converter may write multiples of 16); 0 for others.
+
+    The mean of several read-outs tells it by their sum, but for a few pixels that not all of them define.
+    """
+    some = data[:: max(1, len(data) // 64)]
+    if slices > 1:
+        sums = some.astype(np.float64) * slices
+        # As near as the mean's single precision tells.
+        whole = np.abs(sums - np.rint(sums)) <= 1e-7 * np.abs(sums)
+        some = np.rint(sums[whole]).astype(np.int64) if np.mean(whole) > _WHOLE else some
+    if not np.issubdtype(some.dtype, np.integer):
         return 0.0
-    values = np.unique(data[:: max(1, len(data) // 64)].astype(np.int64))
+    values = np.unique(some.astype(np.int64))
     return float(np.gcd.reduce(np.diff(values))) if len(values) > 1 else 0.0
 
 
 TASK = Task(
     name="signal",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=SignalSettings,
     needs=(Need("raw", source="raw"),),
