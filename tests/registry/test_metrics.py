@@ -216,3 +216,19 @@ def test_a_metric_of_both_grains_and_many_units(registry: Registry) -> None:
     for selection in ("depth > 4", "depth > 4 and depth < 100", "nx = 64 and depth > 4"):
         assert [(row.exposure, row.detector) for row in registry.detector_rows(selection)] == narrow
     assert registry.exposures("depth > 5.5") == [two]
+
+
+def test_selection_by_slices(registry: Registry) -> None:
+    # The word in another value's text is not the value.
+    told: list[dict[str, Any]] = [{}, {"slices": 4}, {"note": 'a "slices":9, b', "slices": 12}, {"note": '"slices":4'}]
+    registry.add_many([ingest(exposure(number, extra=extra)) for number, extra in enumerate(told)])
+    everyone = [each.name for each in registry.exposures()]
+
+    def chosen(selection: str) -> list[int]:
+        return [everyone.index(each.name) for each in registry.exposures(selection)]
+
+    assert chosen("slices = 1") == [0, 3]
+    assert chosen("slices > 1") == [1, 2]
+    assert chosen("slices = 12 and detector = 1") == [2]
+    assert chosen("slices in (4, 12)") == [1, 2]
+    assert chosen("slices is null") == []

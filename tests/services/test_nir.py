@@ -1,4 +1,4 @@
-"""Dithered near-infrared exposures, from simulated frames to catalogues in two passes."""
+"""Dithered near-infrared exposures, cubes of several read-outs each, from simulated frames to catalogues in two passes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from spica.core.records import Grain, Unit
 from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
 from spica.files.survey import Survey
-from spica.services import ingest, initialise, run, simulation
+from spica.services import ingest, initialise, run, simulation, why
 from spica.services.cameras import load
+from spica.services.judging import matched, noise_pulls, spread
 from spica.services.surveys import opened
-from spica.services.truth import Truth, match
+from spica.services.truth import Truth, frames, match
 
 FRAMES = {
     "bands": "J",
@@ -27,7 +28,8 @@ FRAMES = {
     "flats": "12",
     "detectors": "1",
     "detector_size": "192,192",
-    "density": "1500",
+    "density": "300",
+    "star_fraction": "1",
     "mag_bright": "14",
     "mag_faint": "19",
     "movers_per_field": "0",
@@ -88,6 +90,40 @@ def test_every_exposure_gets_its_image_and_the_sky_is_at_the_noise(production: r
     assert 0.9 < np.median(widths) < 1.03
     assert max(widths) < 1.1
     assert min(matched) > 5
+
+
+def test_cubes_are_read_whole_and_recorded(production: run.Production, survey: Path) -> None:
+    slices = load("wircam", Survey.open(survey)).slices
+    assert slices > 1
+    with opened(survey) as house:
+        exposure = house.registry.exposures("frame_type = 'object'")[0]
+        assert exposure.extra["slices"] == slices
+        assert exposure.exposure_time == 20.0
+        everything = house.registry.exposures()
+        assert house.registry.exposures(f"slices = {slices}") == everything
+        assert house.registry.exposures("slices < 2") == []
+        unit = Unit(Grain.DETECTOR, (exposure.name, "1"))
+        path = next(each.path for each in house.registry.products_of(unit) if each.name == "science")
+        header = read_image(house.survey.root / path).header
+    assert (header["NSLICES"], header["GAIN"], header["EXPTIME"]) == (slices, slices, 20.0)
+    story = why.why(exposure.name, survey)
+    assert story.facts["slices"] == slices
+
+
+def test_sources_lie_in_their_places_with_their_light(production: run.Production, survey: Path) -> None:
+    with opened(survey) as house:
+        made = list(frames(house, Truth.read(survey.parent / "sky" / "truth")))
+    noise = np.concatenate([noise_pulls(frame) for frame in made])
+    assert spread(noise) == pytest.approx(1.0, abs=0.03)
+    stars = matched(made)
+    assert len(stars.snr) > 50
+    pulls = np.concatenate([stars.dx / stars.x_err, stars.dy / stars.y_err])
+    assert spread(pulls) == pytest.approx(1.0, abs=0.2)
+    assert np.abs(np.concatenate([stars.dx, stars.dy])[np.tile(stars.bright, 2)]).max() < 0.1
+    light = stars.expected * 10.0 ** (-0.4 * stars.offset)
+    flux = ((stars.flux - light) / stars.error)[np.isfinite(stars.offset)]
+    assert spread(flux) == pytest.approx(1.0, abs=0.2)
+    assert abs(np.median(flux)) < 0.3
 
 
 def test_again_is_done_already_and_one_exposure_means_its_neighbours_too(

@@ -26,12 +26,18 @@ Plane = npt.NDArray[np.float32]
 
 
 def raw_of(drawn: Drawn, spec: DetectorSpec, shot: Shot) -> RawDetector:
-    """A drawn detector as the task takes it."""
+    """A drawn detector as the task takes it; of a cube the mean, where no slice is saturated."""
     header = {
         "exposure_time": shot.exposure_time, "dark_time": shot.exposure_time, "frame_type": shot.frame_type.value
     }  # fmt: skip
     pixels = tuple(drawn.hdus[amplifier.hdu] for amplifier in spec.amplifiers)
-    return RawDetector(pixels, spec.amplifiers, spec.nx, spec.ny, header)
+    if pixels[0].ndim == 2:
+        return RawDetector(pixels, spec.amplifiers, spec.nx, spec.ny, header)
+    means = []
+    for cube, amplifier in zip(pixels, spec.amplifiers, strict=True):
+        full = (cube >= amplifier.saturation).any(axis=0)
+        means.append(np.where(full, cube.max(axis=0), cube.mean(axis=0)).astype(np.float32))
+    return RawDetector(tuple(means), spec.amplifiers, spec.nx, spec.ny, header, len(pixels[0]))
 
 
 def mean(frames: list[Image], scales: list[float]) -> Image:

@@ -29,12 +29,14 @@ from spica.core.faults import SetupFault
 from spica.core.records import Grain
 from spica.core.where import Both, Comparison, Either, Expression, Not, names, parse
 from spica.registry.schema import detectors, exposures, grades, metric_names, metrics
+from spica.registry.slices import Slices
 from spica.registry.text import Words
 
 _HIDDEN = {"unit", "defaulted", "extra", "digest", "recorded"}
 EXPOSURE_COLUMNS: dict[str, ColumnElement[Any]] = {
     "exposure": exposures.c.name,
     **{column.name: column for column in exposures.c if column.name not in _HIDDEN},
+    "slices": Slices(exposures.c.extra),
 }
 DETECTOR_COLUMNS: dict[str, ColumnElement[Any]] = {name: detectors.c[name] for name in ("detector", "nx", "ny", "file")}
 GRADE = "grade"

@@ -62,7 +62,7 @@ def _in_sky(figures: Mapping[str, Measured], exposure: Exposure, geometry: Mappi
     seconds = _seconds(figures, exposure) or exposure.dark_time
     if "cosmic_hits" in figures and seconds > 0:
         # Rays come in every slice of a cube, the light of the image is that of one.
-        whole = seconds * (figures["slices"].value if "slices" in figures else 1.0)
+        whole = seconds * float(exposure.extra.get("slices") or 1)
         found["cosmic_rate"] = Measured(figures["cosmic_hits"].value / square / whole, "1/cm2/s")
     return found
 

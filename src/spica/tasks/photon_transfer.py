@@ -145,13 +145,13 @@ def _pairs(
         ]
         return float(np.mean(each))
 
-    rising = sorted(((level(member), member.unit, member) for member in frames), key=lambda each: each[:2])
-    bright = [each for each in rising if each[0] >= settings.least_level]
+    every = [(known[member.unit]["slices"], level(member), member.unit, member) for member in frames]
+    bright = sorted((each for each in every if each[1] >= settings.least_level), key=lambda each: each[:3])
     found, place = [], 0
     while place + 1 < len(bright):
-        (low, _, first), (high, _, second) = bright[place : place + 2]
-        if high <= low * settings.pair_ratio and known[first.unit]["slices"] == known[second.unit]["slices"]:
-            found.append((first, second))
+        (depth, low, _, first), (like, high, _, second) = bright[place : place + 2]
+        if depth == like and high <= low * settings.pair_ratio:
+            found.append((low, first.unit, (first, second)))
             place += 1
         place += 1
     if not found:
@@ -161,7 +161,7 @@ def _pairs(
             frames=len(frames),
             bright=len(bright),
         )
-    return found
+    return [pair for _, _, pair in sorted(found, key=lambda each: each[:2])]
 
 
 def _amplifier(

@@ -101,9 +101,6 @@ def quality(settings: QualitySettings, science: Image, background: Image, source
     if isinstance(seconds, int | float):
         # What the light was gathered in: two snaps have one record's time each, and their sum both.
         figures["exposure_time"] = Measured(float(seconds), "s")
-    slices = science.header.get("NSLICES")
-    if isinstance(slices, int):
-        figures["slices"] = Measured(float(slices))
     step = _steps(settings, science, sky)
     figures["amplifier_step"] = Measured(step, "electron")
     if "sky_noise" in figures:
