@@ -103,7 +103,9 @@ def unequal(path: Path) -> None:
             fits.CompImageHDU(hdu.data[:depth], hdu.header, compression_type="RICE_1")
             for hdu, depth in zip(hdus[1:], (2, 3), strict=True)
         )
-        fits.HDUList([fits.PrimaryHDU(header=hdus[0].header), first, second]).writeto(path, overwrite=True, checksum=True)
+        fits.HDUList([fits.PrimaryHDU(header=hdus[0].header), first, second]).writeto(
+            path, overwrite=True, checksum=True
+        )
 
 
 @pytest.mark.parametrize(
