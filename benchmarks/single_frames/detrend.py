@@ -20,7 +20,7 @@ from spica.core.mask import Mask
 from spica.core.records import FrameType, Scalar
 from spica.engine.executors.heap import keep_freed_memory
 from spica.instruments import tables
-from spica.kernels.detrend import Bits, Box, Masters, Readout, detrend_amplifier, planes_for
+from spica.kernels.detrend import Amplifier, Bits, Box, Masters, Readout, detrend_amplifiers, planes_for
 from spica.kernels.overscan import overscan_rows
 from spica.simulate.settings import SimulationSettings
 from spica.tasks.detrend import DetrendSettings, detrend
@@ -154,6 +154,7 @@ def pass_alone(raw: RawDetector, given: Mapping[str, Image]) -> Callable[[], obj
     bits = Bits(int(Mask.SATURATED), int(Mask.SUSPECT), int(Mask.NO_DATA), int(Mask.BAD))
 
     def deed() -> None:
+        reads = []
         for amplifier, pixels in zip(raw.amplifiers, raw.pixels, strict=True):
             (x0, x1, y0, y1), place = amplifier.data, amplifier.detector
             assert amplifier.overscan is not None
@@ -162,10 +163,10 @@ def pass_alone(raw: RawDetector, given: Mapping[str, Image]) -> Callable[[], obj
                 Box(y0, y1, x0, x1), Box(place[2], place[3], place[0], place[1]), amplifier.flip_x, amplifier.flip_y,
                 amplifier.gain, amplifier.read_noise, amplifier.saturation,
             )  # fmt: skip
-            detrend_amplifier(
-                pixels, readout, planes, levels=rows.level, level_variance=rows.variance, masters=calibrations,
-                dark_seconds=60.0, least_response=0.2, bits=bits,
-            )  # fmt: skip
+            reads.append(Amplifier(readout, rows.level, rows.variance))
+        detrend_amplifiers(
+            raw.pixels[0], reads, planes, masters=calibrations, dark_seconds=60.0, least_response=0.2, bits=bits
+        )
 
     return deed
 

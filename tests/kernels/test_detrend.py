@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from spica.kernels.detrend import (
+    Amplifier,
     Bits,
     Box,
     Masters,
     Planes,
     Readout,
     all_alike,
-    detrend_amplifier,
+    detrend_amplifiers,
     empty_planes,
     planes_for,
 )
@@ -26,11 +27,10 @@ def readout(*, flip_x: bool = False, flip_y: bool = False, place: Box | None = N
 
 def run(raw: np.ndarray, amplifier: Readout, masters: Masters | None = None, levels: float = 1000.0) -> Planes:
     out = empty_planes((NY, NX), NO_DATA)
-    detrend_amplifier(
+    detrend_amplifiers(
         raw,
-        amplifier,
+        [Amplifier(amplifier, levels)],
         out,
-        levels=levels,
         masters=masters,
         dark_seconds=30.0,
         bits=BITS,
@@ -86,7 +86,7 @@ def test_flipping_the_readout_flips_the_image(raw: np.ndarray, *, flip_x: bool, 
 def test_row_levels_follow_the_raw_rows(raw: np.ndarray) -> None:
     levels = np.linspace(950.0, 1050.0, NY)
     out = empty_planes((NY, NX), NO_DATA)
-    detrend_amplifier(raw, readout(flip_y=True), out, levels=levels)
+    detrend_amplifiers(raw, [Amplifier(readout(flip_y=True), levels)], out)
     expected = (raw[2 : 2 + NY, 3 : 3 + NX] - levels[:, None])[::-1] * 1.7
     np.testing.assert_allclose(out.science, expected, rtol=1e-4, atol=1e-2)
 
@@ -94,7 +94,7 @@ def test_row_levels_follow_the_raw_rows(raw: np.ndarray) -> None:
 def test_only_the_place_is_written(raw: np.ndarray) -> None:
     out = empty_planes((NY + 6, 2 * NX), NO_DATA)
     place = Box(4, 4 + NY, NX, 2 * NX)
-    detrend_amplifier(raw, readout(place=place), out, bits=BITS)
+    detrend_amplifiers(raw, [Amplifier(readout(place=place))], out, bits=BITS)
     inside = np.zeros(out.mask.shape, dtype=bool)
     inside[place.y0 : place.y1, place.x0 : place.x1] = True
     assert np.all(out.mask[inside] == 0)
@@ -127,11 +127,11 @@ def test_gain_scales_the_signal_and_its_photon_noise(raw: np.ndarray) -> None:
 def test_sections_that_do_not_fit_are_refused(raw: np.ndarray) -> None:
     out = empty_planes((NY, NX), NO_DATA)
     with pytest.raises(ValueError, match="data section"):
-        detrend_amplifier(raw[:-5], readout(), out)
+        detrend_amplifiers(raw[:-5], [Amplifier(readout())], out)
     with pytest.raises(ValueError, match=r"flat has shape \(3, 3\)"):
-        detrend_amplifier(raw, readout(), out, masters=Masters(flat=np.ones((3, 3), dtype=np.float32)))
+        detrend_amplifiers(raw, [Amplifier(readout())], out, masters=Masters(flat=np.ones((3, 3), dtype=np.float32)))
     with pytest.raises(ValueError, match="differ in shape"):
-        detrend_amplifier(raw, readout(place=Box(0, NY, 0, NX - 1)), out)
+        detrend_amplifiers(raw, [Amplifier(readout(place=Box(0, NY, 0, NX - 1)))], out)
 
 
 def test_the_noise_of_masters_and_level_is_in_the_variance(raw: np.ndarray, masters: Masters) -> None:
@@ -140,7 +140,7 @@ def test_the_noise_of_masters_and_level_is_in_the_variance(raw: np.ndarray, mast
     plain = run(raw, readout(), masters)
     noisy = masters._replace(bias_variance=spreads[0], dark_variance=spreads[1], flat_variance=spreads[2])
     out = empty_planes((NY, NX), NO_DATA)
-    detrend_amplifier(raw, readout(), out, levels=1000.0, level_variance=0.4, masters=noisy, dark_seconds=30.0)
+    detrend_amplifiers(raw, [Amplifier(readout(), 1000.0, 0.4)], out, masters=noisy, dark_seconds=30.0)
     assert masters.flat is not None
     more = (spreads[0] + 900.0 * spreads[1] + 0.4 * 1.7**2 + plain.science**2 * spreads[2]) / masters.flat**2
     np.testing.assert_array_equal(out.science, plain.science)
@@ -173,7 +173,7 @@ def test_rows_with_saturated_pixels_are_told() -> None:
     bright = np.full((NY + 4, NX + 5), 1500.0, np.float32)
     bright[2 + 7, 3 + 4] = 60_000.0
     rows = np.zeros(NY, np.int32)
-    detrend_amplifier(bright, readout(flip_y=True), empty_planes((NY, NX), 0), bits=BITS, full_rows=rows)
+    detrend_amplifiers(bright, [Amplifier(readout(flip_y=True))], empty_planes((NY, NX), 0), bits=BITS, full_rows=rows)
     assert np.flatnonzero(rows).tolist() == [NY - 1 - 7]
 
 

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, Numbers, as_plain, compiled
+from spica.kernels.compiled import Float32, Int32, Int64, Numbers, as_plain, compiled
 
 
 class Box(NamedTuple):
@@ -41,6 +41,17 @@ class Readout(NamedTuple):
     saturation: float
     linear_limit: float = np.inf
     linearity: tuple[float, ...] = ()
+
+
+class Amplifier(NamedTuple):
+    """An amplifier in a raw array: how it is read, and the overscan level of each raw row of its data section.
+
+    ``levels`` [ADU] and their variance ``level_variance`` [ADU²]: (data rows,), or one number for all rows.
+    """
+
+    readout: Readout
+    levels: Numbers | float = 0.0
+    level_variance: Numbers | float = 0.0
 
 
 class Masters(NamedTuple):
@@ -96,17 +107,15 @@ def planes_for(places: Sequence[Box], shape: tuple[int, int], no_data_bit: int) 
 
 
 @compiled
-def _load_line(raw: Numbers, y: int, x0: int, flip: int, line: Float32) -> None:
-    """Copy one row of raw numbers as float32, mirrored when asked."""
-    nx = line.size
-    source = raw[y, x0 : x0 + nx]
+def _load_line(raw: Numbers, y: Any, x0: Any, n: Any, flip: Any, line: Float32) -> None:
+    """Copy a piece of a row of raw numbers as float32, mirrored when asked."""
     if flip:
-        for i in range(nx):
-            # An unsigned index is never counted from the end: no test for that, and the loop can be vectorised.
-            line[i] = source[np.uint64(nx - 1 - i)]
+        last = np.uint64(x0 + n - 1)
+        for i in range(n):
+            line[i] = raw[np.uint64(y), last - np.uint64(i)]
     else:
-        for i in range(nx):
-            line[i] = source[i]
+        for i in range(n):
+            line[i] = raw[np.uint64(y), np.uint64(x0 + i)]
 
 
 @compiled
@@ -137,71 +146,70 @@ def median_light(planes: Planes, place: Box, bad_bits: int) -> float:
     return float(np.median(planes.science[some][good])) if np.any(good) else np.nan
 
 
-# A line is worked in several short loops, each over few arrays: compilers turn those into vector instructions, but not
-# one long loop over a dozen arrays that might overlap. Lines stay in the innermost cache between them.
+# Indices are unsigned: those are never counted from the end, so that there is no test for that and loops can be
+# vectorised. Planes are indexed in place, since a view of each line of each plane costs as much as its pixels.
 
 
 @compiled
-def _electrons_line(electrons: Float32, line: Float32, level: float, gain: float, bias: Float32) -> None:
+def _electrons_line(electrons: Float32, line: Float32, level: Any, gain: Any, bias: Float32, y: Any, x0: Any) -> None:
     """Electrons above the bias."""
     for i in range(electrons.size):
-        electrons[i] = (line[i] - level) * gain - bias[i]
+        electrons[i] = (line[i] - level) * gain - bias[np.uint64(y), np.uint64(x0 + i)]
 
 
 @compiled
-def _science_line(
-    science: Float32, inverse: Float32, electrons: Float32, dark: Float32, seconds: float, flat: Float32
-) -> None:
-    """Electrons less the dark over the response; `inverse` gets 1 / response, 0 where there is no value."""
-    zero, one, endless = np.float32(0.0), np.float32(1.0), np.float32(np.inf)
-    for i in range(science.size):
-        response = flat[i]
-        factor = one / response if response > zero else zero
-        value = (electrons[i] - dark[i] * seconds) * factor
-        good = abs(value) < endless
-        inverse[i] = factor if good else zero
-        science[i] = value if good else zero
-
-
-@compiled
-def _variance_line(
-    variance: Float32,
+def _finish_line(
+    x0: Any,
+    rows: Int64,
+    line: Float32,
     electrons: Float32,
-    noise: float,
-    share: float,
-    seconds: float,
+    noise: Any,
+    numbers: Float32,
+    bits: Int32,
+    dark: Float32,
+    flat: Float32,
     bias_variance: Float32,
     dark_variance: Float32,
     flat_variance: Float32,
+    defects: Int32,
     science: Float32,
-    inverse: Float32,
-) -> None:
-    """Variance of photons, dark electrons, read-out and masters.
-
-    A pixel's own electrons stand for their mean, below zero too, so that a dark frame's variance is right on the
-    average; the floor keeps it positive. `share` is 1 over the read-outs that they are the mean of.
-    """
-    floor, squared, zero = np.float32(0.25) * noise, seconds * seconds, np.float32(0.0)
-    for i in range(variance.size):
-        spread = max(electrons[i] * share + noise, floor) + bias_variance[i] + squared * dark_variance[i]
-        spread = (spread + science[i] * science[i] * flat_variance[i]) * inverse[i] * inverse[i]
-        variance[i] = spread if inverse[i] > zero else zero
-
-
-@compiled
-def _mask_line(
-    mask: Int32, defects: Int32, line: Float32, flat: Float32, inverse: Float32, limits: Float32, bits: Int32
+    variance: Float32,
+    mask: Int32,
 ) -> int:
-    """Mask bits; returns the saturated bit if it was set. `limits`: saturation, linearity, least response."""
-    saturation, limit, least = limits[0], limits[1], limits[2]
+    """Science, variance and mask of a piece of a row; returns the saturated bit if it was set.
+
+    `rows` are those of the planes from dark to science. A pixel's own electrons stand for their mean, below zero too,
+    so that a dark frame's variance is right on the average; the floor keeps it positive.
+    """
+    seconds, saturation, limit, least, share = numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
+    in_dark, in_flat, in_bias_variance, in_dark_variance = np.uint64(rows[0]), rows[1], rows[2], rows[3]
+    in_flat_variance, in_defects, y = rows[4], rows[5], rows[6]
     full_bit, suspect_bit, no_data_bit, bad_bit = bits[0], bits[1], bits[2], bits[3]
-    nothing, zero = np.int32(0), np.float32(0.0)
+    nothing, zero, one, endless = np.int32(0), np.float32(0.0), np.float32(1.0), np.float32(np.inf)
+    floor, squared = np.float32(0.25) * noise, seconds * seconds
+    for i in range(line.size):
+        x = np.uint64(x0 + i)
+        response = flat[np.uint64(in_flat), x]
+        factor = one / response if response > zero else zero
+        value = (electrons[i] - dark[in_dark, x] * seconds) * factor
+        good = abs(value) < endless
+        # 1 / response, 0 where there is no value.
+        inverse = factor if good else zero
+        science[np.uint64(y), x] = value if good else zero
+        spread = max(electrons[i] * share + noise, floor) + bias_variance[np.uint64(in_bias_variance), x]
+        spread += squared * dark_variance[np.uint64(in_dark_variance), x]
+        spread = (spread + value * value * flat_variance[np.uint64(in_flat_variance), x]) * inverse * inverse
+        variance[np.uint64(y), x] = spread if inverse > zero else zero
+        found = defects[np.uint64(in_defects), x]
+        found |= bad_bit if response < least else nothing
+        found |= no_data_bit if inverse <= zero else nothing
+        found |= full_bit if line[i] >= saturation else nothing
+        found |= suspect_bit if line[i] > limit else nothing
+        mask[np.uint64(y), x] = found
+    # Not in the loop above: it would not be vectorised.
     found = nothing
-    for i in range(mask.size):
-        low = (bad_bit if flat[i] < least else nothing) | (no_data_bit if inverse[i] <= zero else nothing)
-        high = (full_bit if line[i] >= saturation else nothing) | (suspect_bit if line[i] > limit else nothing)
-        mask[i] = defects[i] | low | high
-        found |= mask[i]
+    for i in range(line.size):
+        found |= mask[np.uint64(y), np.uint64(x0 + i)]
     return int(found & full_bit)
 
 
@@ -210,10 +218,9 @@ def _detrend(
     raw: Numbers,
     levels: Float32,
     noise: Float32,
-    corner: Int32,
-    flips: Int32,
+    corners: Int64,
     numbers: Float32,
-    curve: Float32,
+    curves: Float32,
     bits: Int32,
     bias: Float32,
     dark: Float32,
@@ -227,33 +234,49 @@ def _detrend(
     mask: Int32,
     full: Int32,
 ) -> None:
-    """Work all lines; `corner` is raw y0, raw x0, place y0, y1, x0, x1. A master of one row stands for all rows."""
-    raw_y, raw_x, y0, y1, x0, x1 = corner[0], corner[1], corner[2], corner[3], corner[4], corner[5]
-    buffers = np.empty((3, x1 - x0), dtype=np.float32)
-    line, electrons, inverse = buffers[0], buffers[1], buffers[2]
-    gain, seconds = numbers[0], numbers[1]
-    for y in range(y0, y1):
-        row = y1 - 1 - y if flips[1] else y - y0
-        _load_line(raw, raw_y + row, raw_x, flips[0], line)
-        _electrons_line(electrons, line, levels[row], gain, bias[min(y, bias.shape[0] - 1), x0:x1])
-        if curve.size > 0:
-            _bend_line(electrons, curve, inverse)
-        response = flat[min(y, flat.shape[0] - 1), x0:x1]
-        _science_line(science[y, x0:x1], inverse, electrons, dark[min(y, dark.shape[0] - 1), x0:x1], seconds, response)
-        _variance_line(
-            variance[y, x0:x1],
-            electrons,
-            noise[row],
-            numbers[5],
-            seconds,
-            bias_variance[min(y, bias_variance.shape[0] - 1), x0:x1],
-            dark_variance[min(y, dark_variance.shape[0] - 1), x0:x1],
-            flat_variance[min(y, flat_variance.shape[0] - 1), x0:x1],
-            science[y, x0:x1],
-            inverse,
-        )
-        defect = defects[min(y, defects.shape[0] - 1), x0:x1]
-        full[y] |= _mask_line(mask[y, x0:x1], defect, line, response, inverse, numbers[2:], bits)
+    """Work all lines of the detector, one after the other: the memory is read along, not in leaps.
+
+    `corners` is (amplifiers, 8): raw y0, raw x0, place y0, y1, x0, x1, flips in x and y; `levels` and `noise` are
+    (amplifiers, rows). A master of one row stands for all rows.
+    """
+    buffers = np.empty((3, science.shape[1]), dtype=np.float32)
+    rows = np.empty(7, np.int64)
+    for y in range(science.shape[0]):
+        rows[0] = min(y, dark.shape[0] - 1)
+        rows[1] = min(y, flat.shape[0] - 1)
+        rows[2] = min(y, bias_variance.shape[0] - 1)
+        rows[3] = min(y, dark_variance.shape[0] - 1)
+        rows[4] = min(y, flat_variance.shape[0] - 1)
+        rows[5] = min(y, defects.shape[0] - 1)
+        rows[6] = y
+        for a in range(corners.shape[0]):
+            raw_y, raw_x, y0, y1, x0, x1, flip_x, flip_y = corners[a]
+            if y < y0 or y >= y1:
+                continue
+            row = y1 - 1 - y if flip_y else y - y0
+            line, electrons = buffers[0, : x1 - x0], buffers[1, : x1 - x0]
+            _load_line(raw, raw_y + row, raw_x, x1 - x0, flip_x, line)
+            _electrons_line(electrons, line, levels[a, row], numbers[a, 0], bias, min(y, bias.shape[0] - 1), x0)
+            if curves.shape[1] > 0:
+                _bend_line(electrons, curves[a], buffers[2, : x1 - x0])
+            full[y] |= _finish_line(
+                x0,
+                rows,
+                line,
+                electrons,
+                noise[a, row],
+                numbers[a],
+                bits,
+                dark,
+                flat,
+                bias_variance,
+                dark_variance,
+                flat_variance,
+                defects,
+                science,
+                variance,
+                mask,
+            )
 
 
 def _check(raw: Numbers, readout: Readout, masters: Masters, out: Planes) -> None:
@@ -277,13 +300,20 @@ def _plane_or_row(plane: Numbers | None, nx: int, value: float, dtype: type) -> 
     return as_plain(plane, dtype)
 
 
-def detrend_amplifier(
+def _curves(readouts: Sequence[Readout]) -> Float32:
+    """Coefficients of linearity in electrons, a row per amplifier; those that are not given are 0."""
+    most = max(len(readout.linearity) for readout in readouts)
+    curves = np.zeros((len(readouts), most), np.float32)
+    for curve, readout in zip(curves, readouts, strict=True):
+        curve[: len(readout.linearity)] = [c / readout.gain ** (k + 1) for k, c in enumerate(readout.linearity)]
+    return curves
+
+
+def detrend_amplifiers(
     raw: Numbers,
-    readout: Readout,
+    amplifiers: Sequence[Amplifier],
     out: Planes,
     *,
-    levels: Numbers | float = 0.0,
-    level_variance: Numbers | float = 0.0,
     masters: Masters | None = None,
     slices: int = 1,
     dark_seconds: float = 0.0,
@@ -291,7 +321,7 @@ def detrend_amplifier(
     bits: Bits | None = None,
     full_rows: Int32 | None = None,
 ) -> None:
-    """Write one amplifier, in electrons, into its place in the assembled detector.
+    """Write the amplifiers of a raw array, in electrons, into their places in the assembled detector.
 
     e = linear((raw - level) gain - bias), science = (e - dark t) / flat; its variance is that of the photons and dark
     electrons (e itself), of the read-out, of the level, and of the masters:
@@ -303,17 +333,15 @@ def detrend_amplifier(
     Parameters
     ----------
     raw : (my, mx) array, uint16 or any number that float32 holds exactly [ADU]
-        The raw array that contains the data section.
-    readout : Readout
-        Sections, orientation and constants of the amplifier.
+        The raw array that contains the data sections.
+    amplifiers : sequence of Amplifier
+        Sections, orientation, constants and levels of each; all that lie in one array are worked together, row by row.
     out : Planes
-        Planes of the detector, (ny, nx) and C-ordered; only the amplifier's place is written.
-    levels, level_variance : (data rows,) array or float [ADU], [ADU²]
-        Overscan level of each raw row of the data section, or one for all, and its variance.
-    slices : int
-        Read-outs that the raw numbers are the mean of.
+        Planes of the detector, (ny, nx) and C-ordered; only the amplifiers' places are written.
     masters : Masters, optional
         Calibration planes in the frame of the detector.
+    slices : int
+        Read-outs that the raw numbers are the mean of.
     dark_seconds : float [s]
         Dark time of this exposure.
     least_response : float
@@ -323,23 +351,36 @@ def detrend_amplifier(
     full_rows : (ny,) int32, optional
         Gets the saturated bit in every row of the detector that has a saturated pixel.
     """
+    if not amplifiers:
+        return
     masters, bits = masters or Masters(), bits or Bits()
-    _check(raw, readout, masters, out)
-    native = as_plain(raw, np.uint16 if raw.dtype == np.uint16 else np.float32)
-    rows = readout.data.shape[0]
+    for amplifier in amplifiers:
+        _check(raw, amplifier.readout, masters, out)
     ny, nx = out.science.shape
-    gain, place = readout.gain, readout.place
-    noise = np.full(rows, level_variance, dtype=np.float32) * np.float32(gain**2)
-    noise += np.float32(readout.read_noise**2 / slices)
-    numbers = [gain, dark_seconds, readout.saturation, readout.linear_limit, least_response, 1.0 / slices]
+    # From left to right, as they lie in memory.
+    ordered = sorted(amplifiers, key=lambda amplifier: amplifier.readout.place.x0)
+    shape = (len(ordered), max(amplifier.readout.data.shape[0] for amplifier in ordered))
+    levels, noise, numbers = (
+        np.zeros(shape, np.float32),
+        np.zeros(shape, np.float32),
+        np.empty((shape[0], 6), np.float32),
+    )
+    corners = np.empty((shape[0], 8), np.int64)
+    for k, (readout, level, level_variance) in enumerate(ordered):
+        rows, gain = readout.data.shape[0], readout.gain
+        levels[k, :rows] = level
+        noise[k, :rows] = np.asarray(level_variance, np.float32) * np.float32(gain**2)
+        noise[k, :rows] += np.float32(readout.read_noise**2 / slices)
+        limits = (readout.saturation, readout.linear_limit, least_response)
+        numbers[k] = (gain, dark_seconds, *limits, 1.0 / slices)
+        corners[k] = (readout.data.y0, readout.data.x0, *readout.place, readout.flip_x, readout.flip_y)
     _detrend(
-        native,
-        np.full(rows, levels, dtype=np.float32),
+        as_plain(raw, np.uint16 if raw.dtype == np.uint16 else np.float32),
+        levels,
         noise,
-        np.array([readout.data.y0, readout.data.x0, *place], dtype=np.int32),
-        np.array([readout.flip_x, readout.flip_y], dtype=np.int32),
-        np.array(numbers, dtype=np.float32),
-        np.array([c / gain ** (k + 1) for k, c in enumerate(readout.linearity)], dtype=np.float32),
+        corners,
+        numbers,
+        _curves([amplifier.readout for amplifier in ordered]),
         np.array(bits, dtype=np.int32),
         _plane_or_row(masters.bias, nx, 0.0, np.float32),
         _plane_or_row(masters.dark, nx, 0.0, np.float32),

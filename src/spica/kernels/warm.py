@@ -27,7 +27,7 @@ from spica.kernels.cosmics import Barred, find_cosmics
 from spica.kernels.crosstalk import add_fraction
 from spica.kernels.deblend import deblend
 from spica.kernels.detect import find_segments
-from spica.kernels.detrend import Box, Readout, detrend_amplifier, empty_planes
+from spica.kernels.detrend import Amplifier, Box, Readout, detrend_amplifiers, empty_planes
 from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
@@ -53,7 +53,7 @@ def _detrend() -> None:
     box = Box(0, 8, 0, 8)
     readout = Readout(box, box, flip_x=False, flip_y=False, gain=1.0, read_noise=1.0, saturation=1e5)
     for dtype in (np.uint16, np.float32):
-        detrend_amplifier(_IMAGE.astype(dtype), readout, empty_planes((8, 8), 0))
+        detrend_amplifiers(_IMAGE.astype(dtype), [Amplifier(readout)], empty_planes((8, 8), 0))
 
 
 def _crosstalk() -> None:

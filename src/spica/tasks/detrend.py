@@ -19,13 +19,14 @@ from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.bleeding import grow_marks, mark_bleeding
 from spica.kernels.crosstalk import add_fraction, crosstalk_inverse, mark_touched
 from spica.kernels.detrend import (
+    Amplifier,
     Bits,
     Box,
     Masters,
     Planes,
     Readout,
     all_alike,
-    detrend_amplifier,
+    detrend_amplifiers,
     median_light,
     planes_for,
 )
@@ -123,15 +124,16 @@ def detrend(
     planes = planes_for([_box(amplifier.spec.detector) for amplifier in amplifiers], shape, _BITS.no_data)
     masters = _masters(bias, dark, flat, defects)
     full = np.zeros(raw.ny, np.int32)
-    for amplifier, pixels in zip(amplifiers, cleaned, strict=True):
-        if amplifier.dead or amplifier.levels is None:
-            continue
-        detrend_amplifier(
+    for pixels in {id(each): each for each in cleaned}.values():
+        together = [
+            Amplifier(_readout(settings, amplifier.spec), *amplifier.levels)
+            for amplifier, held in zip(amplifiers, cleaned, strict=True)
+            if held is pixels and not amplifier.dead and amplifier.levels is not None
+        ]
+        detrend_amplifiers(
             pixels,
-            _readout(settings, amplifier.spec),
+            together,
             planes,
-            levels=amplifier.levels.level,
-            level_variance=amplifier.levels.variance,
             masters=masters,
             slices=raw.slices,
             dark_seconds=float(raw.header.get("dark_time") or 0.0),
