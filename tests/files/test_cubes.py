@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from astropy.io import fits
 
 from spica.core.camera import AmplifierSpec
 from spica.core.faults import DataFault
-from spica.core.images import RawDetector
+from spica.core.images import Image, RawDetector
+from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType
-from spica.files.frames import read_raw
+from spica.files.frames import read_delivered, read_raw
 
 NX, NY, N = 60, 40, 5
 EXPOSURE = Exposure(7, "demo-1", "demo", FrameType.OBJECT, "2026-11-20", 61364.1, 30.0)
@@ -174,3 +176,47 @@ def test_a_cube_whose_last_slice_is_cut_off_is_refused_by_name(tmp_path: Path) -
     with pytest.raises(DataFault, match=r"cube\.fits: HDU 1 ARRAY lacks") as caught:
         read_raw(detector(), {"sum": path}, EXPOSURE)
     assert caught.value.code == "file.truncated"
+
+
+def delivered(path: Path, record: Detector, **planes: npt.NDArray[Any]) -> Image:
+    """Write planes as a reduced exposure and read them."""
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(each) for each in planes.values())]).writeto(path, overwrite=True)
+    places = {name: ("sum", hdu) for hdu, name in enumerate(planes, 1)}
+    return read_delivered(replace(record, planes=places), {"sum": path}, EXPOSURE)
+
+
+def test_a_reduced_cube_is_its_mean_with_the_variance_of_the_mean(tmp_path: Path) -> None:
+    cube = cube_of("f4")
+    spec = amplifier("A").model_copy(update={"gain": 2.0, "read_noise": 5.0})
+    spread = np.random.default_rng(2).uniform(3.0, 5.0, cube.shape).astype(np.float32)
+    mask = np.zeros(cube.shape, np.int16)
+    mask[3, 7, 8] = 1
+    weight = 1.0 / spread
+    weight[2, 9, 9] = 0.0
+    expected = spread.sum(axis=0) * 4.0 / N**2
+    for name, plane in (("variance", spread), ("weight", weight)):
+        image = delivered(tmp_path / "x.fits", detector(spec), science=cube, mask=mask, **{name: plane})
+        assert image.variance is not None
+        assert image.mask is not None
+        np.testing.assert_allclose(image.pixels, 2.0 * cube.mean(axis=0), rtol=1e-6)
+        good = np.isfinite(image.variance)
+        np.testing.assert_allclose(image.variance[good], expected[good], rtol=1e-5)
+        assert np.argwhere(~good).tolist() == ([[9, 9]] if name == "weight" else [])
+        assert image.mask[7, 8] == Mask.BAD
+        assert image.mask[9, 9] == (Mask.NO_DATA if name == "weight" else 0)
+        assert (image.header["NSLICES"], image.header["GAIN"]) == (N, N)
+
+
+def test_a_reduced_cube_without_a_variance_has_the_noise_of_its_mean(tmp_path: Path) -> None:
+    sky = np.random.default_rng(1).normal(0, 20, (N, NY, NX)).astype(np.float32)
+    sky[:, 20, 20] = 5000
+    image = delivered(tmp_path / "x.fits", detector(), science=sky)
+    assert image.variance is not None
+    assert np.median(image.variance) == pytest.approx(400.0 / N, rel=0.2)
+    assert image.variance[20, 20] == pytest.approx((5000.0 + 400.0) / N, rel=0.02)
+
+
+def test_reduced_planes_of_another_depth_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataFault, match="variance") as caught:
+        delivered(tmp_path / "x.fits", detector(), science=cube_of("f4"), variance=cube_of("f4", slices=3))
+    assert caught.value.code == "header.bad-geometry"

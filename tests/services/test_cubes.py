@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from spica.files.survey import Survey
 from spica.services import ingest, initialise, measuring, run, simulation
-from spica.services.cameras import load
+from spica.services.cameras import check, load
 from spica.services.surveys import opened
 from spica.services.why import why
 
@@ -52,6 +52,12 @@ def test_a_camera_measured_on_cubes_is_that_of_one_read_out(survey: Path) -> Non
         assert figure.value == pytest.approx(true, abs=4.0 * figure.error)
         assert figure.error < 0.02 * true
         assert figure.verdict == "agrees"
+
+
+def test_the_check_of_a_table_tells_the_slices(survey: Path) -> None:
+    (delivered,) = (survey.parent / "sky" / "raw").rglob("*o.fits.fz")
+    (found,) = check("wircam", [delivered], survey).files
+    assert "4 × 20 s, 1 detectors" in found.summary
 
 
 def test_spoilt_cubes_are_put_aside_by_name_and_the_story_is_told(survey: Path, tmp_path: Path) -> None:

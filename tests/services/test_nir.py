@@ -12,7 +12,7 @@ from spica.core.records import Grain, Unit
 from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
 from spica.files.survey import Survey
-from spica.services import ingest, initialise, run, simulation, why
+from spica.services import ingest, initialise, inventory, run, simulation, why
 from spica.services.cameras import load
 from spica.services.judging import matched, noise_pulls, spread
 from spica.services.surveys import opened
@@ -106,6 +106,8 @@ def test_cubes_are_read_whole_and_recorded(production: run.Production, survey: P
         path = next(each.path for each in house.registry.products_of(unit) if each.name == "science")
         header = read_image(house.survey.root / path).header
     assert (header["NSLICES"], header["GAIN"], header["EXPTIME"]) == (slices, slices, 20.0)
+    taken = inventory.take(survey)
+    assert all(line.readouts == slices * line.exposures for line in taken.nights)
     story = why.why(exposure.name, survey)
     assert story.facts["slices"] == slices
 

@@ -151,8 +151,13 @@ def inventory(
     if as_json:
         print_json(found)
         return
-    rows = [(n.night, n.camera, n.frame_type, n.band, n.exposures, n.detectors) for n in found.nights]
-    show_table("What is here", ("night", "camera", "frames", "band", "exposures", "detectors"), rows, "no exposures")
+    cubes = any(n.readouts != n.exposures for n in found.nights)
+    rows = [
+        (n.night, n.camera, n.frame_type, n.band, n.exposures, *((n.readouts,) if cubes else ()), n.detectors)
+        for n in found.nights
+    ]
+    columns = ("night", "camera", "frames", "band", "exposures", *(("read-outs",) if cubes else ()), "detectors")
+    show_table("What is here", columns, rows, "no exposures")
     coverage = [(c.night, c.camera, c.kind, c.band, c.detectors, c.wanted, c.source) for c in found.coverage]
     show_table("Calibrations", ("night", "camera", "kind", "band", "detectors", "of", "from"), coverage)
     for title, missing in (

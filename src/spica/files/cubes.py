@@ -49,6 +49,24 @@ def mean_slice(plane: Plane, amplifiers: Iterable[AmplifierSpec]) -> Float32:
     return total
 
 
+def mean_variance(plane: Plane) -> Float32:
+    """Variance of the mean of images whose variances a cube holds; not finite where one of theirs is not."""
+    total = np.zeros(plane.shape, np.float32)
+    for layer in range(plane.layers):
+        total += plane.read(layer=layer).astype(np.float32, copy=False)
+    return total / np.float32(plane.layers**2)
+
+
+def mean_weight(plane: Plane) -> Float32:
+    """Weight (inverse variance) of the mean of images whose weights a cube holds; 0 where one of theirs is none."""
+    total = np.zeros(plane.shape, np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for layer in range(plane.layers):
+            weight = plane.read(layer=layer).astype(np.float32, copy=False)
+            total += np.where(weight > 0, np.float32(1) / weight, np.float32(np.inf))
+        return np.float32(plane.layers**2) / total
+
+
 def _saturation(plane: Plane, amplifiers: Iterable[AmplifierSpec]) -> Float32:
     """Level at which each pixel counts as full, infinite outside of all sections."""
     limit = np.full(plane.shape, np.inf, np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ from spica.core.images import Float32, Image, Int32, RawDetector
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, Scalar
 from spica.files import encode, fits
-from spica.files.cubes import mean_slice
+from spica.files.cubes import mean_slice, mean_variance, mean_weight
 from spica.files.fits import Hdu
 from spica.files.original import Header
 from spica.files.planes import Plane
@@ -93,42 +92,51 @@ def read_delivered(
     Returns
     -------
     Image
-        Pixels [electron], variance [electron²] (infinite where the weight is 0), mask. Without variance or weight the variance is that of the photons above the faintest level
-        plus the noise seen between neighbouring pixels. The header holds the delivered sky solution.
+        Pixels [electron], variance [electron²] (infinite where the weight is 0), mask. Without variance or weight the
+        variance is that of the photons above the faintest level plus the noise seen between neighbouring pixels. Of
+        cubes the mean, its variance, and all bits of their masks; a plane of one image beside them is that of the mean.
+        The header holds the delivered sky solution.
 
     Raises
     ------
     DataFault
-        ``file.*``; ``header.bad-geometry`` where planes differ in shape.
+        ``file.*``; ``header.bad-geometry`` where planes differ in shape or depth.
     """
     planes = dict(detector.planes) or {"science": (detector.file, detector.hdus[0])}
-    read = {name: _delivered_plane(name, *where, paths, detector) for name, where in planes.items()}
-    pixels, header = read["science"]
+    read = {name: _delivered_plane(*where, paths, detector) for name, where in planes.items()}
+    plane, header = read["science"]
+    slices = plane.layers
     if original is not None:
         path = _path(planes["science"][0], paths, detector)
         data = fits.open_bytes(path)
         original += _headers([(data, fits.layout(data, path))], (planes["science"][1],))
-    for name, (values, _) in read.items():
-        if values.shape != pixels.shape:
-            message = (
-                f"{detector.exposure} detector {detector.detector}: {name} is {values.shape}, science {pixels.shape}"
-            )
+    for name, (other, _) in read.items():
+        if other.shape != plane.shape or other.layers not in {1, slices}:
+            message = f"{detector.exposure} detector {detector.detector}: {name} is {other.axes}, science {plane.axes}"
             raise DataFault("header.bad-geometry", message, plane=name, exposure=detector.exposure)
     amplifier = detector.amplifiers[0]
     seconds = exposure.exposure_time if exposure else _number(header.get("EXPTIME"))
     factor = amplifier.gain
-    science = pixels * np.float32(factor)
-    mask = _mask(read["mask"][0], delivered) if "mask" in read else np.zeros(science.shape, np.int32)
+    science = (mean_slice(plane, detector.amplifiers) if slices > 1 else _floats(plane)) * np.float32(factor)
+    mask = np.zeros(science.shape, np.int32)
+    if "mask" in read:
+        bits = read["mask"][0]
+        for layer in range(bits.layers):
+            mask |= _mask(np.asarray(bits.read(layer=layer), np.int32), delivered)
     if "variance" in read:
-        variance = read["variance"][0] * np.float32(factor * factor)
+        spread = read["variance"][0]
+        variance = (mean_variance(spread) if spread.layers > 1 else _floats(spread)) * np.float32(factor * factor)
         variance[~np.isfinite(variance)] = np.inf
     elif "weight" in read:
-        variance = _inverse(read["weight"][0], factor)
+        weight = read["weight"][0]
+        variance = _inverse(mean_weight(weight) if weight.layers > 1 else _floats(weight), factor)
     else:
-        variance = _model_variance(science, amplifier.read_noise)
+        variance = _model_variance(science, amplifier.read_noise, slices)
     mask[~np.isfinite(science) | ~np.isfinite(variance) | (variance < 0)] |= np.int32(Mask.NO_DATA)
-    cards: dict[str, Scalar] = {"BUNIT": "electron", "GAIN": 1.0, "GAINRAW": factor, "RDNOISE": amplifier.read_noise}
-    cards |= {"SATURATE": amplifier.saturation * factor, "EXPTIME": seconds}
+    cards: dict[str, Scalar] = {"BUNIT": "electron", "GAIN": float(slices), "GAINRAW": factor}
+    cards |= {"RDNOISE": amplifier.read_noise, "SATURATE": amplifier.saturation * factor, "EXPTIME": seconds}
+    if slices > 1:
+        cards["NSLICES"] = slices
     return Image(science, variance, mask, cards | dict(detector.wcs))
 
 
@@ -200,19 +208,17 @@ def _fits_inside(detector: Detector, number: int, shape: tuple[int, int], path: 
             raise DataFault("header.bad-geometry", message, path=str(path), amplifier=spec.name)
 
 
-def _delivered_plane(
-    name: str, checksum: str, index: int, paths: Paths, detector: Detector
-) -> tuple[npt.NDArray[Any], dict[str, Scalar]]:
-    """A plane's pixels, float32 (int32 for the mask), and its header over the primary's."""
+def _delivered_plane(checksum: str, index: int, paths: Paths, detector: Detector) -> tuple[Plane, dict[str, Scalar]]:
+    """Where a plane's pixels lie, and its header over the primary's."""
     path = _path(checksum, paths, detector)
     data = fits.open_bytes(path)
     hdus = fits.layout(data, path)
     plane = _plane(data, hdus, index, path)
-    ny = plane.shape[0]
-    header = {**hdus[0].header, **plane.hdu.header}
-    if name == "mask":
-        return np.asarray(plane.read(), np.int32), header
-    return plane.floats(0, ny), header
+    return plane, {**hdus[0].header, **plane.hdu.header}
+
+
+def _floats(plane: Plane) -> Float32:
+    return plane.floats(0, plane.shape[0])
 
 
 def _number(value: Scalar) -> float:
@@ -226,16 +232,17 @@ def _inverse(weight: Float32, factor: float) -> Float32:
     return variance
 
 
-def _model_variance(science: Float32, read_noise: float) -> Float32:
+def _model_variance(science: Float32, read_noise: float, slices: int) -> Float32:
     """Photon noise above the lowest level that is common, plus the noise seen, never less than the read noise.
 
-    The sky may have been subtracted: the noise between neighbours (median, so sky) carries its share.
+    The sky may have been subtracted: the noise between neighbours (median, so sky) carries its share. Of the mean of
+    several images photons and read-out count over their number.
     """
     rows = science[:: max(1, len(science) // _FLOOR_ROWS)]
     finite = rows[np.isfinite(rows)]
     sky = float(np.median(finite)) if finite.size else 0.0
-    floor = max(encode.noise(np.asarray(rows, np.float32)), read_noise) ** 2
-    variance: Float32 = np.maximum(science - np.float32(sky), np.float32(0)) + np.float32(floor)
+    floor = max(encode.noise(np.asarray(rows, np.float32)), read_noise / slices**0.5) ** 2
+    variance: Float32 = np.maximum(science - np.float32(sky), np.float32(0)) / np.float32(slices) + np.float32(floor)
     variance[~np.isfinite(science)] = np.inf
     return variance
 

@@ -191,8 +191,10 @@ def _check_file(camera: Camera, path: Path) -> CheckedFile:
     except Fault as fault:
         return CheckedFile(str(path), "", (f"{fault.code}: {fault.message}",), findings)
     exposure = record.exposure
+    slices = exposure.extra.get("slices")
+    time = f"{slices} × {exposure.exposure_time:g} s" if slices else f"{exposure.exposure_time:g} s"
     summary = (
-        f"{exposure.frame_type} {exposure.name} {exposure.night} {exposure.band or '-'} {exposure.exposure_time:g} s, "
+        f"{exposure.frame_type} {exposure.name} {exposure.night} {exposure.band or '-'} {time}, "
         f"{len(record.detectors)} detectors"
     )
     missing = [f"defaulted: {name}" for name in exposure.defaulted]

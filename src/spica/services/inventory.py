@@ -27,7 +27,7 @@ FEWEST_FRAMES = 3
 
 @dataclass(frozen=True)
 class NightLine:
-    """What came in of one kind in one night."""
+    """What came in of one kind in one night; `readouts` are more than `exposures` where these are cubes."""
 
     night: str
     camera: str
@@ -35,6 +35,7 @@ class NightLine:
     band: str
     exposures: int
     detectors: int
+    readouts: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def take(folder: Path | None, where: str = "", log: Path | None = None) -> Inven
         missing_exposures += tuple(_against_log(exposures, log))
     coverage, irreducible = _coverage(rows, frames, masters)
     return Inventory(
-        nights=tuple(_nights(rows)),
+        nights=tuple(_nights(rows, {each.name: int(each.extra.get("slices") or 1) for each in exposures})),
         coverage=coverage,
         missing_detectors=missing_detectors,
         missing_exposures=missing_exposures,
@@ -114,7 +115,7 @@ def _cameras(house: Opened, names: Iterable[str]) -> dict[str, Camera]:
     return {name: tables.load(name, camera_folders(house.survey)) for name in sorted(names)}
 
 
-def _nights(rows: Iterable[DetectorRow]) -> Iterator[NightLine]:
+def _nights(rows: Iterable[DetectorRow], slices: Mapping[str, int]) -> Iterator[NightLine]:
     detectors: dict[tuple[str, str, str, str], int] = defaultdict(int)
     exposures: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for row in rows:
@@ -122,7 +123,8 @@ def _nights(rows: Iterable[DetectorRow]) -> Iterator[NightLine]:
         detectors[key] += 1
         exposures[key].add(row.exposure)
     for key in sorted(detectors):
-        yield NightLine(*key, len(exposures[key]), detectors[key])
+        readouts = sum(slices.get(name, 1) for name in exposures[key])
+        yield NightLine(*key, len(exposures[key]), detectors[key], readouts)
 
 
 def _missing_detectors(rows: Iterable[DetectorRow], cameras: Mapping[str, Camera]) -> Iterator[Missing]:

@@ -177,7 +177,8 @@ def expected_snr(frame: Frame) -> Floats:
     pixels = 4.0 * math.pi * (scale / 2.3548) ** 2
     light = frame.places["electrons"].astype(np.float64) * frame.response
     variance = float(np.median(frame.image.variance)) if frame.image.variance is not None else math.nan
-    return np.asarray(light / np.sqrt(light + pixels * variance))
+    gathered = float(frame.image.header.get("GAIN") or 1.0)
+    return np.asarray(light / np.sqrt(light / gathered + pixels * variance))
 
 
 def judge_sources(frames: Sequence[Frame]) -> Iterator[Finding]:

@@ -65,13 +65,14 @@ def trails_into(
     """Add the shot's satellite trails to the light on one detector and mark them; returns how many cross it.
 
     A trail crosses the whole field in a straight line of the focal plane, as wide as the seeing. Marked is what is above
-    half of the sky's noise.
+    half of the sky's noise in the mean of all read-outs.
     """
     if not settings.effects.trails:
         return 0
     rng = stream(settings.seed, "trails", shot.night, shot.sequence)
     crossing = 0
     threshold = 0.5 * float(np.sqrt(shot.conditions.sky * shot.exposure_time + spec.amplifiers[0].read_noise ** 2))
+    threshold /= camera.slices**0.5
     for _ in range(int(rng.poisson(settings.trail_rate))):
         through, angle = rng.uniform(-0.6, 0.6, size=2), float(rng.uniform(0, np.pi))
         charge = 10.0 ** float(rng.uniform(2.0, 3.5))
