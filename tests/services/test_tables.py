@@ -14,6 +14,7 @@ from spica.services import (
     export,
     initialise,
     inventory,
+    masters,
     metrics,
     pipelines,
     run,
@@ -140,10 +141,18 @@ def test_inventory_of_a_whole_night(reduced_once: Small, tmp_path: Path) -> None
     assert found.complete
     assert sum(line.exposures for line in found.nights) == EXPOSURES
     assert {(line.kind, line.detectors, line.wanted) for line in found.coverage} >= {("bias", 2, 2), ("flat", 2, 2)}
+    assert all(line.sources == {"same-night": 2} for line in found.coverage if line.kind in {"bias", "flat"})
     log = tmp_path / "log.csv"
     log.write_text("night,sequence\n2026-11-20,10\n2026-11-20,99\n")
     against = inventory.take(reduced_once.folder, log=log)
     assert [missing.what for missing in against.missing_exposures] == ["night 2026-11-20 sequence 99"]
+
+
+def test_inventory_heeds_what_was_ordered_of_masters(done: Small) -> None:
+    masters.order("use", "2026-11-20", "2026-11-20", masters.Wanted(kinds=("flat",)), done.folder)
+    sources = {line.kind: line.sources for line in inventory.take(done.folder).coverage}
+    assert sources["bias"] == {"same-night": 2}
+    assert sources["flat"] == {"fixed": 2}
 
 
 def test_inventory_names_what_is_missing(empty: Small) -> None:
@@ -156,7 +165,8 @@ def test_inventory_names_what_is_missing(empty: Small) -> None:
     assert not found.complete
     assert [missing.what for missing in found.missing_exposures] == ["demo 2026-11-20: number 4 to 10"]
     assert len(found.irreducible) == 1
-    assert "flat" in found.irreducible[0].why
+    assert "flat serves (calibration.missing)" in found.irreducible[0].why
+    assert {line.kind: line.sources for line in found.coverage}["flat"] == {"none": 2}
 
 
 def test_backup_and_restore(done: Small, tmp_path: Path) -> None:

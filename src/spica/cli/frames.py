@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -136,6 +137,11 @@ def _show_summary(summary: Summary) -> None:
         say(f"  … and {len(summary.problems) - SHOWN} more: spica faults")
 
 
+def _whence(sources: Mapping[str, int]) -> str:
+    """Whence calibrations come: the word alone where all come from one place."""
+    return next(iter(sources)) if len(sources) == 1 else ", ".join(f"{count} {word}" for word, count in sources.items())
+
+
 def inventory(
     where: WhereOption = "",
     log: Annotated[
@@ -158,7 +164,7 @@ def inventory(
     ]
     columns = ("night", "camera", "frames", "band", "exposures", *(("read-outs",) if cubes else ()), "detectors")
     show_table("What is here", columns, rows, "no exposures")
-    coverage = [(c.night, c.camera, c.kind, c.band, c.detectors, c.wanted, c.source) for c in found.coverage]
+    coverage = [(c.night, c.camera, c.kind, c.band, c.detectors, c.wanted, _whence(c.sources)) for c in found.coverage]
     show_table("Calibrations", ("night", "camera", "kind", "band", "detectors", "of", "from"), coverage)
     for title, missing in (
         ("Detectors missing", found.missing_detectors),

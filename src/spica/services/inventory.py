@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,15 +10,23 @@ from pathlib import Path
 
 from spica.core.camera import Camera
 from spica.core.faults import SetupFault
-from spica.core.records import Exposure, ExposureState, FrameType
+from spica.core.records import Exposure, ExposureState, FrameType, Grain, Unit
+from spica.engine.candidates import Quality
+from spica.engine.masters import Masters
+from spica.engine.targets import Target
 from spica.instruments import tables
-from spica.registry.rows import DetectorRow, MasterRow
+from spica.registry.rows import DetectorRow
 from spica.services import logs
 from spica.services.surveys import Opened, camera_folders, opened
 
 KINDS: dict[str, FrameType] = {"bias": FrameType.BIAS, "dark": FrameType.DARK, "flat": FrameType.FLAT}
 """Masters that science frames are reduced with, and the frames that they are made of."""
 OPTIONAL = frozenset({"dark"})
+FRAMES, NONE = "frames", "none"
+WORDS = (*(quality.word for quality in Quality if quality is not Quality.NONE), FRAMES, NONE)
+"""Whence a calibration comes, the best first."""
+Group = tuple[str, str, str, str]
+"""Night, camera, kind, band."""
 FEW = 6
 """Detectors that are listed by name."""
 FEWEST_FRAMES = 3
@@ -42,7 +50,9 @@ class NightLine:
 class Coverage:
     """For how many of the detectors that observed in a night and band a calibration is there, and whence.
 
-    `source`: 'master', 'frames' (a master can be made), 'masters and frames', or 'none'.
+    `sources` counts detectors by how a plan made now would find their master: the words of
+    `spica.engine.candidates.Quality` ('same-night', 'nearest', 'copied', 'imported' …), 'frames' where there is none but
+    one can be made of the night's, or 'none'; of the exposures of a detector the one that is worst off counts.
     """
 
     night: str
@@ -51,7 +61,7 @@ class Coverage:
     band: str
     detectors: int
     wanted: int
-    source: str
+    sources: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def take(folder: Path | None, where: str = "", log: Path | None = None) -> Inven
         rows = list(house.registry.detector_rows(where))
         exposures = list(house.registry.exposures(where))
         frames = rows if not where else list(house.registry.detector_rows("", tuple(KINDS.values())))
-        masters = house.registry.masters()
+        masters = Masters(house.registry.masters(), house.registry.master_orders(), house.survey.settings.calibration)
         cameras = _cameras(house, {row.camera for row in rows})
     missing_detectors = tuple(_missing_detectors(rows, cameras))
     missing_exposures = tuple(_gaps(exposures))
@@ -216,7 +226,7 @@ def _setting(row: DetectorRow, kind: str) -> _Setting:
 
 
 def _coverage(
-    rows: Iterable[DetectorRow], frames: Iterable[DetectorRow], masters: Iterable[MasterRow]
+    rows: Iterable[DetectorRow], frames: Iterable[DetectorRow], masters: Masters
 ) -> tuple[tuple[Coverage, ...], tuple[Missing, ...]]:
     """Calibrations of each night, and the science frames that lack one that they cannot do without."""
     available: dict[tuple[str, str, _Setting], int] = defaultdict(int)
@@ -224,43 +234,41 @@ def _coverage(
         for kind, frame_type in KINDS.items():
             if row.frame_type is frame_type:
                 available[kind, row.night, _setting(row, kind)] += 1
-    valid: dict[tuple[str, _Setting], list[tuple[float, float]]] = defaultdict(list)
-    for master in masters:
-        key = _Setting(master.camera, master.detector, master.binning, master.readout_mode, master.band)
-        valid[master.name, key].append((master.valid_from, master.valid_to))
-    seen: dict[tuple[str, str, str, str], dict[int, str]] = defaultdict(dict)
-    lacking: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    seen: dict[Group, dict[int, int]] = defaultdict(dict)
+    lacking: dict[tuple[Group, str], int] = defaultdict(int)
     for row in rows:
         if row.frame_type is not FrameType.OBJECT or row.state is not ExposureState.RAW:
             continue
+        target = Target(Unit(Grain.DETECTOR, (row.exposure, str(row.detector))), (row,), row.night)
         for kind in KINDS:
             setting = _setting(row, kind)
             group = (row.night, row.camera, kind, setting.band)
-            if any(start <= row.mjd < end for start, end in valid[kind, setting]):
-                source = "master"
+            chosen = masters.choose(kind, target)
+            if chosen is not None:
+                source = WORDS.index(chosen.quality.word)
             elif available[kind, row.night, setting] >= FEWEST_FRAMES:
-                source = "frames"
+                source = WORDS.index(FRAMES)
             else:
-                source = "none"
-                lacking[group] += kind not in OPTIONAL
-            seen[group][row.detector] = source
+                source = WORDS.index(NONE)
+                if kind not in OPTIONAL:
+                    lacking[group, masters.why_none(kind, target).code] += 1
+            seen[group][row.detector] = max(source, seen[group].get(row.detector, 0))
     return (
         tuple(_cover(group, by_detector) for group, by_detector in sorted(seen.items())),
-        tuple(_lacks(group, count) for group, count in sorted(lacking.items()) if count),
+        tuple(_lacks(group, code, count) for (group, code), count in sorted(lacking.items())),
     )
 
 
-def _cover(group: tuple[str, str, str, str], by_detector: Mapping[int, str]) -> Coverage:
-    sources = sorted(set(by_detector.values()) - {"none"}, reverse=True)
-    told = "masters and frames" if len(sources) == 2 else (sources[0] if sources else "none")
-    covered = sum(source != "none" for source in by_detector.values())
-    return Coverage(*group, covered, len(by_detector), told)
+def _cover(group: Group, by_detector: Mapping[int, int]) -> Coverage:
+    counts = Counter(by_detector.values())
+    sources = {WORDS[source]: counts[source] for source in sorted(counts)}
+    return Coverage(*group, len(by_detector) - sources.get(NONE, 0), len(by_detector), sources)
 
 
-def _lacks(group: tuple[str, str, str, str], count: int) -> Missing:
+def _lacks(group: Group, code: str, count: int) -> Missing:
     night, camera, kind, band = group
     in_band = f" in band {band}" if band else ""
     return Missing(
         f"{count} detector images of {camera}, {night}{in_band}",
-        f"no valid master {kind}, and fewer than {FEWEST_FRAMES} {kind} frames{in_band} in the night",
+        f"no master {kind} serves ({code}), and fewer than {FEWEST_FRAMES} {kind} frames{in_band} in the night",
     )
