@@ -42,7 +42,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_camera_measured_on_cubes_is_that_of_one_read_out(survey: Path) -> None:
     camera = load("wircam", Survey.open(survey))
     assert camera.slices > 1
-    order = measuring.Order("wircam", "frame_type != 'object'", executor="inprocess")
+    order = measuring.Order("wircam", executor="inprocess")
     measured = measuring.measure(order, survey)
     assert measured.production.complete
     amplifier = camera.detectors[0].amplifiers[0]

@@ -236,3 +236,12 @@ def test_faint_skies_tell_no_crosstalk() -> None:
     with pytest.raises(DataFault) as refused:
         crosstalk_of([Image(rng.normal(100.0, 5.0, (NY, 2 * NX)).astype(np.float32))])
     assert refused.value.code == "data.no-pixels"
+
+
+def test_one_amplifier_has_no_crosstalk_to_measure() -> None:
+    layout = signal.TASK.run(signal.TASK.settings(), raw=raw(10.0, 1.0, 1))["layout"]
+    alone = {**layout, "amplifiers": layout["amplifiers"][:1]}
+    sums = crosstalk_sums.TASK.run(crosstalk_sums.TASK.settings(), signal=starry(1), layout=alone)["sums"]
+    found = crosstalk_fit.TASK.run(crosstalk_fit.TASK.settings(), sums=(Member("e/1", sums),))
+    assert found["crosstalk"]["matrix"] == [[0.0]]
+    assert found["crosstalk_fit"] == {}

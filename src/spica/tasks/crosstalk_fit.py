@@ -49,7 +49,9 @@ def crosstalk_fit(settings: CrosstalkFitSettings, sums: tuple[Member, ...]) -> P
         spread.insert(victim, 0.0)
         matrix.append(values)
         errors.append(spread)
-    if all(value is None for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j):
+    pairs = [value for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j]
+    # A detector of one amplifier has no pairs, and nothing to measure.
+    if pairs and all(value is None for value in pairs):
         raise DataFault("data.no-pixels", f"no source of {len(sums)} exposures is bright enough to leave a ghost")
     metrics = {
         f"crosstalk.{victim}.{source}": Measured(value, "")
