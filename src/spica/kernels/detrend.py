@@ -160,7 +160,7 @@ def _electrons_line(electrons: Float32, line: Float32, level: Any, gain: Any, bi
 @compiled
 def _finish_line(
     x0: Any,
-    rows: Int64,
+    rows: Numbers,
     line: Float32,
     electrons: Float32,
     noise: Any,
@@ -178,38 +178,36 @@ def _finish_line(
 ) -> int:
     """Science, variance and mask of a piece of a row; returns the saturated bit if it was set.
 
-    `rows` are those of the planes from dark to science. A pixel's own electrons stand for their mean, below zero too,
+    `rows` (unsigned) are those of dark, flat, the three variances, defects, and of what is written. A pixel's own electrons stand for their mean, below zero too,
     so that a dark frame's variance is right on the average; the floor keeps it positive.
     """
     seconds, saturation, limit, least, share = numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
-    in_dark, in_flat, in_bias_variance, in_dark_variance = np.uint64(rows[0]), rows[1], rows[2], rows[3]
-    in_flat_variance, in_defects, y = rows[4], rows[5], rows[6]
     full_bit, suspect_bit, no_data_bit, bad_bit = bits[0], bits[1], bits[2], bits[3]
     nothing, zero, one, endless = np.int32(0), np.float32(0.0), np.float32(1.0), np.float32(np.inf)
-    floor, squared = np.float32(0.25) * noise, seconds * seconds
+    floor, squared, y = np.float32(0.25) * noise, seconds * seconds, rows[6]
     for i in range(line.size):
         x = np.uint64(x0 + i)
-        response = flat[np.uint64(in_flat), x]
+        response = flat[rows[1], x]
         factor = one / response if response > zero else zero
-        value = (electrons[i] - dark[in_dark, x] * seconds) * factor
+        value = (electrons[i] - dark[rows[0], x] * seconds) * factor
         good = abs(value) < endless
         # 1 / response, 0 where there is no value.
         inverse = factor if good else zero
-        science[np.uint64(y), x] = value if good else zero
-        spread = max(electrons[i] * share + noise, floor) + bias_variance[np.uint64(in_bias_variance), x]
-        spread += squared * dark_variance[np.uint64(in_dark_variance), x]
-        spread = (spread + value * value * flat_variance[np.uint64(in_flat_variance), x]) * inverse * inverse
-        variance[np.uint64(y), x] = spread if inverse > zero else zero
-        found = defects[np.uint64(in_defects), x]
+        science[y, x] = value if good else zero
+        spread = max(electrons[i] * share + noise, floor) + bias_variance[rows[2], x]
+        spread += squared * dark_variance[rows[3], x]
+        spread = (spread + value * value * flat_variance[rows[4], x]) * inverse * inverse
+        variance[y, x] = spread if inverse > zero else zero
+        found = defects[rows[5], x]
         found |= bad_bit if response < least else nothing
         found |= no_data_bit if inverse <= zero else nothing
         found |= full_bit if line[i] >= saturation else nothing
         found |= suspect_bit if line[i] > limit else nothing
-        mask[np.uint64(y), x] = found
+        mask[y, x] = found
     # Not in the loop above: it would not be vectorised.
     found = nothing
     for i in range(line.size):
-        found |= mask[np.uint64(y), np.uint64(x0 + i)]
+        found |= mask[y, np.uint64(x0 + i)]
     return int(found & full_bit)
 
 
@@ -240,7 +238,7 @@ def _detrend(
     (amplifiers, rows). A master of one row stands for all rows.
     """
     buffers = np.empty((3, science.shape[1]), dtype=np.float32)
-    rows = np.empty(7, np.int64)
+    rows = np.empty(7, np.uint64)
     for y in range(science.shape[0]):
         rows[0] = min(y, dark.shape[0] - 1)
         rows[1] = min(y, flat.shape[0] - 1)

@@ -35,7 +35,8 @@ def conformance(files: Sequence[tuple[str, Path]], watcher: Watcher) -> Conforma
 
     Parameters
     ----------
-    files : kind ('raw', 'product') and path of each; those that are not there are left out.
+    files : kind ('raw', 'product') and path of each, looked at in order of the paths; those that are not there are left
+        out.
     """
     from spica.files.conformance import PROGRAM, by_astropy, by_fitsverify
 
@@ -43,7 +44,7 @@ def conformance(files: Sequence[tuple[str, Path]], watcher: Watcher) -> Conforma
     absent = () if shutil.which(PROGRAM) else (PROGRAM,)
     if not absent:
         checks[PROGRAM] = by_fitsverify
-    there = [(kind, path) for kind, path in files if path.is_file()]
+    there = sorted(((kind, path) for kind, path in files if path.is_file()), key=lambda each: each[1])
     findings: list[Finding] = []
     for number, (kind, path) in enumerate(there, start=1):
         findings.extend(_findings(kind, path, checks))
