@@ -184,21 +184,24 @@ def _finish_line(
     seconds, saturation, limit, least, share = numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
     full_bit, suspect_bit, no_data_bit, bad_bit = bits[0], bits[1], bits[2], bits[3]
     nothing, zero, one, endless = np.int32(0), np.float32(0.0), np.float32(1.0), np.float32(np.inf)
-    floor, squared, y = np.float32(0.25) * noise, seconds * seconds, rows[6]
+    floor, squared = np.float32(0.25) * noise, seconds * seconds
+    # Read here, not in the loop: there they might change with every pixel that is written, as far as a compiler sees.
+    in_dark, in_flat, in_bias_variance, in_dark_variance = rows[0], rows[1], rows[2], rows[3]
+    in_flat_variance, in_defects, y = rows[4], rows[5], rows[6]
     for i in range(line.size):
         x = np.uint64(x0 + i)
-        response = flat[rows[1], x]
+        response = flat[in_flat, x]
         factor = one / response if response > zero else zero
-        value = (electrons[i] - dark[rows[0], x] * seconds) * factor
+        value = (electrons[i] - dark[in_dark, x] * seconds) * factor
         good = abs(value) < endless
         # 1 / response, 0 where there is no value.
         inverse = factor if good else zero
         science[y, x] = value if good else zero
-        spread = max(electrons[i] * share + noise, floor) + bias_variance[rows[2], x]
-        spread += squared * dark_variance[rows[3], x]
-        spread = (spread + value * value * flat_variance[rows[4], x]) * inverse * inverse
+        spread = max(electrons[i] * share + noise, floor) + bias_variance[in_bias_variance, x]
+        spread += squared * dark_variance[in_dark_variance, x]
+        spread = (spread + value * value * flat_variance[in_flat_variance, x]) * inverse * inverse
         variance[y, x] = spread if inverse > zero else zero
-        found = defects[rows[5], x]
+        found = defects[in_defects, x]
         found |= bad_bit if response < least else nothing
         found |= no_data_bit if inverse <= zero else nothing
         found |= full_bit if line[i] >= saturation else nothing
