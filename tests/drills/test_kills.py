@@ -150,7 +150,8 @@ LARGE = {
     "detector_size": "128,128",
     "density": "1500",
 }
-UNITS = 2 * (2 * 8 + 5 + 3 + 2 * 4) + 2 * (1 + 1 + 2) + 2 * 8 * (2 + 1 + 1)
+UNITS = 2 * (2 * 8 + 5 + 3 + 2 * 4) + 2 * (1 + 1 + 2) + 2 * 4 + 2 * 8 * (2 + 1 + 1)
+"""Frames of both detectors, masters of both, flats as whole exposures, and what is made of the science exposures."""
 """Two detectors of each exposure, masters of each detector (flats of each band); of each science exposure the verdicts of
 its detectors, a merged catalogue and a summary."""
 
