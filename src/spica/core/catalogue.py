@@ -130,6 +130,28 @@ CODES: dict[str, FaultCode] = {
     ),
     "data.quorum": FaultCode(_D, "too few of the inputs are there", "complete the inputs or lower the quorum"),
     "data.bad-value": FaultCode(_D, "a value handed to a task is not usable", "look at the evidence"),
+    # reference catalogues
+    "refcat.unknown": FaultCode(_S, "no such reference catalogue", "see 'spica refcat list'"),
+    "refcat.exists": FaultCode(
+        _S,
+        "there is a reference catalogue of that name",
+        "add the files to it with --add, make it anew with --replace, or choose another name",
+    ),
+    "refcat.mapping": FaultCode(
+        _S, "the column mapping cannot be used", "mend the file; docs/reference-catalogues.md shows one"
+    ),
+    "refcat.columns": FaultCode(
+        _D, "no column mapping knows the table's columns", "write a mapping and name it with --mapping FILE"
+    ),
+    "refcat.epoch": FaultCode(
+        _D, "the epoch of the positions is not told", "say it with --epoch YEAR (Gaia DR2: 2015.5, DR3: 2016.0)"
+    ),
+    "refcat.nothing": FaultCode(
+        _D, "no row of the tables can be used", "look at the reasons; is the mapping the right one?"
+    ),
+    "refcat.damaged": FaultCode(
+        _D, "a file of the reference catalogue cannot be read", "import it again: 'spica refcat import --replace'"
+    ),
     # settings and orders
     "settings.unknown": FaultCode(_S, "no such setting", "see 'spica pipeline show NAME --settings'"),
     "settings.invalid": FaultCode(_S, "a setting's value is not allowed", "see 'spica pipeline show NAME --settings'"),

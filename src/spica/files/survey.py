@@ -21,7 +21,7 @@ from spica.core.settings import Settings
 from spica.files import atomic
 
 FILE_NAME = "survey.toml"
-FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines")
+FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines", "references")
 LOCAL = "local"
 """The storage area that is the survey folder itself."""
 
@@ -79,6 +79,9 @@ class SurveySettings(Settings):
     cameras: tuple[str, ...] = Field(default=(), description="cameras that headers are recognised among; empty: all")
     camera: str = Field(default="", description="camera taken for files that name none")
     areas: dict[str, str] = Field(default_factory=dict, description="storage areas: name to folder or address")
+    references: str = Field(
+        default="references", description="folder of reference catalogues, which several surveys may share"
+    )
     ingest: IngestSettings = IngestSettings()
     engine: EngineSettings = EngineSettings()
     calibration: CalibrationSettings = CalibrationSettings()
@@ -155,6 +158,11 @@ class Survey:
         if name not in FOLDERS:
             raise KeyError(name)
         return self.root / name
+
+    @property
+    def references(self) -> Path:
+        """The folder of reference catalogues."""
+        return self.root / Path(self.settings.references).expanduser()
 
     @property
     def areas(self) -> dict[str, str]:
@@ -246,6 +254,7 @@ name = {json.dumps(settings.name)}
 registry = {json.dumps(settings.registry)}
 # cameras = ["decam"]   # headers are recognised among these only; left out: among all known cameras
 # camera = "decam"      # taken for files that name none
+# references = "/archive/references"   # reference catalogues that surveys share; left out: in this folder
 
 [ingest]
 mode = "copy"           # copy | link (hard link) | place (leave files where they are)

@@ -1,0 +1,1 @@
+"""Benchmarks of reference catalogues and of what is calibrated with them."""

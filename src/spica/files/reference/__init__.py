@@ -1,0 +1,1 @@
+"""Reference catalogues: read from what surveys publish, kept as HATS, looked up by place."""

@@ -1,0 +1,81 @@
+"""HEALPix cells (nested) of positions and of regions: the ground of the order in which reference rows lie."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy import units
+from astropy.coordinates import Latitude, Longitude
+from cdshealpix import nested
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+DEEPEST = 29
+_FINE = 20
+"""Regions are covered by cells no finer than this, 0.2 arcseconds wide."""
+_PER_RADIUS = 4.0
+"""Cells per radius of a region: finer ones touch fewer rows in vain and take longer to list."""
+CELL = math.sqrt(math.pi / 3)
+"""Width of a cell of order 0 [radian]: the root of its area."""
+
+
+def cells(ra: npt.ArrayLike, dec: npt.ArrayLike, order: int = DEEPEST) -> Int64:
+    """The nested cell of each position [degree], ``(n,)`` int64."""
+    lon, lat = _angles(ra, dec)
+    return np.asarray(nested.lonlat_to_healpix(lon, lat, order, num_threads=1)).astype(np.int64)
+
+
+def centres(pixels: Int64, order: int) -> tuple[Float64, Float64]:
+    """Centres of cells, right ascension and declination [degree]."""
+    lon, lat = nested.healpix_to_lonlat(pixels, order, num_threads=1)
+    return np.asarray(lon.deg), np.asarray(lat.deg)
+
+
+def area(order: int) -> float:
+    """Area of a cell [square degree]."""
+    return 4.0 * math.pi * math.degrees(1.0) ** 2 / (12.0 * 4.0**order)
+
+
+def width(order: int) -> float:
+    """Width of a cell, the root of its area [degree]."""
+    return math.sqrt(area(order))
+
+
+def cone_ranges(ra: float, dec: float, radius: float) -> tuple[Int64, Int64]:
+    """Ranges [first, end) of cells of order 29 that together hold a cone [degree], rising and apart."""
+    lon, lat = _angles(ra, dec)
+    found = nested.cone_search(lon, lat, radius * units.deg, depth=_depth(radius))
+    return _ranges(found[0], found[1])
+
+
+def polygon_ranges(ra: Float64, dec: Float64, radius: float) -> tuple[Int64, Int64]:
+    """The same for a polygon of great circles whose vertices [degree] lie within `radius` of its middle."""
+    lon, lat = _angles(ra, dec)
+    found = nested.polygon_search(lon, lat, depth=_depth(radius))
+    return _ranges(found[0], found[1])
+
+
+def _angles(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[Any, Any]:
+    return Longitude(ra, unit=units.deg), Latitude(dec, unit=units.deg)
+
+
+def _depth(radius: float) -> int:
+    wanted = math.log2(_PER_RADIUS * CELL / max(math.radians(radius), 1e-9))
+    return int(min(max(math.ceil(wanted), 0), _FINE))
+
+
+def _ranges(pixels: npt.NDArray[np.uint64], depths: npt.NDArray[np.uint8]) -> tuple[Int64, Int64]:
+    shift = 2 * (DEEPEST - depths.astype(np.int64))
+    first = pixels.astype(np.int64) << shift
+    end = (pixels.astype(np.int64) + 1) << shift
+    order = np.argsort(first, kind="stable")
+    first, end = first[order], end[order]
+    if first.size == 0:
+        return first, end
+    fresh = np.concatenate(([True], first[1:] > end[:-1]))
+    last = np.concatenate((fresh[1:], [True]))
+    return first[fresh], end[last]

@@ -1,0 +1,185 @@
+"""Rows of any number put in the order of the sky with bounded memory: sorted runs on disk, then merged cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.reference import SPATIAL, Partition, declaration
+from spica.files.reference import healpix
+
+Int64 = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.void]
+
+COUNTED = 10
+"""Order of the cells that rows are counted in: no partition is smaller (0.06 degree)."""
+_BLOCK = 7
+"""Counts are kept in blocks of as many orders: only the part of the sky that has rows takes memory."""
+_SHELVES = 256
+"""Files that identifiers are sorted into, so that each can be searched by itself."""
+_SEQUENCE = "_sequence"
+
+
+class Counts:
+    """How many rows each cell of an order holds.
+
+    Parameters
+    ----------
+    order : of the cells, at least 7.
+    most : blocks of 0.13 MB that may be held; counting ends, and `full` is true, where there would be more.
+    """
+
+    def __init__(self, order: int = COUNTED, most: int | None = None) -> None:
+        self.order = order
+        self.full = False
+        self._most = most
+        self._blocks: dict[int, Int64] = {}
+
+    def add(self, cells: Int64) -> None:
+        """Count rows by their cells of order 29."""
+        if self.full:
+            return
+        pixels = cells >> 2 * (healpix.DEEPEST - self.order)
+        unique, counts = np.unique(pixels, return_counts=True)
+        homes = unique >> 2 * _BLOCK
+        for home in np.unique(homes):
+            block = self._blocks.setdefault(int(home), np.zeros(4**_BLOCK, np.int64))
+            mine = homes == home
+            block[unique[mine] & (4**_BLOCK - 1)] += counts[mine]
+        if self._most is not None and len(self._blocks) > self._most:
+            self._blocks.clear()
+            self.full = True
+
+    def cells(self) -> tuple[Int64, Int64]:
+        """Cells that hold rows, rising, and their counts."""
+        pixels, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for home in sorted(self._blocks):
+            block = self._blocks[home]
+            there = np.flatnonzero(block)
+            pixels.append((home << 2 * _BLOCK) + there)
+            counts.append(block[there])
+        return np.concatenate(pixels), np.concatenate(counts)
+
+
+def partitions(pixels: Int64, counts: Int64, largest: int) -> list[Partition]:
+    """The coarsest cells that hold at most `largest` rows each, in the order of the sky.
+
+    A cell of order `COUNTED` is never divided, however many rows it holds.
+    """
+    found: list[Partition] = []
+    total = np.concatenate(([0], np.cumsum(counts)))
+
+    def divide(order: int, pixel: int) -> None:
+        shift = 2 * (COUNTED - order)
+        first, end = np.searchsorted(pixels, [pixel << shift, (pixel + 1) << shift])
+        rows = int(total[end] - total[first])
+        if rows == 0:
+            return
+        if rows <= largest or order == COUNTED:
+            found.append(Partition(order, pixel, rows))
+            return
+        for child in range(4 * pixel, 4 * pixel + 4):
+            divide(order + 1, child)
+
+    for base in range(12):
+        divide(0, base)
+    return found
+
+
+def degraded(pixels: Int64, counts: Int64) -> tuple[Int64, Int64]:
+    """Counts as those of the next coarser order."""
+    coarse = pixels >> 2
+    first = np.flatnonzero(np.concatenate(([True], coarse[1:] != coarse[:-1])))
+    return coarse[first], np.add.reduceat(counts, first)
+
+
+class Spill:
+    """Rows put aside in sorted runs, to be taken back partition by partition.
+
+    Parameters
+    ----------
+    folder : for files that pass.
+    columns : names of our columns, all of which every row has.
+    by_identifier : whether rows with the same identifier are one (the first is kept).
+    """
+
+    def __init__(self, folder: Path, columns: tuple[str, ...], *, by_identifier: bool) -> None:
+        self._folder = folder
+        self._columns = columns
+        kinds = [(name, np.dtype(declaration(name).dtype)) for name in columns]
+        self._dtype = np.dtype([(SPATIAL, np.int64), (_SEQUENCE, np.int64), *kinds])
+        self._by_identifier = by_identifier
+        self._runs: list[tuple[Path, npt.NDArray[np.int64]]] = []
+        self._cursors: list[int] = []
+        self._twice: npt.NDArray[np.bool_] | None = None
+        self.rows = 0
+        self.counts = Counts()
+
+    def add(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put rows aside; columns that they lack are NaN."""
+        size = columns["ra"].size
+        if size == 0:
+            return
+        cells = healpix.cells(columns["ra"], columns["dec"])
+        self.counts.add(cells)
+        order = np.argsort(cells, kind="stable")
+        rows = np.empty(size, self._dtype)
+        rows[SPATIAL] = cells[order]
+        rows[_SEQUENCE] = self.rows + order
+        for name in self._columns:
+            rows[name] = columns[name][order] if name in columns else np.nan
+        path = self._folder / f"run-{len(self._runs):06d}"
+        rows.tofile(path)
+        rows[SPATIAL].tofile(path.with_suffix(".cells"))
+        self._runs.append((path, np.memmap(path.with_suffix(".cells"), np.int64, "r")))
+        self._cursors.append(0)
+        if self._by_identifier:
+            self._shelve(columns["source_id"])
+        self.rows += size
+
+    def _shelve(self, identifiers: Int64) -> None:
+        pairs = np.stack((identifiers, self.rows + np.arange(identifiers.size)), axis=1)
+        # Multiplying by an odd number spreads identifiers that are multiples of a power of two.
+        shelf = ((identifiers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(56)).astype(np.int64)
+        order = np.argsort(shelf, kind="stable")
+        bounds = np.searchsorted(shelf[order], np.arange(_SHELVES + 1))
+        for number in range(_SHELVES):
+            part = pairs[order[bounds[number] : bounds[number + 1]]]
+            if part.size:
+                with (self._folder / f"shelf-{number:03d}").open("ab") as stream:
+                    stream.write(part.tobytes())
+
+    def find_twice(self) -> int:
+        """Find rows whose identifier an earlier row has; answers how many. They are not taken back."""
+        if not self._by_identifier or self.rows == 0:
+            return 0
+        twice = np.memmap(self._folder / "twice", np.bool_, "w+", shape=(self.rows,))
+        for path in sorted(self._folder.glob("shelf-*")):
+            pairs = np.fromfile(path, np.int64).reshape(-1, 2)
+            order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+            pairs = pairs[order]
+            again = pairs[1:, 0] == pairs[:-1, 0]
+            twice[pairs[1:, 1][again]] = True
+            path.unlink()
+        self._twice = twice
+        return int(np.count_nonzero(twice))
+
+    def take(self, partition: Partition) -> Rows:
+        """The rows of a partition by cell and identifier; partitions are taken in the order of the sky."""
+        parts = []
+        for number, (path, cells) in enumerate(self._runs):
+            first = self._cursors[number]
+            end = int(np.searchsorted(cells, partition.end))
+            if end > first:
+                size = self._dtype.itemsize
+                parts.append(np.fromfile(path, self._dtype, count=end - first, offset=first * size))
+                self._cursors[number] = end
+        rows = np.concatenate(parts)
+        if self._twice is not None:
+            rows = rows[~self._twice[rows[_SEQUENCE]]]
+        order = np.lexsort((rows[_SEQUENCE], rows["source_id"], rows[SPATIAL]))
+        return np.asarray(rows[order])
