@@ -300,6 +300,28 @@ def test_a_kill_leaves_the_old_catalogue_or_none(place: str, old: str, tmp_path:
     assert sorted(each.name for each in parent.iterdir()) == [".lock", "gaia"]
 
 
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from spica.core.faults import ResourceFault
+from spica.files.reference.importing import ImportOrder, take_in
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
+try:
+    take_in(Path(sys.argv[2]), ImportOrder("gaia", (Path(sys.argv[3]),)))
+except ResourceFault as fault:
+    print(fault.code)
+"""
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    parent, path = tmp_path / "cats", write(tmp_path / "stars.parquet", gaia_like(3000, 2))
+    words = [sys.executable, "-c", FULL, "100000", str(parent), str(path)]
+    done = subprocess.run(words, check=False, env=os.environ, capture_output=True, text=True)
+    assert done.stdout.split() == ["disk.full"], done.stderr
+    assert [each.name for each in parent.iterdir()] == [".lock"]
+
+
 def test_names_and_folders_that_cannot_be(tmp_path: Path) -> None:
     path = write(tmp_path / "stars.csv", gaia_like(10))
     for name in ("", "../up", ".hidden", "a b"):

@@ -22,7 +22,7 @@ from spica.files.reference.mapping import Mapping_
 from spica.files.reference.spilling import Spill, degraded, partitions
 from spica.files.reference.writing import Writer
 
-LARGEST = 1_000_000
+LARGEST = 500_000
 """Rows of a partition."""
 _ENOUGH = 10
 """Rows that the middle one of the cells holds in which density is told: an empty one is a gap, not chance."""
@@ -91,7 +91,7 @@ def take_in(parent: Path, order: ImportOrder, watch: Watch = lambda *_: None) ->
         if old is not None and not order.add:
             message = f"there is a reference catalogue {order.name!r} made from other files"
             raise SetupFault("refcat.exists", message, name=order.name)
-        with atomic.passing_folder(parent, order.name) as passing:
+        with atomic.passing_folder(parent, order.name) as passing, atomic.disk_faults(parent):
             made = passing / "made"
             info = _build(made, passing, order, _Input(tuple(fresh), sums, old, folder), watch)
             store.swap(made, folder)

@@ -23,11 +23,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from spica.core.faults import DataFault
 
-CHUNK = 1 << 19
+CHUNK = 1 << 18
 """Rows that are held at once."""
 _BLOCK = 1 << 24
 """Bytes of CSV that are parsed at once."""
 NO_IDENTIFIER = np.iinfo(np.int64).min
+_BUFFER = 1 << 20
+"""Bytes of a column that are read at once: without it a column of a whole row group is."""
 _NULLS = ["", "null", "NULL", "nan", "NaN", "None", "\\N", "--"]
 
 Kind = Literal["number", "integer", "word"]
@@ -153,7 +155,7 @@ def _csv_chunks(table: Table, kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
 
 
 def _parquet_chunks(table: Table, kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
-    with _faults(table.path), pq.ParquetFile(table.path, memory_map=False) as file:
+    with _faults(table.path), pq.ParquetFile(table.path, buffer_size=_BUFFER) as file:
         batches = file.iter_batches(batch_size=CHUNK // 4, columns=list(kinds), use_threads=False)
         yield from _from_batches(batches, kinds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,29 +31,30 @@ class Counts:
     Parameters
     ----------
     order : of the cells, at least 7.
-    most : blocks of 0.13 MB that may be held; counting ends, and `full` is true, where there would be more.
+    most : blocks of 65 kB that may be held; counting ends, and `full` is true, where there would be more.
     """
 
     def __init__(self, order: int = COUNTED, most: int | None = None) -> None:
         self.order = order
         self.full = False
         self._most = most
-        self._blocks: dict[int, Int64] = {}
+        self._blocks: dict[int, npt.NDArray[np.int32]] = {}
 
     def add(self, cells: Int64) -> None:
-        """Count rows by their cells of order 29."""
+        """Count rows by their cells of order 29, which are rising."""
         if self.full:
             return
-        pixels = cells >> 2 * (healpix.DEEPEST - self.order)
-        unique, counts = np.unique(pixels, return_counts=True)
-        homes = unique >> 2 * _BLOCK
-        for home in np.unique(homes):
-            block = self._blocks.setdefault(int(home), np.zeros(4**_BLOCK, np.int64))
-            mine = homes == home
-            block[unique[mine] & (4**_BLOCK - 1)] += counts[mine]
-        if self._most is not None and len(self._blocks) > self._most:
+        first, pixels = _runs(cells >> 2 * (healpix.DEEPEST - self.order))
+        counts = np.diff(first, append=cells.size)
+        bounds, homes = _runs(pixels >> 2 * _BLOCK)
+        if self._most is not None and len(self._blocks.keys() | set(homes.tolist())) > self._most:
             self._blocks.clear()
             self.full = True
+            return
+        for home, part in zip(homes, np.split(np.arange(pixels.size), bounds[1:]), strict=True):
+            if int(home) not in self._blocks:
+                self._blocks[int(home)] = np.zeros(4**_BLOCK, np.int32)
+            self._blocks[int(home)][pixels[part] & (4**_BLOCK - 1)] += counts[part]
 
     def cells(self) -> tuple[Int64, Int64]:
         """Cells that hold rows, rising, and their counts."""
@@ -61,7 +63,7 @@ class Counts:
             block = self._blocks[home]
             there = np.flatnonzero(block)
             pixels.append((home << 2 * _BLOCK) + there)
-            counts.append(block[there])
+            counts.append(block[there].astype(np.int64))
         return np.concatenate(pixels), np.concatenate(counts)
 
 
@@ -90,11 +92,16 @@ def partitions(pixels: Int64, counts: Int64, largest: int) -> list[Partition]:
     return found
 
 
+def _runs(values: Int64) -> tuple[Int64, Int64]:
+    """Where each value of rising ones is met first, and the values, each once."""
+    first = np.flatnonzero(np.diff(values, prepend=-1))
+    return first, values[first]
+
+
 def degraded(pixels: Int64, counts: Int64) -> tuple[Int64, Int64]:
     """Counts as those of the next coarser order."""
-    coarse = pixels >> 2
-    first = np.flatnonzero(np.concatenate(([True], coarse[1:] != coarse[:-1])))
-    return coarse[first], np.add.reduceat(counts, first)
+    first, coarse = _runs(pixels >> 2)
+    return coarse, np.add.reduceat(counts, first)
 
 
 class Spill:
@@ -125,16 +132,18 @@ class Spill:
         if size == 0:
             return
         cells = healpix.cells(columns["ra"], columns["dec"])
-        self.counts.add(cells)
         order = np.argsort(cells, kind="stable")
+        cells = cells[order]
+        self.counts.add(cells)
         rows = np.empty(size, self._dtype)
-        rows[SPATIAL] = cells[order]
+        rows[SPATIAL] = cells
         rows[_SEQUENCE] = self.rows + order
         for name in self._columns:
             rows[name] = columns[name][order] if name in columns else np.nan
         path = self._folder / f"run-{len(self._runs):06d}"
-        rows.tofile(path)
-        rows[SPATIAL].tofile(path.with_suffix(".cells"))
+        # Not tofile, which does not say why a disk took less than it was given.
+        path.write_bytes(rows.view(np.uint8).data)
+        path.with_suffix(".cells").write_bytes(cells.view(np.uint8).data)
         self._runs.append((path, np.memmap(path.with_suffix(".cells"), np.int64, "r")))
         self._cursors.append(0)
         if self._by_identifier:
@@ -157,7 +166,10 @@ class Spill:
         """Find rows whose identifier an earlier row has; answers how many. They are not taken back."""
         if not self._by_identifier or self.rows == 0:
             return 0
-        twice = np.memmap(self._folder / "twice", np.bool_, "w+", shape=(self.rows,))
+        with (self._folder / "twice").open("wb") as stream:
+            # Blocks are taken now: where the disk had none later, the process would be killed.
+            os.posix_fallocate(stream.fileno(), 0, self.rows)
+        twice = np.memmap(self._folder / "twice", np.bool_, "r+", shape=(self.rows,))
         for path in sorted(self._folder.glob("shelf-*")):
             pairs = np.fromfile(path, np.int64).reshape(-1, 2)
             order = np.lexsort((pairs[:, 1], pairs[:, 0]))
@@ -179,7 +191,11 @@ class Spill:
                 parts.append(np.fromfile(path, self._dtype, count=end - first, offset=first * size))
                 self._cursors[number] = end
         rows = np.concatenate(parts)
+        del parts
+        cells = np.ascontiguousarray(rows[SPATIAL])
+        order = np.argsort(cells, kind="stable")
+        if np.any(np.diff(cells[order]) == 0):
+            order = np.lexsort((rows[_SEQUENCE], rows["source_id"], cells))
         if self._twice is not None:
-            rows = rows[~self._twice[rows[_SEQUENCE]]]
-        order = np.lexsort((rows[_SEQUENCE], rows["source_id"], rows[SPATIAL]))
+            order = order[~self._twice[rows[_SEQUENCE]][order]]
         return np.asarray(rows[order])
