@@ -204,6 +204,33 @@ def test_what_is_not_known_grows_by_the_prior() -> None:
     assert stars.pmra.tolist() == [5.0, 0.0, 5.0]
 
 
+def test_a_position_without_an_error_stays_without_one_and_spoils_nothing_else() -> None:
+    columns = {"ra": np.array([10.0]), "dec": np.array([40.0]), "epoch": np.array([2016.0])}
+    columns |= {
+        "pmra": np.array([5.0]),
+        "pmdec": np.array([5.0]),
+        "pmra_err": np.array([0.1]),
+        "pmdec_err": np.array([0.2]),
+    }
+    then = moved(Catalogue(columns), 60000.0)
+    assert np.isnan(then["ra_err"][0])
+    assert np.isnan(then["ra_dec_corr"][0])
+    assert np.allclose((then["pmra_err"][0], then["pmdec_err"][0]), (0.1, 0.2), rtol=1e-4)
+
+
+def test_a_partition_of_another_catalogue_is_noticed(tmp_path: Path) -> None:
+    for number, rows in enumerate((100, 50)):
+        imported(
+            tmp_path, f"c{number}", write(tmp_path / f"{number}.csv", gaia_like(rows, centre=(10.0, 40.0), width=0.1))
+        )
+    one, two = (open_reference(tmp_path, name) for name in ("c0", "c1"))
+    (tmp_path / "c0" / one.info.partitions[0].path).write_bytes(
+        (tmp_path / "c1" / two.info.partitions[0].path).read_bytes()
+    )
+    with pytest.raises(DataFault, match="it has 50 rows, not 100"):
+        one.find(Cone(10.0, 40.0, 1.0))
+
+
 def test_pulls_of_rows_brought_to_a_time_have_width_one() -> None:
     """Stars whose motions are drawn from the prior, half of them unknown to the catalogue."""
     n, prior, rng = 4000, Prior(motion=8.0, parallax=2.0), np.random.default_rng(3)

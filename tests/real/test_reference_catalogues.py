@@ -86,7 +86,8 @@ def test_gaia_in_parts_from_fits(real_data: Path, tmp_path: Path) -> None:
     assert (info.mapping, info.epochs) == ("gaia", (2015.5, 2015.5))
     rows = open_reference(tmp_path, "gaia").find(ALL)
     assert set(rows["source_id"].tolist()) == {int(number) for table in tables for number in table["source_id"]}
-    # Gaia DR2 as the Legacy Surveys keep it writes 0 for motions that were not solved for.
+    unsolved = sum(int(np.count_nonzero(np.isnan(np.array(table["pmra"])))) for table in tables)
+    assert np.count_nonzero(np.isnan(rows["pmra"])) == np.count_nonzero(np.isnan(rows["parallax_err"])) == unsolved > 0
     assert np.nanmedian(rows["mag_G"]) > 15
 
 

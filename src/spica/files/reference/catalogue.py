@@ -174,6 +174,8 @@ class ReferenceCatalogue:
             )
         except (OSError, pa.ArrowException, AttributeError) as error:
             raise self._damaged(partition, error) from error
+        if file.metadata.num_rows != partition.rows:
+            raise self._damaged(partition, f"it has {file.metadata.num_rows} rows, not {partition.rows}")
         self._footers[number] = made
         if len(self._footers) > OPEN:
             self._footers.popitem(last=False)[1].file.close()
@@ -195,7 +197,7 @@ class ReferenceCatalogue:
             self.held -= self._values.popitem(last=False)[1].nbytes
         return values
 
-    def _damaged(self, partition: Partition, error: Exception) -> DataFault:
+    def _damaged(self, partition: Partition, error: Exception | str) -> DataFault:
         path = self.folder / partition.path
         return DataFault("refcat.damaged", f"{path} cannot be read: {error}", path=str(path))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -85,10 +85,13 @@ def moved(rows: Catalogue, mjd: float, prior: Prior | None = None) -> Catalogue:
         known are carried along, the others stay missing.
     """
     stars = motions_of(rows, prior)
+    # A position whose error nobody knows leaves the errors of its motion as they are.
+    told = np.isfinite(stars.covariance[:, 0, 0] + stars.covariance[:, 1, 1])
+    stars = replace(stars, covariance=np.nan_to_num(stars.covariance))
     year = 2000.0 + (mjd + TDB_TAI - 51544.5) / 365.25
     then = propagate(stars, year - rows["epoch"])
     ra, dec, covariance = seen_from(then, earth(mjd + TDB_TAI))
-    errors = np.sqrt(np.einsum("nii->ni", covariance))
+    errors = np.where(told[:, None], np.sqrt(np.einsum("nii->ni", covariance)), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = covariance[:, 0, 1] / (errors[:, 0] * errors[:, 1])
     made: dict[str, Float64] = {

@@ -33,7 +33,8 @@ _OLD = ".old"
 
 def names(parent: Path) -> tuple[str, ...]:
     """Catalogues in a folder, by name."""
-    _recover(parent)
+    if any(parent.glob(f".*{_OLD}")):
+        _recover_if_nobody_works(parent)
     return tuple(sorted(path.parent.name for path in parent.glob(f"*/{ABOUT}") if _NAME.fullmatch(path.parent.name)))
 
 
@@ -131,6 +132,16 @@ def alone(parent: Path) -> Iterator[None]:
             atomic.sweep(parent)
             _recover(parent)
             yield
+
+
+def _recover_if_nobody_works(parent: Path) -> None:
+    """What `_recover` does, unless an import is under way or the folder is not ours to write."""
+    try:
+        with (parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _recover(parent)
+    except (BlockingIOError, PermissionError):
+        return
 
 
 def _recover(parent: Path) -> None:
