@@ -300,6 +300,18 @@ def test_a_kill_leaves_the_old_catalogue_or_none(place: str, old: str, tmp_path:
     assert sorted(each.name for each in parent.iterdir()) == [".lock", "gaia"]
 
 
+def test_what_an_import_has_under_way_is_not_touched(tmp_path: Path) -> None:
+    old = tmp_path / ".gaia.old"
+    imported(tmp_path, "gaia", write(tmp_path / "stars.csv", gaia_like(20)))
+    (tmp_path / "gaia").rename(old)
+    with store.alone(tmp_path):
+        # The lock's owner has mended it: what another one would see is the folder as it was.
+        (tmp_path / "gaia").rename(old)
+        assert store.names(tmp_path) == ()
+        assert old.exists()
+    assert store.names(tmp_path) == ("gaia",)
+
+
 FULL = """
 import resource, signal, sys
 from pathlib import Path
