@@ -73,7 +73,7 @@ def test_a_row_as_the_survey_writes_it(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("each", mapping.shipped(), ids=lambda each: each.name)
-def test_a_mapping_is_recognised_by_all_of_its_own_columns(each: mapping.Mapping_) -> None:
+def test_a_mapping_is_recognised_by_all_of_its_own_columns(each: mapping.ColumnMapping) -> None:
     """And by nothing less; no other mapping takes its files."""
     own = [name for value in each.columns.values() for name in value.source]
     own += [spec.mag or spec.flux for band, spec in each.bands.items() if band != "*"]

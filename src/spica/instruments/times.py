@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 
-from erfa import ErfaWarning  # type: ignore[import-untyped]
+from erfa import ErfaWarning
 
 from spica.core.camera import Camera
 from spica.core.records import Scalar

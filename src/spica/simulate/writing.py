@@ -1,8 +1,8 @@
 """Raw files on disk: tile-compressed or plain FITS whose bytes follow from their content alone.
 
-Our own coding writes compressed 16-bit images, as it takes a fifth of the time; astropy writes the others, and their checksums
-(FITS 4.0, appendix J) are put in afterwards without the time that astropy would note in their comments. A file is
-written HDU by HDU, so that a mosaic is never in memory twice.
+Our own coding writes compressed 16-bit images, in a fraction of the time (the bytes of a row are those of the reference
+code); astropy writes the others, and their checksums (FITS 4.0, appendix J) are put in afterwards without the time that
+astropy would note in their comments. A file is written HDU by HDU, so that a mosaic is never in memory twice.
 """
 
 from __future__ import annotations

@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.reference import ALWAYS, REFERENCE_COLUMNS, ReferenceFlag, declaration
-from spica.files.reference.mapping import CORRELATED, Band, FlagTest, Mapping_, Value, bands_of, covariance_unit, factor
+from spica.files.reference.mapping import (
+    CORRELATED,
+    Band,
+    ColumnMapping,
+    FlagTest,
+    Value,
+    bands_of,
+    covariance_unit,
+    factor,
+)
 from spica.files.reference.reading import NO_IDENTIFIER, Chunk, Kind
 
 Float64 = npt.NDArray[np.float64]
@@ -42,7 +51,7 @@ class Reader:
     epoch : Julian year of rows whose epoch the file does not tell, None where nobody does.
     """
 
-    mapping: Mapping_
+    mapping: ColumnMapping
     names: tuple[str, ...]
     epoch: float | None = None
 

@@ -18,7 +18,7 @@ from spica.core.reference import REFERENCE_COLUMNS, ReferenceInfo, ReferenceSour
 from spica.files import atomic, checksums
 from spica.files.reference import healpix, mapping, reading, store
 from spica.files.reference.converting import REASONS, TWICE, Reader, judge
-from spica.files.reference.mapping import Mapping_
+from spica.files.reference.mapping import ColumnMapping
 from spica.files.reference.spilling import Spill, degraded, partitions
 from spica.files.reference.writing import Writer
 
@@ -157,7 +157,9 @@ def _build(made: Path, passing: Path, order: ImportOrder, given: _Input, watch: 
     return _describe(writer, order, (title, name, bands, tuple(sources), told))
 
 
-def _readers(path: Path, known: tuple[Mapping_, ...], epoch: float | None) -> Iterator[tuple[Reader, reading.Table]]:
+def _readers(
+    path: Path, known: tuple[ColumnMapping, ...], epoch: float | None
+) -> Iterator[tuple[Reader, reading.Table]]:
     for table in reading.open_tables(path):
         reader = Reader(mapping.choose(path, table.names, known), table.names, epoch)
         if not reader.tells_epoch:

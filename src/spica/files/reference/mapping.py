@@ -89,7 +89,7 @@ class FlagTest(Settings):
 Spelt = Annotated[Value, BeforeValidator(_spelt)]
 
 
-class Mapping_(Settings):  # noqa: N801 - the word itself belongs to collections.abc
+class ColumnMapping(Settings):
     """A column mapping, as it stands in its file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -100,7 +100,7 @@ class Mapping_(Settings):  # noqa: N801 - the word itself belongs to collections
     flags: dict[str, FlagTest] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _known(self) -> Mapping_:
+    def _known(self) -> ColumnMapping:
         for name, value in self.columns.items():
             if name not in REFERENCE_COLUMNS or name == "flags":
                 near = difflib.get_close_matches(name, list(REFERENCE_COLUMNS), n=1)
@@ -147,7 +147,7 @@ def factor(unit: str, ours: str) -> float:
         raise ValueError(f"unit {unit!r} cannot be converted to {ours or 'a pure number'!r}") from error
 
 
-def read(path: Path) -> Mapping_:
+def read(path: Path) -> ColumnMapping:
     """A mapping from a TOML file.
 
     Raises
@@ -157,7 +157,7 @@ def read(path: Path) -> Mapping_:
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Mapping_.model_validate(given)
+        return ColumnMapping.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -166,13 +166,13 @@ def read(path: Path) -> Mapping_:
         raise SetupFault("refcat.mapping", f"{path}: {error}", path=str(path)) from error
 
 
-def shipped() -> tuple[Mapping_, ...]:
+def shipped() -> tuple[ColumnMapping, ...]:
     """The mappings that come with spica, by name."""
     with resources.as_file(resources.files("spica.files.reference") / "mappings") as folder:
         return tuple(read(path) for path in sorted(folder.glob("*.toml")))
 
 
-def choose(path: Path, names: Iterable[str], known: Iterable[Mapping_]) -> Mapping_:
+def choose(path: Path, names: Iterable[str], known: Iterable[ColumnMapping]) -> ColumnMapping:
     """The mapping whose columns a file has; the one that recognises most where there are several.
 
     Raises
@@ -193,11 +193,11 @@ def choose(path: Path, names: Iterable[str], known: Iterable[Mapping_]) -> Mappi
     raise DataFault("refcat.columns", message, path=str(path), nearest=nearest.name)
 
 
-def _lost(mapping: Mapping_, there: set[str]) -> list[str]:
+def _lost(mapping: ColumnMapping, there: set[str]) -> list[str]:
     return [name for name in mapping.recognise if name.lower() not in there]
 
 
-def bands_of(mapping: Mapping_, names: Iterable[str]) -> dict[str, Band]:
+def bands_of(mapping: ColumnMapping, names: Iterable[str]) -> dict[str, Band]:
     """The bands that a file has, with ``{band}`` filled in, by name of the band."""
     there = tuple(names)
     lower = {name.lower() for name in there}
