@@ -32,6 +32,7 @@ from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
+from spica.kernels.psf_model import psf_stamps, stamp_at
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
 from spica.kernels.sharpness import peak_widths
@@ -109,6 +110,12 @@ def _rice() -> None:
     rice.decode_floats(*coded, 1.0, 0.0, rice.BLANK, np.nan, np.empty((8, 8), dtype=np.float32))
 
 
+def _psf() -> None:
+    cube = np.ones((1, 9, 9), dtype=np.float32)
+    psf_stamps(cube, np.ones((1, 1)), 1.0, _PLACE, _PLACE, 5)
+    stamp_at(cube, 0, (0.0, 0.0), (1.0, 1.0), 1.0, 4.0, 4.0, 5)
+
+
 def _sums() -> None:
     for words in (np.zeros(4, dtype="<u4"), np.frombuffer(bytes(16), dtype="<u4")):
         word_sum(words)
@@ -134,6 +141,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("sky to pixel", lambda: sky_to_pixel(_WCS, _PLACE, _PLACE)),
     ("tangent projection", lambda: tangent_project(_PLACE, _PLACE, 0.0, 0.0)),
     ("tangent deprojection", lambda: tangent_deproject(_PLACE, _PLACE, 0.0, 0.0)),
+    ("PSF models", _psf),
     ("Rice coding", _rice),
     ("checksum", _sums),
     *DRAWING,
