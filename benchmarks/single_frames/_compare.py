@@ -3,6 +3,9 @@
 Both sides are matched with one list of truth by one rule. A difference is paired: what both sides did with the same
 source, so that the noise that they share cancels; it is given in its own standard deviations, positive where ours is
 worse.
+
+Who goes deeper finds more and errs more: neither says who detects better. Completeness and purity are therefore both
+judged with one threshold of our side, `DEPTH`, that comes near the depth of the other; everything is counted apart.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ FEWEST = 30
 """Sources below which a bin says nothing."""
 SAME = 2.0
 """Pixels within which two detections are one."""
+DEPTH = 6.4
+"""Peak S/N from which our detections count. Source-extractor measures its 5 sigma from a sky that the light of sources has
+lifted: where both are told 5, it finds half of what has 6.7 on our side, and nearly nothing below 6."""
 MARGIN = 24.0
 """Nearer to the edge than this [pixel] a detection may be the light of a source outside: of no use for the purity."""
 
@@ -44,8 +50,9 @@ class Side:
     dx, dy : place minus true place [pixel].
     auto : magnitude minus true magnitude, of the Kron flux. aper : the same in each aperture, against the true light in
         that aperture, neighbours' included ``(n, apertures)``.
+    sure : whether what it found is above `DEPTH`.
     true : of each detection, whether it is a true source; `mag` its measured magnitude, NaN at the edge; `alone` whether
-        the other side has no false one there; `deep` whether it is among as many, the surest, as the other side has.
+        the other side has no false one there; `deep` whether it is above `DEPTH`.
     """
 
     found: Bools
@@ -53,6 +60,7 @@ class Side:
     dy: Floats
     auto: Floats
     aper: Floats
+    sure: Bools
     true: Bools
     mag: Floats
     alone: Bools
@@ -91,11 +99,20 @@ def sides(scenes: Sequence[Scene], ours: Sequence[Found], peer: Sequence[Found])
     )
 
 
+def _true(side: Found, scene: Scene) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Detections that are true sources, and which."""
+    return match(Catalogue({"x": side.columns["x"], "y": side.columns["y"]}), scene.places)
+
+
 def _against(scene: Scene, mine: Found, theirs: Found, true_aper: Floats) -> tuple[Any, ...]:
     places, n = scene.places, len(scene.places)
-    rows, true_rows = match(Catalogue({"x": mine.columns["x"], "y": mine.columns["y"]}), places)
-    found = np.zeros(n, dtype=bool)
+    rows, true_rows = _true(mine, scene)
+    found, sure = (np.zeros(n, dtype=bool) for _ in range(2))
     found[true_rows] = True
+    deep = np.ones(mine.number, dtype=bool)
+    if "snr_peak" in mine.columns:
+        deep = mine.columns["snr_peak"] >= DEPTH
+    sure[true_rows] = deep[rows]
     dx, dy, auto = (np.full(n, np.nan) for _ in range(3))
     aper = np.full(true_aper.shape, np.nan)
     dx[true_rows] = mine.columns["x"][rows] - places["x"][true_rows]
@@ -110,23 +127,14 @@ def _against(scene: Scene, mine: Found, theirs: Found, true_aper: Floats) -> tup
         mag[(np.minimum(x, y) < MARGIN) | (x > nx - 1 - MARGIN) | (y > ny - 1 - MARGIN)] = np.nan
     true = np.zeros(mine.number, dtype=bool)
     true[rows] = True
-    return found, dx, dy, auto, aper, true, mag, _alone(mine, theirs, scene), _as_deep(mine, theirs)
-
-
-def _as_deep(mine: Found, theirs: Found) -> Bools:
-    """The surest detections, no more than the other side has: who goes deeper has more that are false at the limit."""
-    if mine.number <= theirs.number or "snr_peak" not in mine.columns:
-        return np.ones(mine.number, dtype=bool)
-    deep = np.zeros(mine.number, dtype=bool)
-    deep[np.argsort(-mine.columns["snr_peak"], kind="stable")[: theirs.number]] = True
-    return deep
+    return found, dx, dy, auto, aper, sure, true, mag, _alone(mine, theirs, scene), deep
 
 
 def _alone(mine: Found, theirs: Found, scene: Scene) -> Bools:
     """Which detections have no false one of the other side at their place: what both take for a source is no difference."""
     points, others = (np.column_stack([side.columns["x"], side.columns["y"]]) for side in (mine, theirs))
     false = np.ones(theirs.number, dtype=bool)
-    false[match(Catalogue({"x": others[:, 0], "y": others[:, 1]}), scene.places)[0]] = False
+    false[_true(theirs, scene)[0]] = False
     if not np.any(false):
         return np.ones(mine.number, dtype=bool)
     near, _ = cKDTree(others[false]).query(points, distance_upper_bound=SAME)
@@ -145,19 +153,16 @@ def table(scenes: Sequence[Scene], ours: Side, peer: Side) -> list[Row]:
             if np.count_nonzero(here) >= FEWEST:
                 rows += _of_sources(kind, name, here, ours, peer)
         everything = tuple(np.ones(side.mag.size, dtype=bool) for side in (ours, peer))
-        rows += _purity("purity", name, (low, high), (ours, peer), everything)
-        rows += _purity("purity at equal number", name, (low, high), (ours, peer), (ours.deep, peer.deep))
+        rows += _purity("purity", name, (low, high), (ours, peer), (ours.deep, peer.deep))
+        rows += _purity("purity at full depth", name, (low, high), (ours, peer), everything)
     return rows
 
 
 def _of_sources(kind: str, name: str, here: Bools, ours: Side, peer: Side) -> list[Row]:
-    only_ours = int(np.count_nonzero(here & ours.found & ~peer.found))
-    only_peer = int(np.count_nonzero(here & peer.found & ~ours.found))
-    number = int(np.count_nonzero(here))
-    # McNemar: of the sources that one side alone has, either should have half.
-    worse = (only_peer - only_ours) / np.sqrt(max(only_peer + only_ours, 1))
-    share, peer_share = (float(np.count_nonzero(here & side.found) / number) for side in (ours, peer))
-    rows = [Row(kind, "completeness", name, number, share, peer_share, float(worse))]
+    rows = [
+        _completeness(kind, "completeness", name, here, ours.sure, peer.sure),
+        _completeness(kind, "completeness at full depth", name, here, ours.found, peer.found),
+    ]
     both = here & ours.found & peer.found
     if np.count_nonzero(both) < FEWEST:
         return rows
@@ -173,6 +178,16 @@ def _of_sources(kind: str, name: str, here: Bools, ours: Side, peer: Side) -> li
         rows.append(_scatter(kind, f"{word} scatter [mag]", name, np.abs(a - bias[0]), np.abs(b - bias[1])))
         rows.append(Row(kind, f"{word} bias [mag]", name, a.size, *bias, float("nan")))
     return rows
+
+
+def _completeness(kind: str, what: str, name: str, here: Bools, ours: Bools, peer: Bools) -> Row:
+    only_ours = int(np.count_nonzero(here & ours & ~peer))
+    only_peer = int(np.count_nonzero(here & peer & ~ours))
+    number = int(np.count_nonzero(here))
+    # McNemar: of the sources that one side alone has, either should have half.
+    worse = (only_peer - only_ours) / np.sqrt(max(only_peer + only_ours, 1))
+    share, peer_share = (float(np.count_nonzero(here & found) / number) for found in (ours, peer))
+    return Row(kind, what, name, number, share, peer_share, float(worse))
 
 
 def _away(side: Side, chosen: Bools) -> Floats:

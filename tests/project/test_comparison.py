@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.single_frames._compare import Row, sides, table
+from benchmarks.single_frames._compare import DEPTH, Row, sides, table
 from benchmarks.single_frames._peers import APERTURES, Found
 from benchmarks.single_frames._scene import Scene, scenes
 from spica.kernels.aperture import circular_photometry
@@ -75,3 +75,14 @@ def test_what_is_missed_or_invented_is_told(scene: Scene) -> None:
     # Beside sources that both have seen: that the other side has something there too is no excuse.
     twice["x"] = np.concatenate([one.columns["x"], one.columns["x"][::5] + 1.8])
     assert worst(scene, changed(one, twice), one)["purity"] > 4
+
+
+def test_what_is_below_the_common_depth_counts_apart(scene: Scene) -> None:
+    one = found(scene, 1)
+    surer = changed(one, {**one.columns, "snr_peak": np.full(one.number, DEPTH)})
+    assert worst(scene, surer, one)["completeness"] == 0.0
+    weak = np.arange(one.number) % 5 == 0
+    fainter = changed(one, {**one.columns, "snr_peak": np.where(weak, DEPTH - 0.1, DEPTH + 0.1)})
+    differences = worst(scene, fainter, one)
+    assert differences["completeness"] > 4
+    assert differences["completeness at full depth"] == 0.0
