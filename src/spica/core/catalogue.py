@@ -152,6 +152,24 @@ CODES: dict[str, FaultCode] = {
     "refcat.damaged": FaultCode(
         _D, "a file of the reference catalogue cannot be read", "import it again: 'spica refcat import --replace'"
     ),
+    "refcat.unnamed": FaultCode(
+        _S,
+        "the survey has no reference catalogue, or several and does not say which to take",
+        "import one: 'spica refcat import NAME FILE', or name one in survey.toml: [catalogues] astrometry = \"NAME\"",
+    ),
+    "refcat.lacking": FaultCode(
+        _D,
+        "the reference catalogue lacks a column that the work needs",
+        "take another one: [catalogues] in survey.toml",
+    ),
+    "refcat.changed": FaultCode(
+        _D, "the reference catalogue was replaced after the work was planned", "give the order again"
+    ),
+    "data.no-pointing": FaultCode(
+        _D,
+        "the frame does not tell where on the sky it is",
+        "mend the camera table's header rules for ra and dec, or give the frame a WCS",
+    ),
     # settings and orders
     "settings.unknown": FaultCode(_S, "no such setting", "see 'spica pipeline show NAME --settings'"),
     "settings.invalid": FaultCode(_S, "a setting's value is not allowed", "see 'spica pipeline show NAME --settings'"),

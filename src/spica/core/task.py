@@ -65,12 +65,16 @@ class Need:
     source : the resolver: 'product' (made earlier in the pipeline or already in the registry), 'raw' (RawDetector),
         'delivered' (Image of an exposure reduced elsewhere), 'master' (by association), 'exposure' (the Exposure
         record), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
-        (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not).
+        (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
+        of the reference stars around the unit, at its time; see `spica.core.reference`).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk'; a change elsewhere in the table
-        does not re-run the task.
+        does not re-run the task. For 'reference': what the stars are for, 'astrometry' or 'photometry'.
+    margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
+        unit's detectors.
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
         in key order).
-    columns, where : which columns and rows of a catalogue are read (row filter as in ``snr > 20``).
+    columns, where : which columns and rows of a catalogue are read (row filter as in ``snr > 20``). Of reference stars
+        ``mag_*`` stands for all magnitudes; a declared column that the catalogue lacks is NaN.
     planes : which planes of an image are read from disk ('science', 'variance', 'mask'; all where empty): decoding costs
         time. One that is not read is None, pixels are NaN.
     quorum : for fan-in: 'all', or the least number (int) or fraction (float) of members that must be there.
@@ -85,6 +89,7 @@ class Need:
     name: str
     source: str = "product"
     section: str = ""
+    margin: str = ""
     grain: Grain | None = None
     columns: tuple[str, ...] = ()
     where: str = ""

@@ -24,6 +24,8 @@ from spica.pipelines.graph import Output
 from spica.registry.store import Registry
 
 _PIXELS = frozenset({"raw", "delivered"})
+_ALL = frozenset({"reference", "wcs"})
+"""Sources that look at the records of all rows of a unit."""
 _RECORDS = frozenset({"exposure", "detector"}) | _PIXELS
 
 
@@ -73,6 +75,8 @@ class Dispatch:
             sources = {binding.need.source for binding in job.recipe.chain.outside}
             if sources & _RECORDS or _is_told_of(job):
                 pairs[row.exposure, row.detector] = None
+            if sources & _ALL:
+                pairs.update(((each.exposure, each.detector), None) for each in job.target.rows)
             if sources & _PIXELS:
                 pixels[row.exposure, row.detector] = None
             for binding, links in zip(job.recipe.chain.outside, job.inputs, strict=True):
@@ -85,6 +89,7 @@ class Dispatch:
             camera=self._camera,
             section=self._section,
             path_of=self._survey.path_of,
+            references=self._survey.references,
             detectors=detectors,
             exposures=self._exposures({name for name, _ in pairs}),
             files=self._files([detectors[pair] for pair in pixels if pair in detectors]),

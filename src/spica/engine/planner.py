@@ -20,6 +20,7 @@ from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
 from spica.engine.resolvers.base import Ground, Link
+from spica.engine.resolvers.reference import chosen_reference
 from spica.engine.resolvers.table import RESOLVERS
 from spica.engine.selection import both, for_frames
 from spica.engine.spec import Recipe
@@ -93,13 +94,17 @@ class _Planner:
         def delivered(name: str) -> str:
             return digest(camera(name).delivered.model_dump(mode="json"))
 
+        @cache
+        def reference(purpose: str) -> tuple[str, str]:
+            return chosen_reference(survey, purpose)
+
         masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
         self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
-        self._ground = Ground(part, delivered, masters, self._circles)
+        self._ground = Ground(part, delivered, masters, self._circles, reference)
         self._rows: list[list[DetectorRow]] = []
 
     def plan(self) -> Plan:

@@ -17,7 +17,7 @@ from spica.core.records import Scalar
 from spica.core.streams import Rows, Table
 from spica.core.task import Form, Member
 from spica.engine.meter import Meter
-from spica.engine.spec import Delivered, Gathered, Given, Raw, Source, Stored
+from spica.engine.spec import Delivered, Gathered, Given, Raw, Referred, Source, Stored
 
 
 class ImageRows:
@@ -75,6 +75,14 @@ class Reader:
             held = self._held[id(source)] = (source, self._read(source))
         return held[1]
 
+    def around(self, source: Referred, margin: float) -> Catalogue:
+        """Reference stars, those too that lie up to `margin` [degree] outside of the unit."""
+        from spica.files.reference.around import stars_around
+        from spica.files.reference.regions import Cone
+
+        cones = [Cone(*cone).grown(margin) for cone in source.cones]
+        return stars_around(source.folder, source.checksum, cones, source.columns, source.where, source.mjd)
+
     def forget(self, source: Source) -> None:
         """Let go of a value that no later step needs."""
         self._held.pop(id(source), None)
@@ -91,6 +99,8 @@ class Reader:
                 return self._stored(source)
             case Raw() | Delivered():
                 return self._pixels(source)
+            case Referred():
+                return self.around(source, 0.0)
 
     def _count(self, path: Path) -> Path:
         self._meter.bytes_read += path.stat().st_size if path.exists() else 0

@@ -101,7 +101,7 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
                     need.stream,
                     need.section,
                     list(need.planes),
-                    *filter(None, [need.among]),
+                    *filter(None, [need.among, need.margin]),
                 ]
                 for need in step.needs()
                 if need.columns or need.where or need.stream or need.section or need.planes or need.among

@@ -91,7 +91,22 @@ class Gathered:
     members: tuple[tuple[str, Source], ...]
 
 
-Source = Raw | Delivered | Stored | Given | Gathered | None
+@dataclass(frozen=True)
+class Referred:
+    """Rows of a reference catalogue in cones on the sky (RA, Dec, radius [degree]), at a time.
+
+    The checksum tells whether it is still the same one.
+    """
+
+    folder: str
+    checksum: str
+    cones: tuple[tuple[float, float, float], ...]
+    columns: tuple[str, ...]
+    where: str
+    mjd: float
+
+
+Source = Raw | Delivered | Stored | Given | Gathered | Referred | None
 """Where the value of a need comes from; None for an optional need that nothing satisfies."""
 
 

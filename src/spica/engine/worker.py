@@ -17,7 +17,7 @@ from spica.core.task import Form, Measured
 from spica.engine.meter import Meter
 from spica.engine.reading import Reader, as_rows
 from spica.engine.returned import checked
-from spica.engine.spec import JobSpec, Source, Stored
+from spica.engine.spec import JobSpec, Referred, Source, Stored
 from spica.engine.writing import Writer
 from spica.pipelines.graph import Binding, Output
 from spica.pipelines.model import Step
@@ -143,7 +143,8 @@ class _Run:
         chain = self._spec.recipe.chain
         for step, plain in zip(chain.steps, self._settings, strict=True):
             self.label = step.label
-            needs = {binding.need.name: self._need(binding) for binding in chain.bindings if binding.step == step.label}
+            bindings = [binding for binding in chain.bindings if binding.step == step.label]
+            needs = {binding.need.name: self._need(binding, plain) for binding in bindings}
             needs |= dict.fromkeys(step.without)
             given = step.task.run(step.task.settings.model_validate(plain), **needs)
             del needs
@@ -157,9 +158,13 @@ class _Run:
             for name, each in self._spec.masters.items():
                 yield Metric(self._spec.unit, f"master_{name}", float(each.quality), "", each.step)
 
-    def _need(self, binding: Binding) -> Any:
+    def _need(self, binding: Binding, settings: Mapping[str, Any]) -> Any:
         if id(binding) in self._sources:
-            return self._reader.value(self._sources[id(binding)])
+            source = self._sources[id(binding)]
+            if isinstance(source, Referred) and binding.need.margin:
+                # Not known when the job was planned: a rung of the rescue ladder may look farther.
+                return self._reader.around(source, float(settings[binding.need.margin]))
+            return self._reader.value(source)
         value = self._memory[binding.product]
         if isinstance(value, Stored):  # it was streamed to disk a moment ago
             value = self._reader.value(Stored(value.path, value.form, stream=binding.need.stream))

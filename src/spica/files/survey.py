@@ -68,6 +68,13 @@ class CalibrationSettings(Settings):
     )
 
 
+class CatalogueSettings(Settings):
+    """Which reference catalogue serves what; where the survey has one only, it serves all."""
+
+    astrometry: str = Field(default="", description="name of the catalogue that positions are tied to")
+    photometry: str = Field(default="", description="name of the catalogue that magnitudes are tied to")
+
+
 class SurveySettings(Settings):
     """All of ``survey.toml``; unknown names are refused."""
 
@@ -85,6 +92,7 @@ class SurveySettings(Settings):
     ingest: IngestSettings = IngestSettings()
     engine: EngineSettings = EngineSettings()
     calibration: CalibrationSettings = CalibrationSettings()
+    catalogues: CatalogueSettings = CatalogueSettings()
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="task or step label to its settings")
 
 
@@ -258,6 +266,10 @@ registry = {json.dumps(settings.registry)}
 
 [ingest]
 mode = "copy"           # copy | link (hard link) | place (leave files where they are)
+
+# [catalogues]           # reference catalogues by purpose, where there are several
+# astrometry = "gaia"
+# photometry = "ps1"
 
 [engine]
 executor = "{engine.executor}"      # inprocess | local (worker processes) | dask

@@ -16,7 +16,8 @@ from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members"}) | PIXELS
+SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members", "reference", "wcs"}) | PIXELS
+PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
 CIRCLES = frozenset({"visit", "dither"})
 PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION})
@@ -105,12 +106,22 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
             )
         if need.source == "camera" and need.section not in SECTIONS:
             raise _fault(pipeline, f"{what}: a camera has no section {need.section!r}", step=step.label)
+        if need.source == "reference":
+            _reference(pipeline, step, need)
         if need.source in PIXELS and step.task.grain is not Grain.DETECTOR:
             raise _fault(
                 pipeline,
                 f"{what} is of one detector, but task {step.task.name!r} works by {step.task.grain}",
                 step=step.label,
             )
+
+
+def _reference(pipeline: Pipeline, step: Step, need: Need) -> None:
+    what = f"step {step.label!r}: its need {need.name!r}"
+    if need.section not in PURPOSES:
+        raise _fault(pipeline, f"{what} is for the unknown purpose {need.section!r}", step=step.label)
+    if need.margin and need.margin not in step.task.settings.model_fields:
+        raise _fault(pipeline, f"{what} is widened by {need.margin!r}, which is no setting of it", step=step.label)
 
 
 def _two_makers(pipeline: Pipeline) -> None:

@@ -40,6 +40,7 @@ class Ground:
 
     Attributes
     ----------
+    reference : name and checksum of the reference catalogue for a purpose; SetupFault where there is none.
     section : digest of a camera's section, by camera, detector, section and band.
     delivered : digest of what a camera's table says of frames reduced elsewhere.
     masters : candidates so far.
@@ -54,6 +55,7 @@ class Ground:
     delivered: Callable[[str], str]
     masters: Masters
     circles: Circles
+    reference: Callable[[str], tuple[str, str]]
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Stock:
     camera: Callable[[str], Camera]
     section: Callable[[str, int, str, str], Mapping[str, Any]]
     path_of: Callable[[FileRecord | str], Path]
+    references: Path
     detectors: Mapping[tuple[str, int], Detector] = field(default_factory=dict)
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The resolvers by source. A new source (reference catalogue, neighbour, dust map …) is one more module and one line."""
+"""The resolvers by source. A new source (neighbour, dust map …) is one more module and one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from spica.engine.resolvers import plain
 from spica.engine.resolvers.base import Resolver
 from spica.engine.resolvers.master import Master
 from spica.engine.resolvers.product import Product
+from spica.engine.resolvers.reference import FirstSolutions, Reference
 
 RESOLVERS: Mapping[str, Resolver] = {
     "product": Product(),
@@ -19,4 +20,6 @@ RESOLVERS: Mapping[str, Resolver] = {
     "camera": plain.CameraSection(),
     "unit": plain.UnitItself(),
     "members": plain.Members(),
+    "reference": Reference(),
+    "wcs": FirstSolutions(),
 }
