@@ -34,7 +34,10 @@ class Near(Settings):
 
 
 def near(
-    settings: Near, stars: Catalogue | None, plates: Mapping[int, Mapping[str, Scalar]], detector_stars: Catalogue | None
+    settings: Near,
+    stars: Catalogue | None,
+    plates: Mapping[int, Mapping[str, Scalar]],
+    detector_stars: Catalogue | None,
 ) -> Products:
     """The stars as they came, and where the first solutions put them."""
     if stars is None:
@@ -62,13 +65,16 @@ frames = ["object"]
 require = ["stars"]
 without = ["detector_stars"]
 """
-LADDER = PIPELINE + """
+LADDER = (
+    PIPELINE
+    + """
 settings = { least = 500 }
 [[rescue]]
 after = "data.too-many-sources"
 step = "near"
 settings = { search = 0.3 }
 """
+)
 
 
 def stars(parent: Path, name: str = "gaia", seed: int = 1) -> None:
