@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from spica.core.columns import Catalogue
-from spica.core.faults import DataFault, Outcome, SetupFault
+from spica.core.faults import DataFault, SetupFault
 from spica.core.records import FrameType, Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
+from spica.engine.plan import Plan
 from spica.files.survey import CatalogueSettings, Survey
 from spica.kernels.wcs import sky_to_pixel
 from spica.kernels.wcs_cards import from_cards
@@ -98,12 +98,18 @@ def with_catalogues(ground: Ground, **named: str) -> Ground:
     return Ground(Survey(ground.survey.root, settings), ground.registry, ground.tasks)
 
 
-def made(ground: Ground, plan: Any) -> list[Catalogue]:
+def made(ground: Ground, plan: Plan) -> list[Catalogue]:
     from spica.files.catalogues import read_catalogue
 
     assert ground.run(plan).complete
     found = ground.registry.products([f"{job.key}/stars" for job in plan.jobs])
     return [read_catalogue(ground.survey.path_of(found[f"{job.key}/stars"].path)) for job in plan.jobs]
+
+
+def codes(ground: Ground, plan: Plan) -> set[str]:
+    """How the jobs ended."""
+    reports = [ground.registry.job(job.key) for job in plan.jobs]
+    return {report.fault.code if report.fault else "" for report in reports}
 
 
 def test_stars_around_the_exposure_at_its_time(ground: Ground) -> None:
@@ -155,8 +161,7 @@ def test_a_catalogue_replaced_after_planning_is_noticed(ground: Ground) -> None:
     shutil.rmtree(ground.survey.references / "gaia")
     stars(ground.survey.references, "gaia", seed=3)
     ground.run(plan)
-    codes = {ground.registry.job(job.key).fault.code for job in plan.jobs}
-    assert codes == {"refcat.changed"}
+    assert codes(ground, plan) == {"refcat.changed"}
 
 
 def test_a_column_that_decides_must_be_there(ground: Ground) -> None:
@@ -164,7 +169,7 @@ def test_a_column_that_decides_must_be_there(ground: Ground) -> None:
     other = Ground(ground.survey, ground.registry, tasks)
     plan = other.plan(other.pipeline("near", near=PIPELINE))
     other.run(plan)
-    assert {other.registry.job(job.key).fault.code for job in plan.jobs} == {"refcat.lacking"}
+    assert codes(other, plan) == {"refcat.lacking"}
 
 
 def test_a_frame_without_a_place_is_refused_and_its_neighbour_done(ground: Ground) -> None:
@@ -172,8 +177,7 @@ def test_a_frame_without_a_place_is_refused_and_its_neighbour_done(ground: Groun
     plan = ground.plan(ground.pipeline("near", near=PIPELINE))
     result = ground.run(plan)
     assert (result.done, result.failed) == (2, 1)
-    [lost] = [job for job in plan.jobs if ground.registry.job(job.key).outcome is not Outcome.DONE]
-    assert ground.registry.job(lost.key).fault.code == "data.no-pointing"
+    assert codes(ground, plan) == {"", "data.no-pointing"}
 
 
 @pytest.mark.parametrize(

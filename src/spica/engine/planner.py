@@ -114,7 +114,7 @@ class _Planner:
             rows = self._select(chain)
             self._rows.append(rows)
             first = len(self._plan.jobs)
-            place = self._places(chain, targets(chain.grain, rows, chain.steps[0].block))
+            place = self._places(chain, targets(chain.grain, rows, chain.steps[0].block, chain.steps[0].group))
             self._ground.places.append(place)
             standing.judge(self._plan, self._registry, self._survey, first, self._given_up)
             self._follow(first)
@@ -129,9 +129,9 @@ class _Planner:
     def _select(self, chain: Chain) -> list[DetectorRow]:
         """The rows that a chain's units come from, in key order."""
         rows = self._selected(chain)
-        if chain.grain is not Grain.EXPOSURE or not self._order.where.strip():
+        if chain.grain not in {Grain.EXPOSURE, Grain.GROUP} or not self._order.where.strip():
             return rows
-        # An order for some detectors says nothing about whole exposures: those are left to an order for all of them.
+        # An order for some detectors says nothing about whole exposures (or groups of them): those are left to an order for all of them.
         there = Counter(
             row.exposure for row in self._registry.detector_rows(where=chain.where, frame_types=chain.frames)
         )

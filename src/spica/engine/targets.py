@@ -13,6 +13,9 @@ PLAIN_MODES = frozenset({"", "normal"})
 PLAIN_FLATS = frozenset({"", "dome"})
 """Kinds of flat whose blocks are called so too; twilight flats are told apart, and never meet dome flats in a master."""
 
+GROUPED = ("night", "band", "field")
+"""What the exposures of a group may have in common, in the order in which their names tell it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -41,8 +44,13 @@ def in_key_order(rows: Iterable[DetectorRow]) -> list[DetectorRow]:
     return sorted(rows, key=lambda row: (row.mjd, row.exposure, row.detector))
 
 
-def targets(grain: Grain, rows: Sequence[DetectorRow], nights: int = 1) -> list[Target]:
-    """The units that rows (in key order) make at a grain; calibration blocks span `nights` nights."""
+def targets(
+    grain: Grain, rows: Sequence[DetectorRow], nights: int = 1, common: Sequence[str] = ("night", "band")
+) -> list[Target]:
+    """The units that rows (in key order) make at a grain.
+
+    Calibration blocks span `nights` nights; the exposures of a group have a camera and what `common` says in common.
+    """
     if grain is Grain.DETECTOR:
         return [Target(Unit(grain, (row.exposure, str(row.detector))), (row,), row.night) for row in rows]
     groups: dict[tuple[str, ...], list[DetectorRow]] = {}
@@ -50,12 +58,26 @@ def targets(grain: Grain, rows: Sequence[DetectorRow], nights: int = 1) -> list[
         for row in rows:
             groups.setdefault((row.exposure,), []).append(row)
         return [Target(Unit(grain, values), tuple(group), group[0].night) for values, group in groups.items()]
+    if grain is Grain.GROUP:
+        for row in rows:
+            groups.setdefault((group_of(row, common),), []).append(row)
+        night = "night" in common
+        return [
+            Target(Unit(grain, values), tuple(groups[values]), groups[values][0].night if night else "")
+            for values in sorted(groups)
+        ]
     for row in rows:
         values = (row.camera, str(row.detector), row.band, block_of(row, nights))
         groups.setdefault(values, []).append(row)
     return [
         Target(Unit(grain, values), tuple(groups[values]), values[-1]) for values in sorted(groups, key=_block_order)
     ]
+
+
+def group_of(row: DetectorRow, common: Sequence[str]) -> str:
+    """Name of the joint solution that a row is part of: ``decam~2026-11-20~r``."""
+    values = [row.camera, *(str(getattr(row, name)) for name in GROUPED if name in common)]
+    return "~".join(value.replace("/", "-").replace("~", "-") or "none" for value in values)
 
 
 def _block_order(values: tuple[str, ...]) -> tuple[str, str, str, int]:

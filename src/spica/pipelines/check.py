@@ -20,17 +20,21 @@ SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members
 PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
 CIRCLES = frozenset({"visit", "dither"})
-PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION})
+PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION, Grain.GROUP})
 FLOWS = frozenset(
     {
         (Grain.DETECTOR, Grain.CALIBRATION),
         (Grain.DETECTOR, Grain.EXPOSURE),
         (Grain.EXPOSURE, Grain.DETECTOR),
         (Grain.EXPOSURE, Grain.CALIBRATION),
+        (Grain.DETECTOR, Grain.GROUP),
+        (Grain.EXPOSURE, Grain.GROUP),
+        (Grain.GROUP, Grain.EXPOSURE),
+        (Grain.GROUP, Grain.DETECTOR),
     }
 )
-"""From which grain to which other one a product may flow: all of a block, all of an exposure, one to each detector, and
-that of each exposure of a block."""
+"""From which grain to which other one a product may flow: all of a block, a group or an exposure, that of each exposure
+of a block or a group, and one to each exposure or detector."""
 
 
 def check(pipeline: Pipeline) -> None:

@@ -18,6 +18,8 @@ GATHERED = frozenset(
         (Grain.DETECTOR, Grain.EXPOSURE),
         (Grain.DETECTOR, Grain.CALIBRATION),
         (Grain.EXPOSURE, Grain.CALIBRATION),
+        (Grain.DETECTOR, Grain.GROUP),
+        (Grain.EXPOSURE, Grain.GROUP),
     }
 )
 """Grains of a product and of its consumer where one unit of the latter takes those of many of the former."""
@@ -35,6 +37,7 @@ class Binding:
     chain : number of the chain that makes it, None where no step of the pipeline does.
     grain : grain of the product.
     gathers : the need takes the products of all units below its own.
+    group : of a product of a joint solution, what its exposures have in common (`spica.pipelines.model.Step.group`).
     """
 
     step: str
@@ -43,6 +46,7 @@ class Binding:
     chain: int | None = None
     grain: Grain | None = None
     gathers: bool = False
+    group: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,15 @@ def _fuse(steps: Iterable[Step], visits: Collection[str]) -> list[tuple[Step, ..
 
 
 def _selection(step: Step, visits: Collection[str]) -> tuple[object, ...]:
-    return step.task.grain, frozenset(step.frames), step.where, step.label in visits, step.block, step.validity
+    return (
+        step.task.grain,
+        frozenset(step.frames),
+        step.where,
+        step.label in visits,
+        step.block,
+        step.group,
+        step.validity,
+    )
 
 
 def _wanted_elsewhere(pipeline: Pipeline, chain_of: Mapping[str, int], maker_chain: Mapping[str, int]) -> set[str]:
@@ -203,7 +215,8 @@ def _bind(step: Step, need: Need, maker_chain: Mapping[str, int], groups: Sequen
         chain = maker_chain.get(product)
         grain = need.grain if chain is None else groups[chain][0].task.grain
         gathers = (grain, step.task.grain) in GATHERED or (grain is Grain.DETECTOR and bool(need.among))
-        return Binding(step.label, need, product, chain, grain, gathers)
+        group = groups[chain][0].group if chain is not None and grain is Grain.GROUP else ()
+        return Binding(step.label, need, product, chain, grain, gathers, group)
     if need.source == "master":
         return Binding(step.label, need, step.product(need.name))
     return Binding(step.label, need)

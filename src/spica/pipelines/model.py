@@ -30,6 +30,7 @@ class Step:
     require : optional needs that must be satisfied here.
     apart : begin a new job here although it could be fused with the step before.
     block : nights that one calibration block spans.
+    group : what the exposures of one joint solution have in common, beside the camera: of 'night', 'band', 'field'.
     validity : days before and after a block's mean time in which its master may be used.
     """
 
@@ -44,6 +45,7 @@ class Step:
     require: tuple[str, ...] = ()
     apart: bool = False
     block: int = 1
+    group: tuple[str, ...] = ("night", "band")
     validity: float = 30.0
 
     def product(self, name: str) -> str:

@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,7 @@ class StepTable(_Strict):
     require: tuple[str, ...] | None = None
     apart: bool | None = None
     block: Annotated[int, Field(ge=1)] | None = None
+    group: tuple[Literal["night", "band", "field"], ...] | None = None
     validity: Annotated[float, Field(gt=0)] | None = None
 
     def name(self) -> str:
@@ -78,7 +79,7 @@ class PipelineTable(_Strict):
 
 
 _FOLDED = ("settings", "rename", "keep")
-_REPLACED = ("task", "frames", "where", "without", "require", "apart", "block", "validity")
+_REPLACED = ("task", "frames", "where", "without", "require", "apart", "block", "group", "validity")
 
 
 @dataclass(frozen=True)

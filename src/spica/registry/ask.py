@@ -47,7 +47,7 @@ def detector_rows(door: Door, selection: str, frame_types: Collection[FrameType]
         *(columns.name, columns.id, detectors.c.detector, columns.camera, columns.frame_type, columns.state),
         *(columns.night, columns.mjd, columns.exposure_time, columns.band, columns.filter, columns.flat_kind),
         *(columns.bin_x, columns.bin_y, columns.readout_mode, columns.digest, detectors.c.digest),
-        *(detectors.c.nx, detectors.c.ny, detectors.c.gain),
+        *(detectors.c.nx, detectors.c.ny, detectors.c.gain, columns.field),
     ).join_from(detectors, exposures, exposures.c.id == detectors.c.exposure)
     if frame_types:
         query = query.where(columns.frame_type.in_([FrameType(each).value for each in frame_types]))
@@ -65,20 +65,20 @@ def _compact(rows: Iterable[tuple[Any, ...]]) -> Iterator[DetectorRow]:
     frames, states = {each.value: each for each in FrameType}, {each.value: each for each in ExposureState}
     one: dict[str, str] = {}
     last: int | None = None
-    first = ""
+    first = place = ""
     facts: tuple[Any, ...] = ()
     for row in rows:
         (name, number, detector, camera, frame, state, night, mjd, time, band, filt, kind, bx, by, mode, *rest) = row
-        digest, own, nx, ny, gain = rest
+        digest, own, nx, ny, gain, field = rest
         if number != last:
             last = number
-            camera, night, band, filt, kind, mode = (
-                one.setdefault(text, text) for text in (camera, night, band, filt, kind, mode)
+            camera, night, band, filt, kind, mode, place = (
+                one.setdefault(text, text) for text in (camera, night, band, filt, kind, mode, field)
             )
             facts = (camera, frames[frame], states[state], night, mjd, time, band, filt, kind, (bx, by), mode, digest)
             first = name
         joint = blake2b(f"{digest}{own}".encode(), digest_size=20).hexdigest()
-        yield DetectorRow._make((first, number, detector, *facts, joint, nx, ny, gain))
+        yield DetectorRow._make((first, number, detector, *facts, joint, nx, ny, gain, place))
 
 
 def detectors_of(

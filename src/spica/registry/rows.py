@@ -63,6 +63,7 @@ class DetectorRow(NamedTuple):
     nx: int
     ny: int
     gain: float = 0.0
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from spica.core.records import Grain, Unit
 from spica.core.task import Form
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.spec import Gathered, Given, Source, Stored
-from spica.engine.targets import Target
+from spica.engine.targets import Target, group_of
 from spica.pipelines.graph import Binding
 from spica.pipelines.model import Step
 from spica.registry.rows import DetectorRow
@@ -78,6 +78,8 @@ def _members(binding: Binding, rows: Iterable[DetectorRow]) -> Iterator[Unit]:
 def _single(binding: Binding, target: Target) -> Unit:
     if binding.grain is Grain.EXPOSURE:
         return Unit(Grain.EXPOSURE, (target.head.exposure,))
+    if binding.grain is Grain.GROUP:
+        return Unit(Grain.GROUP, (group_of(target.head, binding.group),))
     return target.unit
 
 
