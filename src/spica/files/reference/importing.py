@@ -19,7 +19,7 @@ from spica.files import atomic, checksums
 from spica.files.reference import healpix, mapping, reading, store
 from spica.files.reference.converting import REASONS, TWICE, Reader, judge
 from spica.files.reference.mapping import ColumnMapping
-from spica.files.reference.spilling import Spill, degraded, partitions
+from spica.files.reference.spilling import Spill, partitions
 from spica.files.reference.writing import Writer
 
 LARGEST = 500_000
@@ -148,7 +148,7 @@ def _build(made: Path, passing: Path, order: ImportOrder, given: _Input, watch: 
         message = f"no row of {', '.join(path.name for path in given.files)} can be used ({shown})"
         raise DataFault("refcat.nothing", message, reasons=shown)
     writer = Writer(made, columns)
-    for partition in partitions(*spill.counts.cells(), order.largest):
+    for partition in partitions(spill.counts, order.largest):
         rows_of = spill.take(partition)
         if len(rows_of):
             writer.write(partition, rows_of)
@@ -226,10 +226,10 @@ def _describe(
 ) -> ReferenceInfo:
     title, mapped, bands, sources, rejected = about
     counts = writer.coarse if writer.fine.full else writer.fine
-    depth, (cells, inside) = counts.order, counts.cells()
-    while depth > _COARSEST and float(np.median(inside)) < _ENOUGH:
+    depth = counts.order
+    while depth > _COARSEST and counts.middle(depth) < _ENOUGH:
         depth -= 1
-        cells, inside = degraded(cells, inside)
+    cells, inside = counts.cells(depth)
     store.write_density(writer.folder, cells, inside)
     warnings = []
     if writer.right_ascensions[1] < 24.0:

@@ -56,32 +56,57 @@ class Counts:
                 self._blocks[int(home)] = np.zeros(4**_BLOCK, np.int32)
             self._blocks[int(home)][pixels[part] & (4**_BLOCK - 1)] += counts[part]
 
-    def cells(self) -> tuple[Int64, Int64]:
-        """Cells that hold rows, rising, and their counts."""
+    def cells(self, order: int) -> tuple[Int64, Int64]:
+        """Cells of an order, not finer than that of the counts, that hold rows, rising, and their counts."""
+        home_order = self.order - _BLOCK
+        depth = max(order, home_order)
         pixels, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for home in sorted(self._blocks):
-            block = self._blocks[home]
-            there = np.flatnonzero(block)
-            pixels.append((home << 2 * _BLOCK) + there)
-            counts.append(block[there].astype(np.int64))
-        return np.concatenate(pixels), np.concatenate(counts)
+            inside = self._gathered(home, depth)
+            there = np.flatnonzero(inside)
+            pixels.append((home << 2 * (depth - home_order)) + there)
+            counts.append(inside[there])
+        found = np.concatenate(pixels), np.concatenate(counts)
+        for _ in range(depth - order):
+            found = _degraded(*found)
+        return found
+
+    def middle(self, order: int) -> float:
+        """The median of the counts of the cells that hold rows."""
+        if order < self.order - _BLOCK:
+            return float(np.median(self.cells(order)[1]))
+        parts = [self._gathered(home, order) for home in self._blocks]
+        return float(np.median(np.concatenate([part[part > 0].astype(np.int32) for part in parts])))
+
+    def inside(self, order: int, pixel: int) -> int:
+        """Rows in a cell."""
+        down = order - (self.order - _BLOCK)
+        if down <= 0:
+            homes = range(pixel << -2 * down, (pixel + 1) << -2 * down)
+            return sum(int(self._blocks[home].sum(dtype=np.int64)) for home in homes if home in self._blocks)
+        block = self._blocks.get(pixel >> 2 * down)
+        if block is None:
+            return 0
+        size = 4 ** (self.order - order)
+        first = (pixel & (4**down - 1)) * size
+        return int(block[first : first + size].sum(dtype=np.int64))
+
+    def _gathered(self, home: int, order: int) -> Int64:
+        return np.asarray(self._blocks[home].reshape(-1, 4 ** (self.order - order)).sum(axis=1, dtype=np.int64))
 
 
-def partitions(pixels: Int64, counts: Int64, largest: int) -> list[Partition]:
+def partitions(counts: Counts, largest: int) -> list[Partition]:
     """The coarsest cells that hold at most `largest` rows each, in the order of the sky.
 
-    A cell of order `COUNTED` is never divided, however many rows it holds.
+    A cell of the order of the counts is never divided, however many rows it holds.
     """
     found: list[Partition] = []
-    total = np.concatenate(([0], np.cumsum(counts)))
 
     def divide(order: int, pixel: int) -> None:
-        shift = 2 * (COUNTED - order)
-        first, end = np.searchsorted(pixels, [pixel << shift, (pixel + 1) << shift])
-        rows = int(total[end] - total[first])
+        rows = counts.inside(order, pixel)
         if rows == 0:
             return
-        if rows <= largest or order == COUNTED:
+        if rows <= largest or order == counts.order:
             found.append(Partition(order, pixel, rows))
             return
         for child in range(4 * pixel, 4 * pixel + 4):
@@ -98,7 +123,7 @@ def _runs(values: Int64) -> tuple[Int64, Int64]:
     return first, values[first]
 
 
-def degraded(pixels: Int64, counts: Int64) -> tuple[Int64, Int64]:
+def _degraded(pixels: Int64, counts: Int64) -> tuple[Int64, Int64]:
     """Counts as those of the next coarser order."""
     first, coarse = _runs(pixels >> 2)
     return coarse, np.add.reduceat(counts, first)
