@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spica.kernels.cholesky import factorise, substitute
 from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_coordinates, as_pixels, compiled
 
 _PARAMETERS = 7
@@ -99,34 +100,6 @@ def _normal(stamp: Float64, count: int, noise: float, p: Float64, matrix: Float6
 
 
 @compiled
-def _solve(matrix: Float64, damping: float, gradient: Float64, size: int, lower: Float64, step: Float64) -> bool:
-    """Solve (M + λ diag M) step = gradient in the first `size` parameters; False where M is not positive definite."""
-    step[:] = 0.0
-    for m in range(size):
-        for n in range(m + 1):
-            value = matrix[m, n] * (1.0 + damping) if m == n else matrix[m, n]
-            for k in range(n):
-                value -= lower[m, k] * lower[n, k]
-            if m == n:
-                if not value > 0.0:
-                    return False
-                lower[m, m] = np.sqrt(value)
-            else:
-                lower[m, n] = value / lower[n, n]
-    for m in range(size):
-        value = gradient[m]
-        for k in range(m):
-            value -= lower[m, k] * step[k]
-        step[m] = value / lower[m, m]
-    for m in range(size - 1, -1, -1):
-        value = step[m]
-        for k in range(m + 1, size):
-            value -= lower[k, m] * step[k]
-        step[m] = value / lower[m, m]
-    return True
-
-
-@compiled
 def _fit(stamp: Float64, count: int, noise: float, p: Float64) -> float:
     """Fit by Levenberg's and Marquardt's steps, in place; χ², infinite where it did not converge."""
     matrix = np.empty((_PARAMETERS, _PARAMETERS))
@@ -141,8 +114,11 @@ def _fit(stamp: Float64, count: int, noise: float, p: Float64) -> float:
     for _ in range(_STEPS):
         # An exponent that would leave its bounds stays there, and the others go on without it.
         held = (p[6] >= _LARGEST and gradient[6] > 0.0) or (p[6] <= _LEAST and gradient[6] < 0.0)
-        if not _solve(matrix, damping, gradient, _PARAMETERS - held, lower, step):
+        if not factorise(matrix, damping, _PARAMETERS - held, lower):
             return np.inf
+        step[:] = gradient
+        step[_PARAMETERS - held :] = 0.0
+        substitute(lower, _PARAMETERS - held, step)
         trial[:] = p + step
         trial[6] = min(max(trial[6], _LEAST), _LARGEST)
         new = _normal(stamp, count, noise, trial, fresh, fresh_gradient)

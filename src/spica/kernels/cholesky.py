@@ -1,0 +1,40 @@
+"""Small positive definite systems of equations, in place and without allocation."""
+
+import numpy as np
+
+from spica.kernels.compiled import Float64, compiled
+
+
+@compiled
+def factorise(matrix: Float64, damping: float, size: int, lower: Float64) -> bool:
+    """Cholesky factor of M + λ diag M in the first `size` rows; False where that is not positive definite.
+
+    Only the lower triangle of `matrix` is read.
+    """
+    for m in range(size):
+        for n in range(m + 1):
+            value = matrix[m, n] * (1.0 + damping) if m == n else matrix[m, n]
+            for k in range(n):
+                value -= lower[m, k] * lower[n, k]
+            if m == n:
+                if not value > 0.0:
+                    return False
+                lower[m, m] = np.sqrt(value)
+            else:
+                lower[m, n] = value / lower[n, n]
+    return True
+
+
+@compiled
+def substitute(lower: Float64, size: int, vector: Float64) -> None:
+    """Solve L Lᵀ x = vector in the first `size` rows, in place."""
+    for m in range(size):
+        value = vector[m]
+        for k in range(m):
+            value -= lower[m, k] * vector[k]
+        vector[m] = value / lower[m, m]
+    for m in range(size - 1, -1, -1):
+        value = vector[m]
+        for k in range(m + 1, size):
+            value -= lower[k, m] * vector[k]
+        vector[m] = value / lower[m, m]

@@ -1,0 +1,345 @@
+"""Photometry with a known point spread function: all sources of an image, neighbours at once, and how extended they are."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from spica.kernels.cholesky import substitute
+from spica.kernels.compiled import (
+    Bools, Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled,
+)  # fmt: skip
+from spica.kernels.psf_fit import (
+    CHI2, COV_XY, COVERED, FLUX, FREE, HALF, PIXELS, REACH, SINGULAR, SPREAD, SPREAD_ERR, STEP, STUCK, VAR_FLUX, VAR_X,
+    VAR_Y, X0, Y0, Room, X, Y, box_of, fit_members, gather, origin_of, plane_of, stamp_of,
+)  # fmt: skip
+from spica.kernels.psf_groups import groups
+from spica.kernels.psf_model import combine_terms, place_model
+
+HELD = 1
+"""The place was fitted, but ran away or the light was negative: it is held where it was detected."""
+UNFINISHED = 2
+"""The steps were used up."""
+FAILED = 4
+"""No answer: no good pixels, or sources that cannot be told apart."""
+_COLUMNS = 10
+_SETTLED = 0.05
+"""A neighbour whose flux changed by less than this many standard deviations is not looked at again."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How sources are fitted; lengths in pixels.
+
+    Attributes
+    ----------
+    fwhm : width of the profile.
+    reach : radius of the pixels that are fitted.
+    link : sources nearer to each other than this are fitted at once.
+    largest : members of a group; larger ones are divided.
+    sweeps : how often a group whose neighbours changed is fitted.
+    furthest : a place may move so far from where it began.
+    gain : variance that one unit of light brings [unit of the image].
+    trace : a stamp reaches to where the light of a source is this part of the sky's noise in a pixel.
+    """
+
+    fwhm: float
+    reach: float
+    link: float
+    largest: int = 8
+    sweeps: int = 3
+    furthest: float = 1.5
+    gain: float = 1.0
+    trace: float = 0.2
+
+
+class Fitted(NamedTuple):
+    """Arrays (n,): fluxes, places and their variances, χ², its pixels, covered part of the profile, spread, its error, how.
+
+    ``rest`` (ny, nx): the image less sky and sources.
+    """
+
+    flux: Float64
+    x: Float64
+    y: Float64
+    var_flux: Float64
+    var_x: Float64
+    var_y: Float64
+    cov_xy: Float64
+    chi2: Float64
+    pixels: Int64
+    covered: Float64
+    spread: Float64
+    spread_err: Float64
+    status: Int64
+    group: Int64
+    rest: Float32
+
+
+@compiled
+def _covariances(state: Float64, members: Int64, size: int, room: Room, out: Float64) -> None:
+    """Variances of each member from the factor of the whole group's equations: neighbours' uncertainty is in them."""
+    for a in range(members.size):
+        k, p = members[a], room.first[a]
+        out[k, VAR_X] = out[k, VAR_Y] = out[k, COV_XY] = np.nan
+        for i in range(3 if state[k, FREE] > 0.0 else 1):
+            for q in range(size):
+                room.step[q] = 0.0
+            room.step[p + i] = 1.0
+            substitute(room.lower, size, room.step)
+            out[k, VAR_FLUX + i] = room.step[p + i]
+            if i == 1:
+                out[k, COV_XY] = room.step[p + 2]
+
+
+@compiled
+def _judge(state: Float64, members: Int64, a: int, box: tuple[int, int, int, int], room: Room, out: Float64) -> None:
+    """χ² of the member's own pixels, how much of its profile they hold, and how much more extended than a star it is."""
+    k = members[a]
+    x0, y0, half = origin_of(state, k)
+    side = 2 * half + 1
+    unit, wide = stamp_of(room, a, half)[0], room.wide[: side * side].reshape(side, side)
+    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
+    flux, square = state[k, FLUX], state[k, REACH] ** 2
+    chi2 = light = seen = ff = gf = gg = fp = gp = 0.0
+    count = 0
+    for v in range(side):
+        y = y0 + v
+        for u in range(side):
+            x = x0 + u
+            if (x - state[k, X0]) ** 2 + (y - state[k, Y0]) ** 2 > square:
+                continue
+            f, g = unit[v, u], wide[v, u]
+            light += f
+            if not (box[0] <= x < box[1] and box[2] <= y < box[3]):
+                continue
+            w, r = weight[y - box[2], x - box[0]], rest[y - box[2], x - box[0]]
+            if w > 0.0:
+                count += 1
+                seen += f
+                chi2 += w * r * r
+                p = r + flux * f
+                ff += w * f * f
+                gf += w * g * f
+                gg += w * g * g
+                fp += w * f * p
+                gp += w * g * p
+    out[k, CHI2], out[k, PIXELS] = chi2, count
+    out[k, COVERED] = seen / light if light > 0.0 else 0.0
+    # SPREAD_MODEL and its error (Desai et al. 2012, ApJ 757, 83, eq. 2; Bouy et al. 2013, A&A 554, A101).
+    out[k, SPREAD] = gp / fp - gf / ff
+    out[k, SPREAD_ERR] = np.sqrt(max(gg * fp * fp + ff * gp * gp - 2.0 * gf * fp * gp, 0.0)) / (fp * fp)
+
+
+@compiled
+def _hold(state: Float64, members: Int64, furthest: float, everybody: bool, status: Int64) -> bool:
+    """Hold at their start the places of members that ran away or have no light; whether there were any."""
+    some = False
+    for k in members:
+        if state[k, FREE] > 0.0:
+            away = np.hypot(state[k, X] - state[k, X0], state[k, Y] - state[k, Y0])
+            if everybody or not away <= furthest or not state[k, FLUX] > 0.0:
+                state[k, X], state[k, Y], state[k, FREE] = state[k, X0], state[k, Y0], -1.0
+                status[k] |= HELD
+                some = True
+    return some
+
+
+@compiled
+def _fit_groups(
+    planes: tuple[Float32, Float32, Float32, Int32],
+    bad_bits: int,
+    psf: tuple[Float32, Float32, Float64],
+    limits: tuple[float, float, float, float],
+    state: Float64,
+    start: Int64,
+    listed: Int64,
+    visit: Int64,
+    room: Room,
+    out: Float64,
+    status: Int64,
+) -> None:
+    """Fit groups one after the other, and leave in the first plane what their members do not explain."""
+    residual, variance, floor, mask = planes
+    coefficients, wider, values = psf
+    for g in visit:
+        members = listed[start[g] : start[g + 1]]
+        box = box_of(state, members, residual.shape)
+        known = 0
+        for a in range(members.size):
+            k = members[a]
+            room.kept[a, 3] = state[k, FLUX]
+            if state[k, FLUX] != 0.0:
+                known = 1
+            # Another try: its neighbours may have found their places since.
+            state[k, FREE] = abs(state[k, FREE])
+            status[k] = 0
+            combine_terms(coefficients, values[k], room.local[a])
+        gather(residual, variance, mask, bad_bits, state, members, box, room)
+        while True:
+            ended, size = fit_members(variance, floor, limits, state, members, box, room, known)
+            known = 0
+            if not _hold(state, members, limits[3], ended == SINGULAR, status):
+                break
+        if ended != SINGULAR:
+            _covariances(state, members, size, room, out)
+        for a in range(members.size):
+            k = members[a]
+            if ended == SINGULAR:
+                state[k, FLUX] = out[k, STEP] = 0.0
+                status[k] |= FAILED
+                continue
+            if ended == STUCK:
+                status[k] |= UNFINISHED
+            out[k, STEP] = abs(state[k, FLUX] - room.kept[a, 3]) / np.sqrt(out[k, VAR_FLUX])
+            x0, y0, half = origin_of(state, k)
+            side = 2 * half + 1
+            combine_terms(wider, values[k], room.local[a])
+            wide = room.wide[: side * side].reshape(1, side, side)
+            place_model(room.local[a], limits[0], state[k, X] - x0, state[k, Y] - y0, wide)
+            _judge(state, members, a, box, room, out)
+        rest = plane_of(room.data if ended == SINGULAR else room.rest, box)
+        for j in range(rest.shape[0]):
+            for i in range(rest.shape[1]):
+                residual[box[2] + j, box[0] + i] = rest[j, i]
+
+
+def blurred(coefficients: Numbers, scale: float) -> Float32:
+    """Each term convolved with a circular exponential disk of that scale length [sample], (terms, n, n).
+
+    In Fourier space, where the disk is (1 + (2π f h)²)^-3/2: it may be much smaller than a sample.
+    """
+    terms, n, _ = coefficients.shape
+    wide = 2 * n
+    f2 = np.fft.fftfreq(wide)[:, None] ** 2 + np.fft.rfftfreq(wide)[None, :] ** 2
+    transfer = (1.0 + (2.0 * np.pi * scale) ** 2 * f2) ** -1.5
+    made = np.fft.irfft2(np.fft.rfft2(coefficients, (wide, wide)) * transfer, (wide, wide))
+    return as_pixels(made[:, :n, :n])
+
+
+def _radii(profile: Float64, sampling: float, flux: Float64, noise: float, settings: Fitting) -> Float64:
+    """Half the side of each source's stamp: as far as its light shows, within the model."""
+    n = profile.shape[0]
+    y, x = np.indices(profile.shape) - n // 2
+    ring = np.rint(np.hypot(x, y) * sampling).astype(int)
+    height = np.zeros(ring.max() + 1)
+    np.maximum.at(height, ring, np.abs(profile))
+    # From outside: the first ring that shows light of a source so bright.
+    outside = np.maximum.accumulate(height[::-1])[::-1]
+    shows = np.where(np.isfinite(flux) & (flux > 0.0), flux, 0.0)[:, None] * outside > settings.trace * noise
+    last = np.where(shows.any(axis=1), height.size - np.argmax(shows[:, ::-1], axis=1), 0)
+    least, most = np.ceil(settings.reach), np.floor((n // 2) * sampling)
+    return np.clip(last, least, max(most, least)).astype(float)
+
+
+def fit_sources(
+    image: Numbers,
+    sky: Numbers,
+    variance: Numbers,
+    floor: Numbers,
+    mask: Numbers,
+    psf: tuple[Numbers, Numbers, Numbers, float],
+    sources: tuple[Float64, Float64, Float64, Bools, Bools],
+    settings: Fitting,
+    *,
+    bad_bits: int = 0,
+) -> Fitted:
+    """Fit a point source at each place of a list, all of them together.
+
+    Sources nearer than `Fitting.link` are solved for at once; the others see each other through what is subtracted, the
+    brightest first, in as many sweeps as it takes (as DAOPHOT does, Stetson 1987, PASP 99, 191). Pixels have the weights
+    of the variance that the model predicts.
+
+    Parameters
+    ----------
+    image, sky, variance : (ny, nx) arrays
+        Pixels, what lies under the sources, complete variance of the pixels.
+    floor : (ny, nx) array
+        No variance is smaller.
+    mask : (ny, nx) int32 array
+        Mask bits.
+    psf : coefficients (terms, n, n), the same blurred, values of the terms at each source (sources, terms), sampling
+        As `spica.kernels.psf_model` has them.
+    sources : x, y [pixel], flux, free, lost; (n,) arrays
+        Where to begin, and how bright; whether the place is fitted; whether the middle is lost (saturated): then all of
+        the profile is fitted.
+    settings : how.
+    bad_bits : int
+        Bits of pixels that are left out.
+
+    Returns
+    -------
+    Fitted
+        NaN where there is no answer.
+    """
+    coefficients, wider, values, sampling = psf
+    x, y, flux, free, lost = (np.atleast_1d(column) for column in sources)
+    state, out = np.zeros((x.size, 8)), np.full((x.size, _COLUMNS), np.nan)
+    noise = float(np.sqrt(np.median(floor[:: max(floor.shape[0] // 64, 1)])))
+    middle = np.tensordot(np.median(values, axis=0), coefficients, 1) if x.size else coefficients[0]
+    half = _radii(np.asarray(middle, np.float64), sampling, flux, noise, settings)
+    reach = np.where(lost, half, settings.reach)
+    for column, numbers in ((X, x), (Y, y), (X0, x), (Y0, y), (HALF, half), (REACH, reach), (FREE, free)):
+        state[:, column] = numbers
+    status = np.zeros(x.size, np.int64)
+    joined = groups(x, y, flux, settings.link, settings.largest, half)
+    planes = as_pixels(image - sky), as_pixels(variance), as_pixels(floor), as_bits(mask)
+    model = as_pixels(coefficients), as_pixels(wider), as_plain(values, np.float64)
+    room = _room(joined.start, joined.members, state, coefficients.shape[1])
+    limits = (float(sampling), float(settings.gain), 0.3 * float(settings.fwhm), float(settings.furthest))
+    visit = np.arange(joined.start.size - 1)
+    for _ in range(settings.sweeps):
+        _fit_groups(
+            planes, int(bad_bits), model, limits, state, joined.start, joined.members, visit, room, out, status
+        )
+        stir = out[:, STEP] > _SETTLED
+        one, other = joined.near[:, 0], joined.near[:, 1]
+        visit = np.unique(joined.number[np.concatenate([one[stir[other]], other[stir[one]]])])
+        if visit.size == 0:
+            break
+    failed = status & FAILED != 0
+    return Fitted(
+        flux=np.where(failed, np.nan, state[:, FLUX]),
+        x=state[:, X],
+        y=state[:, Y],
+        var_flux=out[:, VAR_FLUX],
+        var_x=out[:, VAR_X],
+        var_y=out[:, VAR_Y],
+        cov_xy=out[:, COV_XY],
+        chi2=out[:, CHI2],
+        pixels=np.nan_to_num(out[:, PIXELS]).astype(np.int64),
+        covered=np.nan_to_num(out[:, COVERED]),
+        spread=out[:, SPREAD],
+        spread_err=out[:, SPREAD_ERR],
+        status=status,
+        group=joined.number,
+        rest=planes[0],
+    )
+
+
+def _room(start: Int64, members: Int64, state: Float64, n: int) -> Room:
+    """Work space for the largest group and the largest box of one."""
+    most = int(np.diff(start).max(initial=1))
+    side = 2 * int(state[:, HALF].max(initial=1.0)) + 1
+    area = side * side
+    if members.size:
+        wide = [
+            np.maximum.reduceat(state[members, c] + state[members, HALF], start[:-1])
+            - np.minimum.reduceat(state[members, c] - state[members, HALF], start[:-1])
+            for c in (X0, Y0)
+        ]
+        area = int(np.max((wide[0] + 3.0) * (wide[1] + 3.0)))
+    return Room(
+        local=np.empty((most, n, n), np.float32),
+        stamps=np.empty((most, 3 * side * side), np.float32),
+        wide=np.empty(side * side, np.float32),
+        data=np.empty(area, np.float32),
+        rest=np.empty(area, np.float32),
+        weight=np.empty(area, np.float32),
+        matrix=np.empty((3 * most, 3 * most)),
+        lower=np.empty((3 * most, 3 * most)),
+        gradient=np.empty(3 * most),
+        step=np.empty(3 * most),
+        kept=np.empty((most, 4)),
+        first=np.empty(most, np.int64),
+    )
