@@ -9,7 +9,7 @@ from spica.kernels.cholesky import substitute
 from spica.kernels.compiled import (
     Bools, Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled,
 )  # fmt: skip
-from spica.kernels.psf_fit import (
+from spica.kernels.psf_members import (
     CHI2, COV_XY, COVERED, FLUX, FREE, HALF, PIXELS, REACH, SINGULAR, SPREAD, SPREAD_ERR, STEP, STUCK, VAR_FLUX, VAR_X,
     VAR_Y, X0, Y0, Room, X, Y, box_of, fit_members, gather, origin_of, plane_of, stamp_of,
 )  # fmt: skip
