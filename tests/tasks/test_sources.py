@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spica.core.columns import COLUMNS, Catalogue, Flag
+from spica.core.columns import SOURCE_COLUMNS, Catalogue, Flag
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.keys import exposure_id
@@ -164,8 +164,8 @@ def test_nothing_is_found_where_nothing_is() -> None:
 def test_bright_stars_are_complete_and_all_columns_are_declared() -> None:
     sky = draw(4, np.geomspace(1500, 2e5, 70))
     found = catalogue(sky.image)
-    assert list(found.columns) == list(COLUMNS)
-    for name, column in COLUMNS.items():
+    assert list(found.columns) == list(SOURCE_COLUMNS)
+    for name, column in SOURCE_COLUMNS.items():
         assert found[name].dtype == np.dtype(column.dtype), name
         assert found[name].shape == ((len(found),) if column.size == 1 else (len(found), column.size)), name
     assert len(matched(sky, found)[0]) == len(sky.x)

@@ -130,6 +130,12 @@ CODES: dict[str, FaultCode] = {
     ),
     "data.quorum": FaultCode(_D, "too few of the inputs are there", "complete the inputs or lower the quorum"),
     "data.bad-value": FaultCode(_D, "a value handed to a task is not usable", "look at the evidence"),
+    # point spread function
+    "psf.missing": FaultCode(
+        _D,
+        "there is no model of the point spread function",
+        "'spica why' the unit tells why none was made; a neighbour's or one read from a file will do",
+    ),
     # reference catalogues
     "refcat.unknown": FaultCode(_S, "no such reference catalogue", "see 'spica refcat list'"),
     "refcat.exists": FaultCode(

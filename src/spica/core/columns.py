@@ -31,7 +31,7 @@ def _table(*columns: Column) -> dict[str, Column]:
     return {column.name: column for column in columns}
 
 
-COLUMNS: dict[str, Column] = _table(
+SOURCE_COLUMNS: dict[str, Column] = _table(
     Column("source_id", "i8", "", "meta.id;meta.main", "stable 63-bit identifier"),
     Column("x", "f8", "pixel", "pos.cartesian.x;instr.det", "windowed centroid, 0-based pixel centres"),
     Column("y", "f8", "pixel", "pos.cartesian.y;instr.det", "windowed centroid, 0-based pixel centres"),
@@ -88,6 +88,29 @@ COLUMNS: dict[str, Column] = _table(
     Column("flags", "i4", "", "meta.code", "measurement flags, spica.core.columns.Flag"),
     Column("mask_bits", "i4", "", "meta.code", "OR of the mask bits under the source"),
 )
+"""What the task `measure` gives."""
+
+PSF_COLUMNS: dict[str, Column] = _table(
+    SOURCE_COLUMNS["source_id"],
+    Column("x_psf", "f8", "pixel", "pos.cartesian.x;instr.det", "place of the fitted PSF, 0-based pixel centres"),
+    Column("y_psf", "f8", "pixel", "pos.cartesian.y;instr.det", "place of the fitted PSF, 0-based pixel centres"),
+    Column("x_psf_err", "f4", "pixel", "stat.error;pos.cartesian.x;instr.det", "standard error of x_psf"),
+    Column("y_psf_err", "f4", "pixel", "stat.error;pos.cartesian.y;instr.det", "standard error of y_psf"),
+    Column("xy_psf_cov", "f4", "pixel2", "stat.covariance;pos.cartesian;instr.det", "covariance of x_psf and y_psf"),
+    Column("flux_psf", "f8", "electron", "phot.flux", "light of the fitted PSF, all of its model"),
+    Column("flux_psf_err", "f4", "electron", "stat.error;phot.flux", "standard error of flux_psf"),
+    Column("snr_psf", "f4", "", "stat.snr", "flux_psf / flux_psf_err"),
+    Column("chi2_psf", "f4", "", "stat.fit.chi2", "chi squared of the pixels that were fitted, per degree of freedom"),
+    Column("covered_psf", "f4", "", "stat.fit.param", "part of the fitted profile that falls on good pixels"),
+    Column("group_size", "i4", "", "meta.number", "sources that were fitted at once, this one included"),
+    Column("spread_model", "f4", "", "src.morph.param", "how much better a slightly extended source fits; 0 for stars"),
+    Column("spread_model_err", "f4", "", "stat.error;src.morph.param", "standard error of spread_model"),
+    Column("p_star", "f4", "", "stat.probability;src.class.starGalaxy", "probability of being a point source"),
+    Column("flags_psf", "i4", "", "meta.code", "flags of the PSF's fit, spica.core.columns.PsfFlag"),
+)
+"""What the task `psf_measure` gives."""
+
+COLUMNS: dict[str, Column] = SOURCE_COLUMNS | PSF_COLUMNS
 
 
 class Flag:
@@ -113,6 +136,27 @@ class Flag:
     """A pixel is doubtful: beyond the range of linearity, or touched by crosstalk."""
     INTERPOLATED = 512
     """A pixel's value was interpolated from its neighbours."""
+
+
+class PsfFlag:
+    """Bits of the column `flags_psf`."""
+
+    FORCED = 1
+    """Too faint for a place of its own: fitted where it was detected."""
+    HELD = 2
+    """The place ran away or the light came out negative: held where it was detected."""
+    BLENDED = 4
+    """Fitted together with neighbours."""
+    INCOMPLETE = 8
+    """A tenth or more of the profile falls on bad pixels or outside of the image."""
+    CORE_LOST = 16
+    """Saturated: fitted to what is left around the core."""
+    UNFINISHED = 32
+    """The fit took all the steps it was given."""
+    FAILED = 64
+    """No fit: the numbers are not numbers."""
+    UNCLASSED = 128
+    """Nothing can be said of its kind: `p_star` is not a number."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.psf_model import psf_stamps, stamp_at
+from spica.kernels.psf_sources import Fitting, blurred, fit_sources
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
 from spica.kernels.sharpness import peak_widths
@@ -98,6 +99,14 @@ def _trails() -> None:
     profiles(_IMAGE, _IMAGE, _MASK, sky, np.ones((4, 4)), bad_bits=0, half=1, piece=2)
 
 
+def _point_sources() -> None:
+    cube = np.ones((1, 9, 9), dtype=np.float32)
+    one, yes = np.ones(1), np.ones(1, dtype=bool)
+    psf = cube, blurred(cube, 0.1), one[:, None], 1.0
+    places = _PLACE, _PLACE, one, yes, ~yes
+    fit_sources(_IMAGE, 0 * _IMAGE, _IMAGE, _IMAGE, _MASK, psf, places, Fitting(2.0, 3.0, 2.0, sweeps=1))
+
+
 def _rice() -> None:
     room = np.empty(rice.bound(8, 8), dtype=np.uint8)
     ends = np.empty(8, dtype=np.int64)
@@ -142,6 +151,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("tangent projection", lambda: tangent_project(_PLACE, _PLACE, 0.0, 0.0)),
     ("tangent deprojection", lambda: tangent_deproject(_PLACE, _PLACE, 0.0, 0.0)),
     ("PSF models", _psf),
+    ("point sources", _point_sources),
     ("Rice coding", _rice),
     ("checksum", _sums),
     *DRAWING,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spica.core.columns import COLUMNS, Catalogue, Flag
+from spica.core.columns import SOURCE_COLUMNS, Catalogue, Flag
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.keys import source_id
@@ -108,7 +108,7 @@ def measure(
         columns["source_id"] = source_id(exposure.id, detector.detector, rows.size - 1) - np.arange(rows.size)[::-1]
     else:
         columns["source_id"] = np.zeros(0, np.int64)
-    columns = {name: columns[name].astype(column.dtype) for name, column in COLUMNS.items()}
+    columns = {name: columns[name].astype(column.dtype) for name, column in SOURCE_COLUMNS.items()}
     return {"sources": Catalogue(columns, _header(settings, science, segments, stars, haze) | cards)}
 
 

@@ -1,0 +1,224 @@
+"""PSF photometry: place and flux of every source as a point, and whether it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.columns import PSF_COLUMNS, Catalogue, Flag, PsfFlag
+from spica.core.faults import DataFault
+from spica.core.images import Image
+from spica.core.mask import Mask
+from spica.core.psf import PsfModel
+from spica.core.records import Grain, Scalar
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.aperture import circular_photometry
+from spica.kernels.point_sources import star_probability
+from spica.kernels.psf_sources import FAILED, HELD, UNFINISHED, Fitted, Fitting, blurred, fit_sources
+from spica.kernels.robust import MAD_TO_SIGMA
+
+Column = npt.NDArray[Any]
+BAD = int(Mask.unusable() | Mask.INTERPOLATED)
+"""Left out of the fit; an interpolated pixel too, which holds no light of its own."""
+BRIGHT = 30.0
+"""Pixels that many times the sky's noise above it tell how the variance grows with light."""
+FEWEST = 200
+LEAST = 0.5
+"""No variance is smaller than this part of the sky's."""
+WHOLE = 0.9
+"""A profile with less of it on good pixels is incomplete."""
+SPREAD_SCALE = 1.0 / 16.0
+"""Scale length of the disk of spread_model in units of the FWHM (Desai et al. 2012, ApJ 757, 83)."""
+READ = (
+    "source_id", "x", "y", "x_err", "y_err", "xy_cov", "flux_auto", "flux_aper", "flux_aper_err", "snr", "flags", "mask_bits",
+)  # fmt: skip
+
+
+class PsfMeasureSettings(Settings):
+    """How point sources are fitted."""
+
+    reach: float = setting(2.0, "radius of the pixels that are fitted, in units of the FWHM", gt=0.5, le=10)
+    link: float = setting(2.0, "sources nearer to each other are fitted at once, in units of the FWHM", ge=0, le=5)
+    largest_group: int = setting(8, "sources fitted at once; larger groups are divided", ge=1, le=50)
+    sweeps: int = setting(3, "times that sources are fitted again where neighbours changed", ge=1, le=20)
+    free_snr: float = setting(6.0, "sources below this isophotal S/N keep the place of their detection", ge=0)
+    furthest: float = setting(0.5, "a place may move this far from the detection, in units of the FWHM", gt=0)
+    haze: bool = setting(True, "take away the mean light of sources unseen, as measured (card HAZE)")
+
+
+def psf_measure(
+    settings: PsfMeasureSettings, science: Image, background: Image, sources: Catalogue, psf: Catalogue
+) -> Products:
+    """Fit the point spread function to every source, neighbours at once; star or galaxy.
+
+    Returns
+    -------
+    psf_sources : Catalogue, a row for each of `sources`, in their order.
+    psf_photometry : metrics: aperture corrections, medians of χ², sources by flag.
+
+    Raises
+    ------
+    DataFault
+        ``psf.missing`` without a model; ``data.bad-value`` where neither image nor background has a variance.
+    """
+    model = _model(psf)
+    haze = float(sources.header.get("HAZE") or 0.0) if settings.haze else 0.0
+    level = background.pixels + np.float32(haze) if haze != 0.0 else background.pixels
+    variance, floor, gain = _variances(science, background)
+    x, y = (np.asarray(sources[name], float) for name in ("x", "y"))
+    free = np.asarray(sources["snr"]) >= settings.free_snr
+    lost = np.asarray(sources["flags"]) & Flag.SATURATED != 0
+    cube = model.coefficients[: len(model.values(0.0, 0.0)[0])]
+    fitting = Fitting(
+        fwhm=model.fwhm,
+        reach=max(settings.reach * model.fwhm, 2.5),
+        link=settings.link * model.fwhm,
+        largest=settings.largest_group,
+        sweeps=settings.sweeps,
+        furthest=max(settings.furthest * model.fwhm, 1.0),
+        gain=gain,
+    )
+    fitted = fit_sources(
+        science.pixels,
+        level,
+        variance,
+        floor,
+        np.zeros(science.shape, np.int32) if science.mask is None else science.mask,
+        (cube, blurred(cube, SPREAD_SCALE * model.fwhm / model.sampling), model.values(x, y), model.sampling),
+        (x, y, np.asarray(sources["flux_auto"], float), free, lost),
+        fitting,
+        bad_bits=BAD,
+    )
+    columns = _columns(fitted, sources, free, lost)
+    whole = columns["flags_psf"] & (PsfFlag.INCOMPLETE | PsfFlag.CORE_LOST | PsfFlag.FAILED) == 0
+    kinds = star_probability(columns["spread_model"], columns["spread_model_err"], columns["snr_psf"], whole)
+    columns["p_star"] = kinds.star
+    columns["flags_psf"] |= np.where(np.isfinite(kinds.star), 0, PsfFlag.UNCLASSED)
+    columns = {name: columns[name].astype(column.dtype) for name, column in PSF_COLUMNS.items()}
+    header: dict[str, Scalar] = {"PSFFWHM": round(model.fwhm, 4), "VARGAIN": round(gain, 5), "HAZE": round(haze, 5)}
+    header |= {name: value for name, value in sources.header.items() if name.startswith("APER")}
+    header |= {f"CLS_{name}".upper(): round(value, 5) for name, value in kinds.mixture.items()}
+    made = Catalogue(columns, header)
+    return {"psf_sources": made, "psf_photometry": _figures(made, sources, model)}
+
+
+def _model(psf: Catalogue) -> PsfModel:
+    if len(psf) == 0:
+        raise DataFault("psf.missing", "the detector has no PSF model")
+    model = PsfModel.from_catalogue(psf)
+    if not (np.all(np.isfinite(model.coefficients)) and model.fwhm > 0.0):
+        raise DataFault("psf.missing", "the PSF model is not finite", fwhm=model.fwhm, stars=model.stars)
+    return model
+
+
+def _variances(science: Image, background: Image) -> tuple[Column, Column, float]:
+    """Complete variance of each pixel, the least that is believed, and the variance that one unit of light brings.
+
+    That is what the plane itself says at bright pixels: flat fields and gains of all kinds are in it.
+    """
+    sky = background.variance
+    light = science.pixels - background.pixels
+    if science.variance is None:
+        if sky is None:
+            raise DataFault("data.bad-value", "neither image nor background carries a variance", need="background")
+        # A delivered image without weights: the measured sky noise plus the photons of sources.
+        gain = 1.0 / float(science.header.get("GAIN") or 1.0)
+        return sky + np.float32(gain) * light, np.float32(LEAST) * sky, gain
+    variance = science.variance
+    if sky is None:
+        sky = np.full_like(variance, np.median(variance))
+    rows = slice(None, None, max(light.size // (1 << 21), 1))
+    bright = light[rows] > BRIGHT * np.sqrt(sky[rows])
+    if science.mask is not None:
+        bright &= science.mask[rows] == 0
+    bright &= np.isfinite(variance[rows])
+    gain = 0.0
+    if np.count_nonzero(bright) >= FEWEST:
+        gain = float(np.median((variance[rows][bright] - sky[rows][bright]) / light[rows][bright]))
+    return variance, np.float32(LEAST) * sky, max(gain, 0.0)
+
+
+def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> dict[str, Column]:
+    flux_err = np.sqrt(fitted.var_flux)
+    own = np.isfinite(fitted.var_x)
+    snr = np.divide(fitted.flux, flux_err, out=np.full(len(sources), np.nan), where=flux_err > 0)
+    size = np.bincount(fitted.group)[fitted.group] if len(sources) else np.zeros(0, np.int64)
+    flags = np.zeros(len(sources), np.int64)
+    for is_so, flag in (
+        (~free, PsfFlag.FORCED),
+        (fitted.status & HELD != 0, PsfFlag.HELD),
+        (size > 1, PsfFlag.BLENDED),
+        (fitted.covered < WHOLE, PsfFlag.INCOMPLETE),
+        (lost, PsfFlag.CORE_LOST),
+        (fitted.status & UNFINISHED != 0, PsfFlag.UNFINISHED),
+        (fitted.status & FAILED != 0, PsfFlag.FAILED),
+    ):
+        flags |= np.where(is_so, flag, 0)
+    return {
+        "source_id": np.asarray(sources["source_id"]),
+        "x_psf": fitted.x,
+        "y_psf": fitted.y,
+        # A place that was not fitted has the error of the one that was taken.
+        "x_psf_err": np.where(own, np.sqrt(fitted.var_x), sources["x_err"]),
+        "y_psf_err": np.where(own, np.sqrt(fitted.var_y), sources["y_err"]),
+        "xy_psf_cov": np.where(own, fitted.cov_xy, sources["xy_cov"]),
+        "flux_psf": fitted.flux,
+        "flux_psf_err": flux_err,
+        "snr_psf": snr,
+        "chi2_psf": fitted.chi2 / np.maximum(fitted.pixels - np.where(own, 3, 1), 1),
+        "covered_psf": fitted.covered,
+        "group_size": size,
+        "spread_model": fitted.spread,
+        "spread_model_err": fitted.spread_err,
+        "flags_psf": flags,
+    }
+
+
+def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> Mapping[str, Measured]:
+    """Aperture corrections by the model and by the frame's stars, and how the fits went."""
+    flags, snr = made["flags_psf"], made["snr_psf"]
+    stars = (made["p_star"] > 0.9) & (snr > 50.0) & (flags == 0) & (np.asarray(sources["flags"]) == 0)
+    figures = {
+        "psf_chi2": Measured(float(np.median(made["chi2_psf"][stars])) if np.any(stars) else float("nan")),
+        "psf_stars": Measured(float(np.count_nonzero((made["p_star"] > 0.5) & (snr > 10.0)))),
+        "psf_galaxies": Measured(float(np.count_nonzero((made["p_star"] <= 0.5) & (snr > 10.0)))),
+        "psf_held": Measured(float(np.count_nonzero(flags & PsfFlag.HELD))),
+        "psf_failed": Measured(float(np.count_nonzero(flags & PsfFlag.FAILED))),
+    }
+    radii = [float(made.header[name] or 0.0) for name in sorted(made.header) if name.startswith("APER")]
+    for number, (radius, part) in enumerate(zip(radii, light_within(model, radii), strict=True), start=1):
+        figures[f"apcor_{number}"] = Measured(-2.5 * float(np.log10(part)), "mag")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            seen = -2.5 * np.log10(np.asarray(sources["flux_aper"])[stars, number - 1] / made["flux_psf"][stars])
+        seen = seen[np.isfinite(seen)]
+        if seen.size:
+            middle = float(np.median(seen))
+            figures[f"apcor_{number}_stars"] = Measured(middle, "mag")
+            figures[f"apcor_{number}_scatter"] = Measured(MAD_TO_SIGMA * float(np.median(np.abs(seen - middle))), "mag")
+    return {name: each for name, each in figures.items() if np.isfinite(each.value)}
+
+
+def light_within(model: PsfModel, radii: list[float]) -> Column:
+    """Part of the model's light in the middle of the domain within circles of those radii [pixel], (radii,)."""
+    unit = model.samples(model.centre[0], model.centre[1])[0] * np.float32(model.sampling**2)
+    middle, ones = [float(model.size // 2)], np.ones_like(unit)
+    inside = np.asarray(radii) / model.sampling
+    return circular_photometry(unit, ones, middle, middle, inside).flux[0] if radii else np.zeros(0)
+
+
+TASK = Task(
+    name="psf_measure",
+    version=1,
+    grain=Grain.DETECTOR,
+    settings=PsfMeasureSettings,
+    needs=(Need("science"), Need("background"), Need("sources", columns=READ), Need("psf")),
+    gives=(
+        Give("psf_sources", Form.CATALOGUE, meaning="places and fluxes by PSF fit, and kind, of the sources"),
+        Give("psf_photometry", Form.METRICS, meaning="aperture corrections, how PSF fits went"),
+    ),
+    run=psf_measure,
+)
