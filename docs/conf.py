@@ -7,7 +7,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import spica
 from docs import tables
-from spica.tasks import detect, measure
+from spica.core.columns import PsfFlag
+from spica.tasks import detect, measure, psf_measure
 
 project = "spica"
 author = "The spica developers"
@@ -27,6 +28,8 @@ myst_substitutions = {
     "keywords": tables.keywords(),
     "mask": tables.mask(),
     "measure_settings": tables.settings(measure.TASK),
+    "psf_flags": tables.flags(PsfFlag),
+    "psf_measure_settings": tables.settings(psf_measure.TASK),
     "registry": tables.registry(),
     "undrilled_faults": tables.undrilled_faults(),
 }

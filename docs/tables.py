@@ -63,15 +63,15 @@ def settings(task: Task) -> str:
     return _table(("setting", "default", "unit", "meaning"), rows)
 
 
-def flags() -> str:
-    """Every bit of the column `flags`, with the words beside it in the code."""
-    body = ast.parse(inspect.getsource(Flag)).body[0]
+def flags(bits: type = Flag) -> str:
+    """Every bit of a column of flags, with the words beside it in the code."""
+    body = ast.parse(inspect.getsource(bits)).body[0]
     rows = []
     for here, after in pairwise(body.body if isinstance(body, ast.ClassDef) else []):
         if isinstance(here, ast.Assign) and isinstance(here.targets[0], ast.Name) and isinstance(after, ast.Expr):
             name = here.targets[0].id
             meaning = " ".join(str(ast.literal_eval(after.value)).split())
-            rows.append((str(getattr(Flag, name)), f"`{name}`", meaning))
+            rows.append((str(getattr(bits, name)), f"`{name}`", meaning))
     return _table(("value", "name", "meaning"), rows)
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from scipy.ndimage import zoom
 
 from benchmarks.measure import run_program
 from benchmarks.single_frames._peers import Column, Found, write_inputs
 from benchmarks.single_frames._scene import Scene
+from spica.core.psf import PsfModel
 
+_FINE = 8
+"""Steps per sample in which the width is counted."""
 _STARS = "X_IMAGE Y_IMAGE FLUX_RADIUS FLUX_APER(1) FLUXERR_APER(1) ELONGATION SNR_WIN FLAGS VIGNET(35,35)"
 _NAMES = """
 X_IMAGE Y_IMAGE XPSF_IMAGE YPSF_IMAGE ERRX2PSF_IMAGE ERRY2PSF_IMAGE FLUX_PSF FLUXERR_PSF MAG_PSF SPREAD_MODEL
@@ -78,3 +82,20 @@ def source_extractor(folder: Path) -> Found:
     for name in ("x", "y", "x_start", "y_start"):
         columns[name] = columns[name] - 1.0
     return Found(columns, {"all": used.cpu})
+
+
+def read_model(path: Path) -> PsfModel:
+    """PSFEx's model as ours: of unit light, with the width that it has."""
+    with fits.open(path) as hdus:
+        header = hdus[1].header
+        cube = np.asarray(hdus[1].data["PSF_MASK"][0], dtype=np.float64)
+    centre = header["POLZERO1"] - 1.0, header["POLZERO2"] - 1.0
+    sampling = float(header["PSF_SAMP"])
+    cube /= cube[0].sum() * sampling**2
+    peak = zoom(cube[0], _FINE, order=3)
+    fwhm = 2.0 * np.sqrt(np.count_nonzero(peak > 0.5 * peak.max()) / np.pi) * sampling
+    fwhm *= (cube.shape[1] - 1) / (peak.shape[0] - 1)
+    return PsfModel(
+        cube.astype(np.float32), int(header["POLDEG1"]), centre, (header["POLSCAL1"], header["POLSCAL2"]), sampling,
+        float(fwhm), float(header["CHI2"]), int(header["ACCEPTED"]),
+    )  # fmt: skip

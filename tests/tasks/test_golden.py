@@ -21,6 +21,7 @@ from spica.core.columns import Catalogue
 from spica.core.images import Image, RawDetector
 from spica.core.keys import exposure_id
 from spica.core.mask import Mask
+from spica.core.psf import PsfModel
 from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured, Member, Task
@@ -48,6 +49,7 @@ from spica.tasks import (
     object_mask,
     photon_transfer,
     plane,
+    psf_measure,
     quality,
     quicklook,
     read_noise,
@@ -65,7 +67,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, psf_measure, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, snaps, summary, trails,
     )
 }  # fmt: skip
@@ -164,6 +166,12 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["measure"] = run("measure", science=science, background=sky, segments=segments, **records)
     sources = found["measure"]["sources"]
     found["quality"] = run("quality", science=science, background=sky, sources=sources)
+    v, u = np.mgrid[-8:9, -8:9]
+    round_star = 1.0 / (1.0 + u**2 + v**2) ** 2
+    model = PsfModel((round_star / round_star.sum())[None].astype(np.float32), 0, (80.0, 80.0), (80.0, 80.0), 1.0, 1.29)
+    found["psf_measure"] = run(
+        "psf_measure", science=science, background=sky, sources=sources, psf=model.to_catalogue()
+    )
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(

@@ -26,15 +26,15 @@ def factorise(matrix: Float64, damping: float, size: int, lower: Float64) -> boo
 
 
 @compiled
-def substitute(lower: Float64, size: int, vector: Float64) -> None:
-    """Solve L Lᵀ x = vector in the first `size` rows, in place."""
+def substitute(lower: Float64, size: int, vector: Float64, x: Float64) -> None:
+    """Solve L Lᵀ x = vector in the first `size` rows."""
     for m in range(size):
         value = vector[m]
         for k in range(m):
-            value -= lower[m, k] * vector[k]
-        vector[m] = value / lower[m, m]
+            value -= lower[m, k] * x[k]
+        x[m] = value / lower[m, m]
     for m in range(size - 1, -1, -1):
-        value = vector[m]
+        value = x[m]
         for k in range(m + 1, size):
-            value -= lower[k, m] * vector[k]
-        vector[m] = value / lower[m, m]
+            value -= lower[k, m] * x[k]
+        x[m] = value / lower[m, m]

@@ -12,7 +12,20 @@ from scipy.special import erfc, erfcx, expit
 
 from spica.kernels.compiled import Bools, Float64
 
-_NAMES = ("offset", "drift", "noise", "floor", "blended", "blend", "extent", "growth", "width", "stars", "slope", "curve")
+_NAMES = (
+    "offset",
+    "drift",
+    "noise",
+    "floor",
+    "blended",
+    "blend",
+    "extent",
+    "growth",
+    "width",
+    "stars",
+    "slope",
+    "curve",
+)
 """Of both: offset, and what of it grows with the square of the error; of stars: factor of the errors, scatter that does not fall with S/N, part that is blended, mean of what that
 adds; of galaxies: extent at S/N 30, its slope with log10 S/N, width of its logarithm; logit of the part of stars at S/N
 30, its slope with log10 S/N and curvature. Lengths in units of `_UNIT`, those below in logarithms."""

@@ -45,12 +45,14 @@ class Room(NamedTuple):
 
 @compiled
 def stamp_of(room: Room, a: int, half: int) -> Float32:
+    """A member's stamps: its profile of unit light, and that one's slopes by x and y."""
     size = 2 * half + 1
     return room.stamps[a, : 3 * size * size].reshape(3, size, size)
 
 
 @compiled
 def plane_of(flat: Float32, box: tuple[int, int, int, int]) -> Float32:
+    """Work space as the plane of the box's pixels."""
     x0, x1, y0, y1 = box
     return flat[: (y1 - y0) * (x1 - x0)].reshape(y1 - y0, x1 - x0)
 
@@ -158,9 +160,7 @@ def _weigh(variance: Float32, floor: Float32, gain: float, box: tuple[int, int, 
 
 
 @compiled
-def _own_block(
-    state: Float64, members: Int64, a: int, only: bool, box: tuple[int, int, int, int], room: Room
-) -> None:
+def _own_block(state: Float64, members: Int64, a: int, only: bool, box: tuple[int, int, int, int], room: Room) -> None:
     """Normal equations of one member with itself, in its rows of `matrix` and of `gradient`."""
     k, p = members[a], room.first[a]
     x0, y0, half = origin_of(state, k)
@@ -196,7 +196,14 @@ def _own_block(
 
 @compiled
 def _cross_block(
-    state: Float64, members: Int64, a: int, b: int, only: bool, box: tuple[int, int, int, int], room: Room, sums: Float64
+    state: Float64,
+    members: Int64,
+    a: int,
+    b: int,
+    only: bool,
+    box: tuple[int, int, int, int],
+    room: Room,
+    sums: Float64,
 ) -> None:
     """Normal equations of a member with an earlier one, in its rows of `matrix`."""
     k, m = members[a], members[b]
@@ -256,6 +263,21 @@ def _take_step(state: Float64, members: Int64, only: bool, limit: float, room: R
 
 
 @compiled
+def _draw_members(sampling: float, state: Float64, members: Int64, room: Room) -> None:
+    for a in range(members.size):
+        k = members[a]
+        x0, y0, half = origin_of(state, k)
+        place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, stamp_of(room, a, half))
+
+
+@compiled
+def _go_back(state: Float64, members: Int64, room: Room) -> None:
+    for a in range(members.size):
+        k = members[a]
+        state[k, X], state[k, Y], state[k, FLUX] = room.kept[a, 0], room.kept[a, 1], room.kept[a, 2]
+
+
+@compiled
 def fit_members(
     variance: Float32,
     floor: Float32,
@@ -280,10 +302,7 @@ def fit_members(
     size = 0
     for step in range(_STEPS + 3):
         if moved:
-            for a in range(members.size):
-                k = members[a]
-                x0, y0, half = origin_of(state, k)
-                place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, stamp_of(room, a, half))
+            _draw_members(sampling, state, members, room)
         if step == 0 and known > 0:
             add_members(state, members, box, room, room.data, 1.0)
         new = _leave_rest(state, members, box, room)
@@ -298,17 +317,13 @@ def fit_members(
             size = _normal_equations(state, members, phase == _FLUXES, box, room, sums)
         else:
             damping = max(10.0 * damping, 1e-2)
-            for a in range(members.size):
-                k = members[a]
-                state[k, X], state[k, Y], state[k, FLUX] = room.kept[a, 0], room.kept[a, 1], room.kept[a, 2]
+            _go_back(state, members, room)
         if phase == _ERRORS:
             return (ended, size) if factorise(room.matrix, 0.0, size, room.lower) else (SINGULAR, size)
         if not factorise(room.matrix, damping + 1e-9, size, room.lower):
-            return SINGULAR, size
-        for p in range(size):
-            room.step[p] = room.gradient[p]
-        substitute(room.lower, size, room.step)
+            break
+        substitute(room.lower, size, room.gradient, room.step)
         largest = _take_step(state, members, phase == _FLUXES, limit, room)
         moved, fresh = phase == _PLACES and (largest > 0.0 or not accepted), phase == _FLUXES
         phase = _PLACES
-    return ended, size
+    return SINGULAR, size

@@ -7,13 +7,48 @@ import numpy as np
 
 from spica.kernels.cholesky import substitute
 from spica.kernels.compiled import (
-    Bools, Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled,
-)  # fmt: skip
-from spica.kernels.psf_members import (
-    CHI2, COV_XY, COVERED, FLUX, FREE, HALF, PIXELS, REACH, SINGULAR, SPREAD, SPREAD_ERR, STEP, STUCK, VAR_FLUX, VAR_X,
-    VAR_Y, X0, Y0, Room, X, Y, box_of, fit_members, gather, origin_of, plane_of, stamp_of,
+    Bools,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Numbers,
+    as_bits,
+    as_coordinates,
+    as_pixels,
+    as_plain,
+    compiled,
 )  # fmt: skip
 from spica.kernels.psf_groups import groups
+from spica.kernels.psf_members import (
+    CHI2,
+    COV_XY,
+    COVERED,
+    FLUX,
+    FREE,
+    HALF,
+    PIXELS,
+    REACH,
+    SINGULAR,
+    SPREAD,
+    SPREAD_ERR,
+    STEP,
+    STUCK,
+    VAR_FLUX,
+    VAR_X,
+    VAR_Y,
+    X0,
+    Y0,
+    Room,
+    X,
+    Y,
+    box_of,
+    fit_members,
+    gather,
+    origin_of,
+    plane_of,
+    stamp_of,
+)  # fmt: skip
 from spica.kernels.psf_model import combine_terms, place_model
 
 HELD = 1
@@ -84,21 +119,28 @@ def _covariances(state: Float64, members: Int64, size: int, room: Room, out: Flo
         out[k, VAR_X] = out[k, VAR_Y] = out[k, COV_XY] = np.nan
         for i in range(3 if state[k, FREE] > 0.0 else 1):
             for q in range(size):
-                room.step[q] = 0.0
-            room.step[p + i] = 1.0
-            substitute(room.lower, size, room.step)
+                room.gradient[q] = 0.0
+            room.gradient[p + i] = 1.0
+            substitute(room.lower, size, room.gradient, room.step)
             out[k, VAR_FLUX + i] = room.step[p + i]
             if i == 1:
                 out[k, COV_XY] = room.step[p + 2]
 
 
 @compiled
-def _judge(state: Float64, members: Int64, a: int, box: tuple[int, int, int, int], room: Room, out: Float64) -> None:
-    """χ² of the member's own pixels, how much of its profile they hold, and how much more extended than a star it is."""
+def _judge(
+    sampling: float, state: Float64, members: Int64, a: int, box: tuple[int, int, int, int], room: Room, out: Float64
+) -> None:
+    """χ² of the member's own pixels, how much of its profile they hold, and how much more extended than a star it is.
+
+    `room.local` holds the blurred profile.
+    """
     k = members[a]
     x0, y0, half = origin_of(state, k)
     side = 2 * half + 1
-    unit, wide = stamp_of(room, a, half)[0], room.wide[: side * side].reshape(side, side)
+    blur = room.wide[: side * side].reshape(1, side, side)
+    place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, blur)
+    unit, wide = stamp_of(room, a, half)[0], blur[0]
     rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
     flux, square = state[k, FLUX], state[k, REACH] ** 2
     chi2 = light = seen = ff = gf = gg = fp = gp = 0.0
@@ -143,6 +185,14 @@ def _hold(state: Float64, members: Int64, furthest: float, everybody: bool, stat
                 status[k] |= HELD
                 some = True
     return some
+
+
+@compiled
+def _put_back(flat: Float32, box: tuple[int, int, int, int], residual: Float32) -> None:
+    plane = plane_of(flat, box)
+    for j in range(plane.shape[0]):
+        for i in range(plane.shape[1]):
+            residual[box[2] + j, box[0] + i] = plane[j, i]
 
 
 @compiled
@@ -192,16 +242,9 @@ def _fit_groups(
             if ended == STUCK:
                 status[k] |= UNFINISHED
             out[k, STEP] = abs(state[k, FLUX] - room.kept[a, 3]) / np.sqrt(out[k, VAR_FLUX])
-            x0, y0, half = origin_of(state, k)
-            side = 2 * half + 1
             combine_terms(wider, values[k], room.local[a])
-            wide = room.wide[: side * side].reshape(1, side, side)
-            place_model(room.local[a], limits[0], state[k, X] - x0, state[k, Y] - y0, wide)
-            _judge(state, members, a, box, room, out)
-        rest = plane_of(room.data if ended == SINGULAR else room.rest, box)
-        for j in range(rest.shape[0]):
-            for i in range(rest.shape[1]):
-                residual[box[2] + j, box[0] + i] = rest[j, i]
+            _judge(limits[0], state, members, a, box, room, out)
+        _put_back(room.data if ended == SINGULAR else room.rest, box, residual)
 
 
 def blurred(coefficients: Numbers, scale: float) -> Float32:
@@ -209,7 +252,7 @@ def blurred(coefficients: Numbers, scale: float) -> Float32:
 
     In Fourier space, where the disk is (1 + (2π f h)²)^-3/2: it may be much smaller than a sample.
     """
-    terms, n, _ = coefficients.shape
+    n = coefficients.shape[1]
     wide = 2 * n
     f2 = np.fft.fftfreq(wide)[:, None] ** 2 + np.fft.rfftfreq(wide)[None, :] ** 2
     transfer = (1.0 + (2.0 * np.pi * scale) ** 2 * f2) ** -1.5
@@ -239,7 +282,7 @@ def fit_sources(
     floor: Numbers,
     mask: Numbers,
     psf: tuple[Numbers, Numbers, Numbers, float],
-    sources: tuple[Float64, Float64, Float64, Bools, Bools],
+    sources: tuple[Numbers, Numbers, Numbers, Bools, Bools],
     settings: Fitting,
     *,
     bad_bits: int = 0,
@@ -273,7 +316,8 @@ def fit_sources(
         NaN where there is no answer.
     """
     coefficients, wider, values, sampling = psf
-    x, y, flux, free, lost = (np.atleast_1d(column) for column in sources)
+    x, y, flux = (as_coordinates(column) for column in sources[:3])
+    free, lost = sources[3:]
     state, out = np.zeros((x.size, 8)), np.full((x.size, _COLUMNS), np.nan)
     noise = float(np.sqrt(np.median(floor[:: max(floor.shape[0] // 64, 1)])))
     middle = np.tensordot(np.median(values, axis=0), coefficients, 1) if x.size else coefficients[0]
@@ -289,9 +333,7 @@ def fit_sources(
     limits = (float(sampling), float(settings.gain), 0.3 * float(settings.fwhm), float(settings.furthest))
     visit = np.arange(joined.start.size - 1)
     for _ in range(settings.sweeps):
-        _fit_groups(
-            planes, int(bad_bits), model, limits, state, joined.start, joined.members, visit, room, out, status
-        )
+        _fit_groups(planes, int(bad_bits), model, limits, state, joined.start, joined.members, visit, room, out, status)
         stir = out[:, STEP] > _SETTLED
         one, other = joined.near[:, 0], joined.near[:, 1]
         visit = np.unique(joined.number[np.concatenate([one[stir[other]], other[stir[one]]])])

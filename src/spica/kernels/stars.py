@@ -116,9 +116,8 @@ def _fit(stamp: Float64, count: int, noise: float, p: Float64) -> float:
         held = (p[6] >= _LARGEST and gradient[6] > 0.0) or (p[6] <= _LEAST and gradient[6] < 0.0)
         if not factorise(matrix, damping, _PARAMETERS - held, lower):
             return np.inf
-        step[:] = gradient
-        step[_PARAMETERS - held :] = 0.0
-        substitute(lower, _PARAMETERS - held, step)
+        step[_PARAMETERS - 1] = 0.0
+        substitute(lower, _PARAMETERS - held, gradient, step)
         trial[:] = p + step
         trial[6] = min(max(trial[6], _LEAST), _LARGEST)
         new = _normal(stamp, count, noise, trial, fresh, fresh_gradient)

@@ -190,7 +190,7 @@ def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> Mapping[st
         "psf_failed": Measured(float(np.count_nonzero(flags & PsfFlag.FAILED))),
     }
     radii = [float(made.header[name] or 0.0) for name in sorted(made.header) if name.startswith("APER")]
-    for number, (radius, part) in enumerate(zip(radii, light_within(model, radii), strict=True), start=1):
+    for number, part in enumerate(light_within(model, radii), start=1):
         figures[f"apcor_{number}"] = Measured(-2.5 * float(np.log10(part)), "mag")
         with np.errstate(invalid="ignore", divide="ignore"):
             seen = -2.5 * np.log10(np.asarray(sources["flux_aper"])[stars, number - 1] / made["flux_psf"][stars])
