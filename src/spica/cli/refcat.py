@@ -12,13 +12,19 @@ from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples
 from spica.cli.render import facts, print_json, say, show_table, size
 from spica.cli.watching import watching
 
-app = typer.Typer(no_args_is_help=True, help="Reference catalogues: import, list, show, coverage.")
+app = typer.Typer(no_args_is_help=True, help="Reference catalogues: import, fetch, list, show, coverage.")
 
 IMPORT = examples(
     "spica refcat import gaia GaiaSource_*.csv.gz",
     "spica refcat import gaia more.parquet --add            further files of the same kind",
     "spica refcat import gaia-field vizier.fits --epoch 2016",
     "spica refcat import ours stars.csv --mapping ours.toml   columns of one's own",
+)
+FETCH = examples(
+    "spica refcat fetch gaia                             around all exposures of the survey",
+    "spica refcat fetch ps1 --service ps1 --where \"night='2026-11-20'\" --faintest 20",
+    "spica refcat fetch gaia --place 150.1 2.2 0.5",
+    "spica refcat fetch --services",
 )
 LIST = examples("spica refcat list", "spica refcat list --mappings     the column mappings that are known")
 SHOW = examples("spica refcat show gaia", "spica refcat show gaia --picture gaia.png     a map of its density")
@@ -68,6 +74,53 @@ def import_(
     for warning in found.warnings:
         say(f"  {warning}", "yellow")
     say(f"next: spica refcat show {name}, spica refcat coverage {name}")
+
+
+@app.command("fetch", epilog=FETCH)
+def fetch(
+    name: Annotated[str | None, typer.Argument(help="Name of the catalogue.", show_default=False)] = None,
+    service: Annotated[str, typer.Option("--service", help="Online service; see --services.")] = "gaia",
+    where: WhereOption = "",
+    place: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option("--place", metavar="RA DEC RADIUS", help="A cone (degrees) instead of the exposures."),
+    ] = None,
+    margin: Annotated[float, typer.Option("--margin", min=0.0, help="Degrees beyond the detectors.")] = 0.1,
+    faintest: Annotated[float | None, typer.Option("--faintest", help="Magnitude in the service's band.")] = None,
+    url: Annotated[str, typer.Option("--url", help="Another address of the service: a mirror.")] = "",
+    services: Annotated[bool, typer.Option("--services", help="List the services that are known instead.")] = False,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch a catalogue from an online service around the exposures; each part of the sky is fetched once."""
+    from spica.services import fetching
+
+    if services or name is None:
+        show_table("Online services", ("name", "of", "address"), fetching.known())
+        return
+    limit = float("inf") if faintest is None else faintest
+    with watching() as watcher:
+        found = fetching.fetch(
+            *(name, service, survey),
+            where=where,
+            place=place,
+            margin=margin,
+            faintest=limit,
+            url=url,
+            watcher=watcher,
+        )
+    if as_json:
+        print_json(found)
+    else:
+        told = f"{found.cells} cells of the sky, {found.kept} of them here before, {found.rows} rows"
+        say(f"{service}: {told}", "bold yellow" if found.lost else "bold green")
+        for each in found.lost:
+            say(f"  lost, RA {each.ra:.2f} Dec {each.dec:+.2f}: {each.message} ({each.code})", "red")
+        if found.taken is not None:
+            say(f"{name}: {found.taken.line.rows} rows", "bold green")
+            say(f"next: spica refcat coverage {name}")
+    if found.lost:
+        raise typer.Exit(ExitCode.SOME_FAILED)
 
 
 @app.command("list", epilog=LIST)

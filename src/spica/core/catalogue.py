@@ -158,6 +158,18 @@ CODES: dict[str, FaultCode] = {
     "refcat.damaged": FaultCode(
         _D, "a file of the reference catalogue cannot be read", "import it again: 'spica refcat import --replace'"
     ),
+    "online.unknown": FaultCode(_S, "no such online service", "see 'spica refcat fetch --services'"),
+    "online.unreachable": FaultCode(
+        _R, "an online service cannot be reached", "is the network there? try again; what was fetched before is kept"
+    ),
+    "online.refused": FaultCode(
+        _D,
+        "an online service did not answer the question",
+        "read what it says; is it another table now? --url asks elsewhere",
+    ),
+    "online.truncated": FaultCode(
+        _D, "an online service has more rows than it gives", "ask for brighter stars with --faintest"
+    ),
     "refcat.unnamed": FaultCode(
         _S,
         "the survey has no reference catalogue, or several and does not say which to take",

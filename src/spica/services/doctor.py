@@ -31,6 +31,7 @@ PROGRAMS = {
 }
 EXTRAS = {
     "psycopg": "a registry on PostgreSQL; pip install 'spica[postgres]'",
+    "pyvo": "catalogues from online services; pip install 'spica[online]'",
     "distributed": "the Dask executor; pip install 'spica[dask]'",
 }
 
