@@ -44,10 +44,10 @@ class Room(NamedTuple):
 
 
 @compiled
-def stamp_of(room: Room, a: int, half: int) -> Float32:
+def stamp_of(stamps: Float32, a: int, half: int) -> Float32:
     """A member's stamps: its profile of unit light, and that one's slopes by x and y."""
     size = 2 * half + 1
-    return room.stamps[a, : 3 * size * size].reshape(3, size, size)
+    return stamps[a, : 3 * size * size].reshape(3, size, size)
 
 
 @compiled
@@ -78,7 +78,7 @@ def box_of(state: Float64, members: Int64, shape: tuple[int, int]) -> tuple[int,
 
 @compiled
 def add_members(
-    state: Float64, members: Int64, box: tuple[int, int, int, int], room: Room, flat: Float32, sign: float
+    state: Float64, members: Int64, box: tuple[int, int, int, int], stamps: Float32, flat: Float32, sign: float
 ) -> None:
     """Add the light of all members to the pixels of the box, times `sign`."""
     bx0, bx1, by0, by1 = box
@@ -86,7 +86,7 @@ def add_members(
     for a in range(members.size):
         k = members[a]
         x0, y0, half = origin_of(state, k)
-        unit = stamp_of(room, a, half)[0]
+        unit = stamp_of(stamps, a, half)[0]
         flux = np.float32(sign * state[k, FLUX])
         i0, i1 = max(bx0, x0), min(bx1, x0 + 2 * half + 1)
         for y in range(max(by0, y0), min(by1, y0 + 2 * half + 1)):
@@ -104,11 +104,11 @@ def gather(
     state: Float64,
     members: Int64,
     box: tuple[int, int, int, int],
-    room: Room,
+    data: Float32,
+    weight: Float32,
 ) -> None:
-    """What is left of the light in the box, in `data`, and 1 in `weight` at the good pixels within reach of a member."""
+    """The light that is left in the box, in `data`, and 1 in `weight` at the good pixels within reach of a member."""
     x0, x1, y0, y1 = box
-    data, weight = plane_of(room.data, box), plane_of(room.weight, box)
     wrong = np.int32(bad_bits)
     for j in range(y1 - y0):
         for i in range(x1 - x0):
@@ -125,13 +125,20 @@ def gather(
 
 
 @compiled
-def _leave_rest(state: Float64, members: Int64, box: tuple[int, int, int, int], room: Room) -> float:
+def _leave_rest(
+    state: Float64,
+    members: Int64,
+    box: tuple[int, int, int, int],
+    stamps: Float32,
+    data: Float32,
+    rest: Float32,
+    weight: Float32,
+) -> float:
     """What the members leave of the light, in `rest`; its χ² with the weights as they are."""
     size = (box[1] - box[0]) * (box[3] - box[2])
-    data, rest, weight = room.data[:size], room.rest[:size], room.weight[:size]
     for i in range(size):
         rest[i] = data[i]
-    add_members(state, members, box, room, room.rest, -1.0)
+    add_members(state, members, box, stamps, rest, -1.0)
     chi2 = 0.0
     for i in range(size):
         if weight[i] > 0.0:
@@ -140,14 +147,15 @@ def _leave_rest(state: Float64, members: Int64, box: tuple[int, int, int, int], 
 
 
 @compiled
-def _weigh(variance: Float32, floor: Float32, gain: float, box: tuple[int, int, int, int], room: Room) -> float:
+def _weigh(
+    variance: Float32, floor: Float32, gain: float, box: tuple[int, int, int, int], rest: Float32, weight: Float32
+) -> float:
     """Inverse variances that the model predicts: those of the pixels without the noise that is in them; χ² with them.
 
     A pixel that is brighter by noise than the model says it should be has a variance larger by `gain` times that. Weights
     that follow the noise would pull fluxes down.
     """
     x0, x1, y0, y1 = box
-    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
     part = np.float32(gain)
     chi2 = 0.0
     for j in range(y1 - y0):
@@ -160,12 +168,20 @@ def _weigh(variance: Float32, floor: Float32, gain: float, box: tuple[int, int, 
 
 
 @compiled
-def _own_block(state: Float64, members: Int64, a: int, only: bool, box: tuple[int, int, int, int], room: Room) -> None:
-    """Normal equations of one member with itself, in its rows of `matrix` and of `gradient`."""
-    k, p = members[a], room.first[a]
+def _own_block(
+    state: Float64,
+    k: int,
+    p: int,
+    only: bool,
+    box: tuple[int, int, int, int],
+    unit: Float32,
+    rest: Float32,
+    weight: Float32,
+    matrix: Float64,
+    gradient: Float64,
+) -> None:
+    """Normal equations of source k with itself, from row p of `matrix` and of `gradient`."""
     x0, y0, half = origin_of(state, k)
-    unit = stamp_of(room, a, half)
-    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
     ff = fx = fy = xx = xy = yy = gf = gx = gy = 0.0
     i0, i1 = max(box[0], x0), min(box[1], x0 + 2 * half + 1)
     for y in range(max(box[2], y0), min(box[3], y0 + 2 * half + 1)):
@@ -186,32 +202,34 @@ def _own_block(state: Float64, members: Int64, a: int, only: bool, box: tuple[in
                 gx += ws * r
                 gy += wt * r
     flux = state[k, FLUX]
-    room.matrix[p, p], room.gradient[p] = ff, gf
+    matrix[p, p], gradient[p] = ff, gf
     if state[k, FREE] > 0.0 and not only:
-        room.matrix[p + 1, p], room.matrix[p + 2, p] = flux * fx, flux * fy
-        room.matrix[p + 1, p + 1], room.matrix[p + 2, p + 2] = flux * flux * xx, flux * flux * yy
-        room.matrix[p + 2, p + 1] = flux * flux * xy
-        room.gradient[p + 1], room.gradient[p + 2] = flux * gx, flux * gy
+        matrix[p + 1, p], matrix[p + 2, p] = flux * fx, flux * fy
+        matrix[p + 1, p + 1], matrix[p + 2, p + 2] = flux * flux * xx, flux * flux * yy
+        matrix[p + 2, p + 1] = flux * flux * xy
+        gradient[p + 1], gradient[p + 2] = flux * gx, flux * gy
 
 
 @compiled
 def _cross_block(
     state: Float64,
-    members: Int64,
-    a: int,
-    b: int,
+    pair: tuple[int, int],
+    corner: tuple[int, int],
     only: bool,
     box: tuple[int, int, int, int],
-    room: Room,
+    one: Float32,
+    other: Float32,
+    weight: Float32,
+    matrix: Float64,
     sums: Float64,
 ) -> None:
-    """Normal equations of a member with an earlier one, in its rows of `matrix`."""
-    k, m = members[a], members[b]
+    """Normal equations of a pair of sources, from row and column `corner` of `matrix`."""
+    k, m = pair
     ax, ay, ah = origin_of(state, k)
     bx, by, bh = origin_of(state, m)
-    one, other, weight = stamp_of(room, a, ah), stamp_of(room, b, bh), plane_of(room.weight, box)
     i0, i1 = max(box[0], ax, bx), min(box[1], ax + 2 * ah + 1, bx + 2 * bh + 1)
-    sums[:, :] = 0.0
+    for i in range(9):
+        sums[i // 3, i % 3] = 0.0
     for y in range(max(box[2], ay, by), min(box[3], ay + 2 * ah + 1, by + 2 * bh + 1)):
         line = weight[y - box[2]]
         for x in range(i0, i1):
@@ -224,7 +242,7 @@ def _cross_block(
     for i in range(3 if state[k, FREE] > 0.0 and not only else 1):
         for j in range(3 if state[m, FREE] > 0.0 and not only else 1):
             scale = (state[k, FLUX] if i > 0 else 1.0) * (state[m, FLUX] if j > 0 else 1.0)
-            room.matrix[room.first[a] + i, room.first[b] + j] = scale * sums[i, j]
+            matrix[corner[0] + i, corner[1] + j] = scale * sums[i, j]
 
 
 @compiled
@@ -236,45 +254,59 @@ def _normal_equations(
     for a in range(members.size):
         room.first[a] = size
         size += 3 if state[members[a], FREE] > 0.0 and not only else 1
-    room.matrix[:size, :size] = 0.0
+    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
     for a in range(members.size):
-        _own_block(state, members, a, only, box, room)
+        k, p = members[a], room.first[a]
+        unit = stamp_of(room.stamps, a, int(state[k, HALF]))
+        for q in range(p):
+            room.matrix[p, q] = 0.0
+        _own_block(state, k, p, only, box, unit, rest, weight, room.matrix, room.gradient)
         for b in range(a):
-            _cross_block(state, members, a, b, only, box, room, sums)
+            other = stamp_of(room.stamps, b, int(state[members[b], HALF]))
+            _cross_block(state, (k, members[b]), (p, room.first[b]), only, box, unit, other, weight, room.matrix, sums)
     return size
 
 
 @compiled
-def _take_step(state: Float64, members: Int64, only: bool, limit: float, room: Room) -> float:
+def _take_step(
+    state: Float64,
+    members: Int64,
+    only: bool,
+    limit: float,
+    first: Int64,
+    step: Float64,
+    matrix: Float64,
+    kept: Float64,
+) -> float:
     """Go by `step`, no member farther than `limit` along an axis; the largest step that is more than small."""
     largest = 0.0
     for a in range(members.size):
-        k, p = members[a], room.first[a]
-        room.kept[a, 0], room.kept[a, 1], room.kept[a, 2] = state[k, X], state[k, Y], state[k, FLUX]
-        state[k, FLUX] += room.step[p]
+        k, p = members[a], first[a]
+        kept[a, 0], kept[a, 1], kept[a, 2] = state[k, X], state[k, Y], state[k, FLUX]
+        state[k, FLUX] += step[p]
         if state[k, FREE] > 0.0 and not only:
             for i in range(2):
-                move = min(max(room.step[p + 1 + i], -limit), limit)
+                move = min(max(step[p + 1 + i], -limit), limit)
                 state[k, X + i] += move
                 # Of an unblended source: good enough to tell a small step.
-                if abs(move) > _SMALL / np.sqrt(room.matrix[p + 1 + i, p + 1 + i]):
+                if abs(move) > _SMALL / np.sqrt(matrix[p + 1 + i, p + 1 + i]):
                     largest = max(largest, abs(move))
     return largest
 
 
 @compiled
-def _draw_members(sampling: float, state: Float64, members: Int64, room: Room) -> None:
+def _draw_members(sampling: float, state: Float64, members: Int64, local: Float32, stamps: Float32) -> None:
     for a in range(members.size):
         k = members[a]
         x0, y0, half = origin_of(state, k)
-        place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, stamp_of(room, a, half))
+        place_model(local[a], sampling, state[k, X] - x0, state[k, Y] - y0, stamp_of(stamps, a, half))
 
 
 @compiled
-def _go_back(state: Float64, members: Int64, room: Room) -> None:
+def _go_back(state: Float64, members: Int64, kept: Float64) -> None:
     for a in range(members.size):
         k = members[a]
-        state[k, X], state[k, Y], state[k, FLUX] = room.kept[a, 0], room.kept[a, 1], room.kept[a, 2]
+        state[k, X], state[k, Y], state[k, FLUX] = kept[a, 0], kept[a, 1], kept[a, 2]
 
 
 @compiled
@@ -302,28 +334,30 @@ def fit_members(
     size = 0
     for step in range(_STEPS + 3):
         if moved:
-            _draw_members(sampling, state, members, room)
+            _draw_members(sampling, state, members, room.local, room.stamps)
         if step == 0 and known > 0:
-            add_members(state, members, box, room, room.data, 1.0)
-        new = _leave_rest(state, members, box, room)
+            add_members(state, members, box, room.stamps, room.data, 1.0)
+        new = _leave_rest(state, members, box, room.stamps, room.data, room.rest, room.weight)
         accepted = fresh or new <= chi2 * (1.0 + 1e-6) + 1e-6
         if not fresh and accepted and largest < _CLOSE:
             phase, fresh, ended = _ERRORS, True, CONVERGED
         if step == _STEPS + 1 and phase != _ERRORS:
             phase, fresh = _ERRORS, True
         if accepted or phase == _ERRORS:
-            chi2 = _weigh(variance, floor, gain, box, room) if fresh else new
+            chi2 = new
+            if fresh:
+                chi2 = _weigh(variance, floor, gain, box, plane_of(room.rest, box), plane_of(room.weight, box))
             damping *= 0.1
             size = _normal_equations(state, members, phase == _FLUXES, box, room, sums)
         else:
             damping = max(10.0 * damping, 1e-2)
-            _go_back(state, members, room)
+            _go_back(state, members, room.kept)
         if phase == _ERRORS:
             return (ended, size) if factorise(room.matrix, 0.0, size, room.lower) else (SINGULAR, size)
         if not factorise(room.matrix, damping + 1e-9, size, room.lower):
             break
         substitute(room.lower, size, room.gradient, room.step)
-        largest = _take_step(state, members, phase == _FLUXES, limit, room)
+        largest = _take_step(state, members, phase == _FLUXES, limit, room.first, room.step, room.matrix, room.kept)
         moved, fresh = phase == _PLACES and (largest > 0.0 or not accepted), phase == _FLUXES
         phase = _PLACES
     return SINGULAR, size

@@ -140,7 +140,7 @@ def _judge(
     side = 2 * half + 1
     blur = room.wide[: side * side].reshape(1, side, side)
     place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, blur)
-    unit, wide = stamp_of(room, a, half)[0], blur[0]
+    unit, wide = stamp_of(room.stamps, a, half)[0], blur[0]
     rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
     flux, square = state[k, FLUX], state[k, REACH] ** 2
     chi2 = light = seen = ff = gf = gg = fp = gp = 0.0
@@ -225,10 +225,12 @@ def _fit_groups(
             state[k, FREE] = abs(state[k, FREE])
             status[k] = 0
             combine_terms(coefficients, values[k], room.local[a])
-        gather(residual, variance, mask, bad_bits, state, members, box, room)
-        while True:
-            ended, size = fit_members(variance, floor, limits, state, members, box, room, known)
-            known = 0
+        data, weight = plane_of(room.data, box), plane_of(room.weight, box)
+        gather(residual, variance, mask, bad_bits, state, members, box, data, weight)
+        ended, size = SINGULAR, 0
+        # Each time that somebody is held, one at least: so often at most.
+        for again in range(members.size + 1):
+            ended, size = fit_members(variance, floor, limits, state, members, box, room, known * int(again == 0))
             if not _hold(state, members, limits[3], ended == SINGULAR, status):
                 break
         if ended != SINGULAR:
