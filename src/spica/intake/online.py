@@ -133,14 +133,14 @@ def fetch(of: Service, cell: int, faintest: float, folder: Path) -> Path:
 def _answer(of: Service, text: str) -> Any:
     try:
         from pyvo.dal import DALOverflowWarning, DALQueryError, DALServiceError, TAPService
-        from requests import RequestException, Session
+        from pyvo.utils.http import create_session
     except ModuleNotFoundError as error:
         message = f"online catalogues need pyvo: {error}"
         raise SetupFault("program.missing", message, advice="pip install 'spica[online]'") from error
     try:
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("ignore", DALOverflowWarning)  # it becomes a fault below
-            session = stack.enter_context(Session())
+            session = stack.enter_context(create_session())
 
             def close_later(response: Any, **_: Any) -> None:
                 stack.callback(response.close)  # pyvo leaves the answers that it has read open
@@ -150,7 +150,7 @@ def _answer(of: Service, text: str) -> Any:
         table = found.to_table()
     except DALQueryError as error:
         raise DataFault("online.refused", f"{of.url} does not answer: {error}", url=of.url, query=text) from error
-    except (DALServiceError, RequestException, OSError) as error:
+    except (DALServiceError, OSError) as error:
         raise ResourceFault("online.unreachable", f"{of.url} cannot be reached: {error}", url=of.url) from error
     if found.query_status == "OVERFLOW" or len(table) >= MOST:
         message = f"{of.url} gives {len(table)} rows of a cell and has more"
