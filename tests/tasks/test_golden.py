@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import spica.tasks
 from spica.core.camera import AmplifierSpec
 from spica.core.columns import Catalogue
 from spica.core.images import Image, RawDetector
@@ -57,9 +59,13 @@ from spica.tasks import (
     sensitivity,
     signal,
     snaps,
+    solve,
     summary,
     trails,
 )
+from tests.support.joint_field import draw as draw_field
+from tests.support.joint_lists import SMALL
+from tests.support.joint_task import inputs as joint_inputs
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SIDE = 160
@@ -68,7 +74,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
         focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, psf_measure, quality, quicklook, read_noise,
-        running_sky, sensitivity, signal, snaps, summary, trails,
+        running_sky, sensitivity, signal, snaps, solve, summary, trails,
     )
 }  # fmt: skip
 
@@ -199,6 +205,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "focal_plane", quicklook=pictures, verdict=verdicts, members=(1, 2), exposure=exposure,
         plane={"pixel_size": 15.0, "detectors": places},
     )  # fmt: skip
+    found["solve"] = run("solve", **joint_inputs(draw_field(SMALL)))
     return found | measuring(run)
 
 
@@ -285,8 +292,7 @@ def test_an_output_changes_only_with_its_version(now: dict[str, dict[str, Any]],
 
 
 def test_every_shipped_task_has_golden_figures() -> None:
-    folder = Path(detrend.__file__).parent
-    shipped = {path.stem for path in folder.glob("[!_]*.py")} - {"null"}
+    shipped = {module.name for module in pkgutil.iter_modules(spica.tasks.__path__)} - {"null"}
     assert shipped == {Path(str(task.run.__code__.co_filename)).stem for task in TASKS.values()}
 
 

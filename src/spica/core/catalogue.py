@@ -207,6 +207,40 @@ CODES: dict[str, FaultCode] = {
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
+    # joint solutions
+    "solve.no-sources": FaultCode(
+        _D,
+        "no detection is left for a joint solution",
+        "look at the catalogues of the group; lower the setting least_snr of the task 'solve'",
+    ),
+    "solve.no-reference": FaultCode(
+        _D, "the reference catalogue has no star where the exposures look", "import one: 'spica refcat import'"
+    ),
+    "solve.no-header": FaultCode(
+        _D,
+        "a detector has no sky solution to start from",
+        "run the step that finds pointings before the joint solution",
+    ),
+    "solve.no-solution": FaultCode(
+        _D,
+        "no exposure of the group can be tied to the reference catalogue",
+        "check the pointings and the coverage of the catalogue: 'spica refcat coverage'",
+    ),
+    "solve.untied": FaultCode(
+        _D,
+        "an exposure, with all that overlap with it, has too few reference stars",
+        "check its pointing and its depth; add exposures that overlap",
+    ),
+    "solve.unmatched": FaultCode(
+        _D,
+        "an exposure has too few sources in common with others or the reference",
+        "check its pointing, clouds, focus",
+    ),
+    "solve.bad-fit": FaultCode(
+        _D,
+        "an exposure does not fit into the joint solution",
+        "look for trailing or a wrong filter; solve it alone, or raise the setting field_degree",
+    ),
     "program.missing": FaultCode(_S, "a needed program or extra is not installed", "install it"),
     # registry
     "registry.missing": FaultCode(_S, "the registry cannot be opened", "check the address in survey.toml"),

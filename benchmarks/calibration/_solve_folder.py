@@ -1,0 +1,42 @@
+"""The process that is measured: catalogues of a folder in, solution out, as the engine would do it for a group."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from spica.core.records import Exposure, FrameType
+from spica.core.task import Member
+from spica.files.catalogues import read_catalogue, write_catalogue
+from spica.tasks.solve import TASK
+
+SOURCES = ("source_id", "x", "y", "x_err", "y_err", "flux_auto", "flux_auto_err", "flags")
+
+
+def solve_folder(folder: Path, **settings: float) -> None:
+    """Solve what `benchmarks.calibration._lists.write_lists` wrote."""
+    exposures, headers, sources = [], [], []
+    for number, plain in enumerate(json.loads(Path(folder, "exposures.json").read_text())):
+        record = Exposure(number, plain["name"], "drawn", FrameType.OBJECT, plain["night"], plain["mjd"], 1.0, band="r", airmass=plain["airmass"])  # fmt: skip
+        exposures.append(Member(f"exposure:{record.name}", record))
+        for chip, cards in enumerate(plain["detectors"]):
+            unit = f"detector:{record.name}/{chip}"
+            headers.append(Member(unit, {"cards": cards, "nx": plain["nx"], "ny": plain["ny"]}))
+            sources.append(Member(unit, read_catalogue(folder / f"{record.name}-{chip}.parquet", SOURCES)))
+    made = TASK.run(
+        TASK.settings(**settings),
+        exposure=tuple(exposures),
+        headers=tuple(headers),
+        sources=tuple(sources),
+        pointing=None,
+        reference=read_catalogue(folder / "reference.parquet"),
+    )
+    for name in ("solution", "matches"):
+        write_catalogue(folder / f"{name}.parquet", made[name], {})
+    figures = {name: each.value for name, each in made["solving"].items()}
+    Path(folder, "solving.json").write_text(json.dumps({"metrics": figures, "refused": made["refused"]}))
+
+
+if __name__ == "__main__":
+    solve_folder(Path(sys.argv[1]), **json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})

@@ -1,0 +1,85 @@
+"""Figures of a joint solution, image by image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spica.kernels.compiled import Bools, Float64, Int64
+from spica.kernels.focal_model import Complex, Mosaic
+from spica.kernels.joint_astrometry import Fit, Known, Seen
+
+
+@dataclass(frozen=True)
+class ImageFigures:
+    """Of each image (m,): numbers of detections, and what they scatter.
+
+    Attributes
+    ----------
+    used, rejected : detections that count, and that do not.
+    ties : of those that count, with a reference star that counts.
+    internal : rms per coordinate [mas] of the most precise quarter about the means of their sources, the part that each has
+        in its mean put right; NaN without any.
+    external : rms per coordinate [mas] of detections about their reference stars.
+    chi2 : mean squared pull per coordinate.
+    """
+
+    used: Int64
+    rejected: Int64
+    ties: Int64
+    internal: Float64
+    external: Float64
+    chi2: Float64
+
+
+def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit) -> ImageFigures:
+    """Figures of all images."""
+    count = mosaic.exposure.size
+    counts = fit.state.seen > 0.0
+    star = star_of(seen, known)
+    tied = counts & (star >= 0)
+    tied[tied] = fit.state.known[star[tied]] > 0.0
+    away = fit.residual[tied] - fit.known_residual[star[tied]]
+    pull = counts & (fit.state.seen_pull > 0.0)
+    sharp = pull & (fit.share < 0.99) & _sharpest(seen, counts, count)
+    own = np.abs(fit.residual[sharp]) ** 2 / (1.0 - fit.share[sharp])
+    return ImageFigures(
+        np.bincount(seen.image[counts], minlength=count),
+        np.bincount(seen.image[~counts], minlength=count),
+        np.bincount(seen.image[tied], minlength=count),
+        np.sqrt(0.5 * _mean(seen.image[sharp], own, count)),
+        np.sqrt(0.5 * _mean(seen.image[tied], np.abs(away) ** 2, count)),
+        0.5 * _mean(seen.image[pull], fit.state.seen_pull[pull] ** 2, count),
+    )
+
+
+def star_of(seen: Seen, known: Known) -> Int64:
+    """Index of each detection's reference star, -1 without one."""
+    groups = int(max(seen.group.max(initial=-1), known.group.max(initial=-1))) + 1
+    star = np.full(groups, -1, np.int64)
+    star[known.group] = np.arange(known.group.size)
+    return star[seen.group]
+
+
+def offsets(seen: Seen, known: Known, fit: Fit) -> Complex:
+    """Detection minus reference star, east + i north [mas]; NaN without one."""
+    star = star_of(seen, known)
+    out = np.full(star.size, np.nan + 1j * np.nan)
+    tied = star >= 0
+    out[tied] = fit.residual[tied] - fit.known_residual[star[tied]]
+    return out
+
+
+def _sharpest(seen: Seen, counts: Bools, images: int) -> Bools:
+    """The most precise quarter of each image's detections."""
+    rows = np.flatnonzero(counts)
+    order = rows[np.lexsort((seen.sigma[rows], seen.image[rows]))]
+    size = np.bincount(seen.image[order], minlength=images)
+    rank = np.arange(order.size) - np.repeat(np.cumsum(size) - size, size)
+    out = np.zeros(seen.group.size, bool)
+    out[order] = rank < np.maximum(size[seen.image[order]] // 4, 10)
+    return out
+
+
+def _mean(image: Int64, values: Float64, count: int) -> Float64:
+    size = np.bincount(image, minlength=count)
+    return np.where(size > 0, np.bincount(image, values, count) / np.maximum(size, 1), np.nan)

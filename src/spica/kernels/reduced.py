@@ -1,0 +1,195 @@
+"""Least squares with very many nuisance parameters: reduced normal equations in blocks.
+
+Each measurement belongs to a group whose true value is unknown, and depends on a block of shared parameters (the
+distortion of a detector, say) and a block of own parameters (the pointing of an exposure). The true values are
+eliminated group by group as the equations are summed (Brown 1958; Triggs et al. 2000, section 6), so that they are never
+held. What remains: a dense block of the shared parameters, a sparse one of the own parameters (two exposures meet where
+they see a source together), and a dense border. The own parameters are eliminated by a sparse factorisation, the shared
+ones solved by Cholesky's.
+
+Memory for E exposures of k parameters, each overlapping with v others, and s shared ones: 16 bytes · (s² + 2·s·k·E + k²·v·E).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import coo_array, csc_array, csr_array, diags_array
+from scipy.sparse.linalg import splu
+
+from spica.kernels.compiled import Float64, Int64
+
+Values = npt.NDArray[Any]
+"""float64, or complex128 where a measurement is a place in a plane."""
+
+
+class Rows(NamedTuple):
+    """Measurements, ordered by group.
+
+    Attributes
+    ----------
+    group : (n,) from 0 without gaps.
+    weight : (n,) inverse variance.
+    residual : (n,) measured minus assumed.
+    pattern : (n,) which columns the measurement depends on: those of an image, as a rule.
+    shared_at, own_at : (patterns, K), (patterns, L) columns of the shared and own parameters; none twice in a row.
+    shared, own : (n, K), (n, L) derivatives.
+    """
+
+    group: Int64
+    weight: Float64
+    residual: Values
+    pattern: Int64
+    shared_at: Int64
+    own_at: Int64
+    shared: Values
+    own: Values
+
+
+@dataclass
+class Normal:
+    """Sums of the normal equations; `bs` and `be` are their right-hand sides."""
+
+    ss: Values
+    se: Values
+    ee: Any
+    bs: Values
+    be: Values
+
+    @classmethod
+    def empty(cls, shared: int, own: int, kind: type) -> "Normal":
+        """No equations yet, for so many parameters."""
+        return cls(
+            np.zeros((shared, shared), kind),
+            np.zeros((shared, own), kind),
+            csr_array((own, own), dtype=kind),
+            np.zeros(shared, kind),
+            np.zeros(own, kind),
+        )
+
+    def add(self, rows: Rows, total: Float64, mean: Values) -> None:
+        """Add measurements.
+
+        Parameters
+        ----------
+        total : (groups,) weight of all that is measured of each group, also of what depends on no parameter.
+        mean : (groups,) weighted mean of the residuals of the same.
+        """
+        if rows.group.size == 0:
+            return
+        self._add_measured(rows, mean)
+        count = rows.group.size
+        gather = csr_array(
+            (rows.weight, np.arange(count), np.searchsorted(rows.group, np.arange(total.size + 1))),
+            (total.size, count),
+        )
+        shared_sum = gather @ _matrix(rows.shared_at[rows.pattern], rows.shared, self.bs.size)
+        own_sum = gather @ _matrix(rows.own_at[rows.pattern], rows.own, self.be.size)
+        level = diags_array(1.0 / total)
+        shared_out, own_out = ((level @ each).conj().T.tocsr() for each in (shared_sum, own_sum))
+        _spread(self.ss, shared_out @ shared_sum)
+        _spread(self.se, shared_out @ own_sum)
+        self.ee = self.ee - own_out @ own_sum
+
+    def _add_measured(self, rows: Rows, mean: Values) -> None:
+        """The part that does not know of the groups' unknown values: dense blocks, one for each set of columns."""
+        order = np.argsort(rows.pattern, kind="stable")
+        bounds = np.flatnonzero(np.diff(rows.pattern[order], prepend=-1, append=rows.shared_at.shape[0]))
+        clean = rows.weight * (rows.residual - mean[rows.group])
+        wide = rows.shared.shape[1]
+        places, blocks = [], []
+        for begin, end in pairwise(bounds):
+            chosen = order[begin:end]
+            shared_at, own_at = (at[rows.pattern[chosen[0]]] for at in (rows.shared_at, rows.own_at))
+            both = np.concatenate([rows.shared[chosen], rows.own[chosen]], axis=1)
+            turned = both.conj().T
+            square = turned @ (rows.weight[chosen, None] * both)
+            right = turned @ clean[chosen]
+            self.ss[np.ix_(shared_at, shared_at)] += square[:wide, :wide]
+            self.se[np.ix_(shared_at, own_at)] += square[:wide, wide:]
+            self.bs[shared_at] -= right[:wide]
+            self.be[own_at] -= right[wide:]
+            places.append(np.stack(np.meshgrid(own_at, own_at, indexing="ij")).reshape(2, -1))
+            blocks.append(square[wide:, wide:].ravel())
+        row, column = np.concatenate(places, axis=1)
+        self.ee = self.ee + coo_array((np.concatenate(blocks), (row, column)), self.ee.shape).tocsr()
+
+    def hold(self, shared: Float64, own: Float64) -> None:
+        """Add a prior of value 0: inverse variances of all parameters."""
+        self.ss[np.diag_indices(self.bs.size)] += shared
+        self.ee = self.ee + diags_array(own)
+
+    def bind(self, direction: Values, weight: float) -> None:
+        """Add the condition that the product of the shared parameters with a direction is 0."""
+        self.ss += weight * np.outer(direction.conj(), direction)
+
+
+def _matrix(at: Int64, values: Values, columns: int) -> csr_array:
+    count, width = values.shape
+    return csr_array((values.ravel(), at.ravel(), width * np.arange(count + 1)), (count, columns))
+
+
+def block(first: Int64, width: int) -> Int64:
+    """Columns (n, width) of blocks that begin at `first` (n,)."""
+    return np.asarray(first[:, None] + np.arange(width), np.int64)
+
+
+def _spread(target: Values, part: csr_array) -> None:
+    """Take a sparse matrix from a dense one."""
+    row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    target[row, part.indices] -= part.data
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Solution of normal equations.
+
+    Attributes
+    ----------
+    shared, own : the parameters.
+    inverse : (s, s) covariance of the shared parameters, for weights that are inverse variances.
+    carried : (e, s) how own parameters follow the shared ones: own = rest - carried · shared.
+    """
+
+    shared: Values
+    own: Values
+    inverse: Values
+    carried: Values
+    _factor: Any
+
+    def own_alone(self, at: Int64) -> Values:
+        """Covariance of some own parameters were the shared ones known."""
+        unit = np.zeros((self.own.size, at.size), self.own.dtype)
+        unit[at, np.arange(at.size)] = 1.0
+        return np.asarray(self._factor.solve(unit)[at])
+
+    def variance(self, shared_at: Int64, shared: Values, own_at: Int64, own: Values) -> Float64:
+        """Variance of predictions (n,): derivatives `shared` (n, K) and `own` (n, L) by parameters in these columns."""
+        follow = -own @ self.carried[own_at]
+        follow[:, shared_at] += shared
+        by_shared = np.sum((follow @ self.inverse) * follow.conj(), axis=1)
+        by_own = np.sum((own @ self.own_alone(own_at)) * own.conj(), axis=1)
+        return np.asarray((by_shared + by_own).real, np.float64)
+
+
+def solve(normal: Normal) -> Solved:
+    """Solve normal equations.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError, RuntimeError
+        The equations do not fix all parameters.
+    """
+    ee = csc_array(normal.ee)
+    factor = splu(ee, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    carried = factor.solve(np.ascontiguousarray(normal.se.conj().T))
+    rest = factor.solve(normal.be)
+    reduced = normal.ss - normal.se @ carried
+    reduced = 0.5 * (reduced + reduced.conj().T)
+    upper = cho_factor(reduced)
+    shared = cho_solve(upper, normal.bs - normal.se @ rest)
+    inverse = cho_solve(upper, np.eye(shared.size, dtype=shared.dtype))
+    return Solved(shared, rest - carried @ shared, inverse, carried, factor)

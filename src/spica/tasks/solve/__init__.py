@@ -1,0 +1,5 @@
+"""One astrometric and photometric solution for all exposures of a group."""
+
+from spica.tasks.solve.solve import TASK
+
+__all__ = ["TASK"]

@@ -1,0 +1,210 @@
+"""What a joint solution starts from: plain arrays out of records and catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.columns import Catalogue, Flag
+from spica.core.faults import DataFault
+from spica.core.records import Exposure, Unit
+from spica.core.reference import ReferenceFlag
+from spica.core.solution import Standing
+from spica.core.task import Member
+from spica.kernels.associate import unit_vectors
+from spica.kernels.joint import Images, Lists
+from spica.kernels.wcs import TangentWcs
+from spica.kernels.wcs_cards import from_cards
+from spica.kernels.wcs_rows import from_columns
+from spica.tasks.solve.settings import SolveSettings
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.BAD_PIXELS
+DOUBTFUL = ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POOR_POSITION
+
+
+@dataclass(frozen=True)
+class Stars:
+    """The reference: unit vectors, errors per coordinate [mas], magnitudes of each band with errors, colours, identifiers."""
+
+    direction: Floats
+    error: Floats
+    mag: dict[str, tuple[Floats, Floats]]
+    colour: Floats
+    source_id: Integers
+    without_error: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that goes into a solution, in the order of exposures and detectors.
+
+    Attributes
+    ----------
+    exposures : their records.
+    detector : (m,) number of each image's detector.
+    images, lists : as the kernels take them.
+    flux, flux_err : (n,) electrons per second.
+    source_id : (n,)
+    """
+
+    exposures: tuple[Exposure, ...]
+    detector: Integers
+    images: Images
+    lists: Lists
+    flux: Floats
+    flux_err: Floats
+    source_id: Integers
+    stars: Stars
+
+
+def gather(
+    settings: SolveSettings,
+    exposure: Sequence[Member],
+    headers: Sequence[Member],
+    sources: Sequence[Member],
+    pointing: Sequence[Member] | None,
+    reference: Catalogue,
+) -> Inputs:
+    """Put the inputs in order: exposures by time and name, so that the order of the members does not matter."""
+    records: dict[str, Exposure] = {member.value.name: member.value for member in exposure}
+    names = sorted(records, key=lambda name: (records[name].mjd, name))
+    catalogues = {_key(member): member.value for member in sources}
+    wanted = {_key(member): member.value for member in headers}
+    place = {name: at for at, name in enumerate(names)}
+    keys = sorted(
+        (key for key in catalogues if key in wanted and key[0] in place), key=lambda key: (place[key[0]], key[1])
+    )
+    if not keys:
+        raise DataFault(
+            "solve.no-sources", "no catalogue belongs to a detector of the group", catalogues=len(catalogues)
+        )
+    better = _better(pointing or ())
+    solutions = [
+        better.get((name, number)) or better.get((records[name].id, number)) or _header((name, number), wanted)
+        for name, number in keys
+    ]
+    place = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in keys))}
+    kinds = sorted({(_context(records[name]), number) for name, number in keys})
+    contexts = sorted({context for context, _ in kinds})
+    images = Images(
+        np.array([place[name] for name, _ in keys]),
+        np.array([kinds.index((_context(records[name]), number)) for name, number in keys]),
+        np.array([(wanted[key]["nx"], wanted[key]["ny"]) for key in keys], np.float64),
+        np.array([contexts.index(context) for context, _ in kinds]),
+        solutions,
+    )
+    lists, light, number = _lists(settings, [catalogues[key] for key in keys])
+    seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place])[images.exposure[lists.image]]
+    bands = {records[name].band for name in place}
+    return Inputs(
+        *(tuple(records[name] for name in place), np.array([number for _, number in keys]), images, lists),
+        *(light[0] / seconds, light[1] / seconds, number, _stars(settings, reference, bands)),
+    )
+
+
+def _key(member: Member) -> tuple[str, int]:
+    keys = Unit.parse(member.unit).keys
+    return keys["exposure"], int(keys["detector"])
+
+
+def _context(record: Exposure) -> tuple[str, str, str]:
+    return record.camera, record.run, record.filter or record.band
+
+
+def _better(pointing: Sequence[Member]) -> dict[tuple[str | int, int], TangentWcs]:
+    """Solutions that an earlier step found: cards by detector, or the rows of a former joint solution."""
+    found: dict[tuple[str | int, int], TangentWcs] = {}
+    for member in pointing:
+        if isinstance(member.value, Catalogue):
+            rows = member.value
+            for row in np.flatnonzero(rows["standing"] == Standing.SOLVED):
+                key = int(rows["exposure_id"][row]), int(rows["detector"][row])
+                found[key] = from_columns(rows.columns, int(row))
+            continue
+        name = Unit.parse(member.unit).keys["exposure"]
+        for number, told in member.value["detectors"].items():
+            if told["cards"]:
+                found[name, int(number)] = from_cards(told["cards"])
+    return found
+
+
+def _header(key: tuple[str, int], told: Mapping[tuple[str, int], Mapping[str, Any]]) -> TangentWcs:
+    """The solution as it was delivered, or the camera's own for where the telescope pointed."""
+    problem = "it has none"
+    for kind in ("cards", "nominal"):
+        try:
+            if told[key].get(kind):
+                return from_cards(told[key][kind])
+        except ValueError as error:
+            problem = str(error)
+    unit = f"{key[0]}/{key[1]}"
+    message = f"{unit} has neither a pointing nor a sky solution in its header: {problem}"
+    raise DataFault("solve.no-header", message, unit=unit)
+
+
+def _lists(settings: SolveSettings, catalogues: Sequence[Catalogue]) -> tuple[Lists, tuple[Floats, Floats], Integers]:
+    """Clean detections of all images with finite errors: lists, fluxes with errors [electron], identifiers."""
+    columns: dict[str, list[npt.NDArray[np.generic]]] = {}
+    sizes = []
+    for catalogue in catalogues:
+        spread = np.sqrt(0.5 * (catalogue["x_err"].astype(float) ** 2 + catalogue["y_err"].astype(float) ** 2))
+        flux, error = catalogue["flux_auto"].astype(float), catalogue["flux_auto_err"].astype(float)
+        ratio = np.where(error > 0.0, flux / np.where(error > 0.0, error, 1.0), 0.0)
+        rows = (catalogue["flags"].astype(np.int64) & int(SPOILT)) == 0
+        rows &= np.isfinite(spread) & (spread > 0.0) & np.isfinite(catalogue["x"]) & np.isfinite(catalogue["y"])
+        rows &= np.isfinite(ratio) & (ratio >= settings.least_snr)
+        sizes.append(int(np.count_nonzero(rows)))
+        given = {name: catalogue[name] for name in ("x", "y", "source_id")}
+        given |= {"err": spread, "flux": flux, "error": error, "snr": ratio}
+        for name, values in given.items():
+            columns.setdefault(name, []).append(values[rows])
+    if sum(sizes) == 0:
+        raise DataFault(
+            "solve.no-sources", "no catalogue has a clean source of enough signal", catalogues=len(catalogues)
+        )
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    image = np.repeat(np.arange(len(catalogues)), sizes)
+    lists = Lists(image, *(joined[name].astype(np.float64) for name in ("x", "y", "err", "snr")))
+    light = joined["flux"].astype(np.float64), joined["error"].astype(np.float64)
+    return lists, light, joined["source_id"].astype(np.int64)
+
+
+def _stars(settings: SolveSettings, reference: Catalogue, bands: set[str]) -> Stars:
+    """Reference stars with finite, undoubted positions."""
+    ra, dec = reference["ra"].astype(float), reference["dec"].astype(float)
+    rows = np.isfinite(ra) & np.isfinite(dec)
+    if "flags" in reference.columns:
+        rows &= (reference["flags"].astype(np.int64) & DOUBTFUL) == 0
+    if not np.any(rows):
+        raise DataFault("solve.no-reference", "the reference catalogue has no star here", rows=len(reference))
+    errors = [_column(reference, name, rows) for name in ("ra_err", "dec_err")]
+    spread = np.sqrt(0.5 * (errors[0] ** 2 + errors[1] ** 2))
+    known = np.isfinite(spread) & (spread > 0.0)
+    mags = {}
+    for band in sorted(bands):
+        name = settings.reference_magnitude or f"mag_{band}"
+        if name in reference.columns:
+            mag, error = _column(reference, name, rows), _column(reference, f"{name}_err", rows)
+            mags[band] = mag, np.where(np.isfinite(error) & (error > 0), error, settings.reference_magnitude_error)
+    colour = np.zeros(int(rows.sum()))
+    if settings.colour is not None:
+        colour = _column(reference, settings.colour[0], rows) - _column(reference, settings.colour[1], rows)
+    number = reference["source_id"][rows] if "source_id" in reference.columns else np.flatnonzero(rows)
+    return Stars(
+        *(unit_vectors(ra[rows], dec[rows]), np.where(known, spread, settings.reference_error), mags, colour),
+        *(number.astype(np.int64), int(np.count_nonzero(~known))),
+    )
+
+
+def _column(reference: Catalogue, name: str, rows: npt.NDArray[np.bool_]) -> Floats:
+    """Values of a column; NaN where the catalogue lacks it."""
+    if name not in reference.columns:
+        return np.full(int(rows.sum()), np.nan)
+    return np.asarray(reference[name][rows], np.float64)

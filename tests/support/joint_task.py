@@ -1,0 +1,64 @@
+"""A drawn field as the engine would hand it to the task `solve`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from spica.core.columns import Catalogue
+from spica.core.records import Exposure, FrameType, Scalar
+from spica.core.reference import declaration
+from spica.core.task import Member
+from spica.kernels.wcs import TangentWcs
+from tests.support.joint_field import Field
+
+
+def cards(wcs: TangentWcs) -> dict[str, Scalar]:
+    plain: dict[str, Scalar] = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}
+    for axis in (0, 1):
+        plain |= {f"CRVAL{axis + 1}": float(wcs.crval[axis]), f"CRPIX{axis + 1}": float(wcs.crpix[axis]) + 1.0}
+        plain |= {f"CD{axis + 1}_{k + 1}": float(wcs.cd[axis, k]) for k in (0, 1)}
+    return plain
+
+
+def inputs(field: Field) -> dict[str, Any]:
+    """What the engine would hand to the task."""
+    exposures, headers, sources = [], [], []
+    for number, (solutions, lists) in enumerate(zip(field.header, field.detections, strict=True)):
+        name = f"demo-{number}"
+        record = Exposure(100 + number, name, "demo", FrameType.OBJECT, "2026-01-01", 61000.0 + number, 10.0, band="r")
+        exposures.append(Member(f"exposure:{name}", record))
+        for chip, (wcs, seen) in enumerate(zip(solutions, lists, strict=True)):
+            unit = f"detector:{name}/{chip}"
+            headers.append(Member(unit, {"cards": cards(wcs), "nx": field.plan.nx, "ny": field.plan.ny}))
+            columns: dict[str, np.ndarray] = {
+                "source_id": 10_000 * number + np.arange(seen.x.size),
+                "x": seen.x,
+                "y": seen.y,
+                "x_err": seen.err.astype(np.float32),
+                "y_err": seen.err.astype(np.float32),
+                "flux_auto": 10.0 * seen.flux,
+                "flux_auto_err": (10.0 * seen.flux_err).astype(np.float32),
+                "flags": np.zeros(seen.x.size, np.int32),
+            }
+            sources.append(Member(unit, Catalogue(columns)))
+    error = np.full(field.ref_ra.size, field.plan.error, np.float32)
+    stars: dict[str, np.ndarray] = {
+        "source_id": field.reference,
+        "ra": field.ref_ra,
+        "dec": field.ref_dec,
+        "ra_err": error,
+        "dec_err": error,
+        "mag_r": field.ref_mag.astype(np.float32),
+        "mag_r_err": np.full(error.size, 0.015, np.float32),
+        "flags": np.zeros(error.size, np.int32),
+    }
+    reference = Catalogue(stars, extra={name: declaration(name) for name in stars})
+    return {
+        "exposure": tuple(exposures),
+        "headers": tuple(headers),
+        "sources": tuple(sources),
+        "pointing": None,
+        "reference": reference,
+    }
