@@ -16,18 +16,18 @@ SOURCES = ("source_id", "x", "y", "x_err", "y_err", "flux_auto", "flux_auto_err"
 
 def solve_folder(folder: Path, **settings: float) -> None:
     """Solve what `benchmarks.calibration._lists.write_lists` wrote."""
-    exposures, headers, sources = [], [], []
+    exposures, wcs, sources = [], {}, []
     for number, plain in enumerate(json.loads(Path(folder, "exposures.json").read_text())):
         record = Exposure(number, plain["name"], "drawn", FrameType.OBJECT, plain["night"], plain["mjd"], 1.0, band="r", airmass=plain["airmass"])  # fmt: skip
-        exposures.append(Member(f"exposure:{record.name}", record))
+        exposures.append(record)
         for chip, cards in enumerate(plain["detectors"]):
             unit = f"detector:{record.name}/{chip}"
-            headers.append(Member(unit, {"cards": cards, "nx": plain["nx"], "ny": plain["ny"]}))
+            wcs[f"{record.name}/{chip}"] = cards
             sources.append(Member(unit, read_catalogue(folder / f"{record.name}-{chip}.parquet", SOURCES)))
     made = TASK.run(
         TASK.settings(**settings),
-        exposure=tuple(exposures),
-        headers=tuple(headers),
+        exposures=tuple(exposures),
+        wcs=wcs,
         sources=tuple(sources),
         pointing=None,
         reference=read_catalogue(folder / "reference.parquet"),

@@ -11,7 +11,7 @@ import pytest
 
 from spica.core.columns import Catalogue, Column
 from spica.core.faults import SetupFault
-from spica.core.records import FrameType, Grain, Unit
+from spica.core.records import Exposure, FrameType, Grain, Unit
 from spica.core.task import Form, Give, Keep, Measured, Member, Need, Products, Task
 from spica.engine.plan import Standing
 from spica.files.catalogues import read_catalogue
@@ -63,6 +63,29 @@ frames = ["object"]
 def grouped(tmp_path: Path) -> Ground:
     made = make_ground(tmp_path / "survey", objects=5, bands="rg")
     return Ground(made.survey, made.registry, GROUPED)
+
+
+def test_a_group_knows_the_records_and_first_solutions_of_all_its_exposures(tmp_path: Path) -> None:
+    def look(
+        settings: Count, level: tuple[Member, ...], exposures: tuple[Exposure, ...], wcs: dict[str, Any]
+    ) -> Products:
+        names = [record.name for record in exposures]
+        return {
+            "common": {"names": names, "places": sorted(wcs), "wide": [wcs[place]["NAXIS1"] for place in sorted(wcs)]}
+        }
+
+    needs = (Need("level"), Need("exposures", "exposures"), Need("wcs", "wcs"))
+    task = Task("join", 1, Grain.GROUP, Count, needs, (Give("common", Form.VALUE),), look)
+    text = PIPELINE[: PIPELINE.index('[[step]]\ntask = "apply"')]
+    made = make_ground(tmp_path / "survey", objects=3, bands="r")
+    ground = Ground(made.survey, made.registry, TASKS | {"join": task})
+    plan = ground.plan(ground.pipeline("grouped", grouped=text))
+    assert ground.run(plan).complete
+    [job] = [job for job in plan.jobs if job.unit.grain is Grain.GROUP]
+    told = ground.registry.products([f"{job.key}/common"])[f"{job.key}/common"].value
+    assert len(told["names"]) == 3
+    assert told["places"] == [f"{name}/{detector}" for name in told["names"] for detector in (1, 2)]
+    assert min(told["wide"]) > 0
 
 
 def units(plan: Any) -> list[str]:

@@ -24,14 +24,14 @@ def cards(wcs: TangentWcs) -> dict[str, Scalar]:
 
 def inputs(field: Field) -> dict[str, Any]:
     """What the engine would hand to the task."""
-    exposures, headers, sources = [], [], []
+    exposures, wcs, sources = [], {}, []
     for number, (solutions, lists) in enumerate(zip(field.header, field.detections, strict=True)):
         name = f"demo-{number}"
         record = Exposure(100 + number, name, "demo", FrameType.OBJECT, "2026-01-01", 61000.0 + number, 10.0, band="r")
-        exposures.append(Member(f"exposure:{name}", record))
-        for chip, (wcs, seen) in enumerate(zip(solutions, lists, strict=True)):
+        exposures.append(record)
+        for chip, (first, seen) in enumerate(zip(solutions, lists, strict=True)):
             unit = f"detector:{name}/{chip}"
-            headers.append(Member(unit, {"cards": cards(wcs), "nx": field.plan.nx, "ny": field.plan.ny}))
+            wcs[f"{name}/{chip}"] = cards(first) | {"NAXIS1": field.plan.nx, "NAXIS2": field.plan.ny}
             columns: dict[str, np.ndarray] = {
                 "source_id": 10_000 * number + np.arange(seen.x.size),
                 "x": seen.x,
@@ -56,8 +56,8 @@ def inputs(field: Field) -> dict[str, Any]:
     }
     reference = Catalogue(stars, extra={name: declaration(name) for name in stars})
     return {
-        "exposure": tuple(exposures),
-        "headers": tuple(headers),
+        "exposures": tuple(exposures),
+        "wcs": wcs,
         "sources": tuple(sources),
         "pointing": None,
         "reference": reference,

@@ -117,8 +117,8 @@ def test_what_the_task_pointing_found_is_taken(field: Field, given: dict[str, An
         for solutions in field.header
     ]
     pointing = tuple(Member(f"exposure:demo-{number}", value) for number, value in enumerate(told))
-    lost = tuple(Member(m.unit, m.value | {"cards": {}}) for m in given["headers"])
-    again = TASK.run(TASK.settings(), **given | {"pointing": pointing, "headers": lost})
+    lost = {unit: {"NAXIS1": SMALL.nx, "NAXIS2": SMALL.ny} for unit in given["wcs"]}
+    again = TASK.run(TASK.settings(), **given | {"pointing": pointing, "wcs": lost})
     assert rms(away(field, again["solution"]) - away(field, made["solution"])) < 0.01
 
 
@@ -176,7 +176,7 @@ def test_a_field_of_its_own_with_reference_stars_is_solved_along(field: Field) -
         ("solve.no-reference", {"reference": "empty"}),
         ("solve.no-sources", {"sources": "empty"}),
         ("solve.no-solution", {"reference": "elsewhere"}),
-        ("solve.no-header", {"headers": "none"}),
+        ("solve.no-header", {"wcs": "none"}),
     ],
 )
 def test_what_cannot_be_solved_ends_with_its_name(given: dict[str, Any], code: str, changes: dict[str, str]) -> None:
@@ -188,8 +188,8 @@ def test_what_cannot_be_solved_ends_with_its_name(given: dict[str, Any], code: s
         wrong["reference"] = Catalogue(columns | {"dec": -columns["dec"] - 40.0})
     if changes.get("sources") == "empty":
         wrong["sources"] = tuple(Member(m.unit, m.value.select(np.zeros(0, np.int64))) for m in given["sources"])
-    if changes.get("headers") == "none":
-        wrong["headers"] = tuple(Member(m.unit, m.value | {"cards": {}}) for m in given["headers"])
+    if changes.get("wcs") == "none":
+        wrong["wcs"] = {unit: {"NAXIS1": SMALL.nx, "NAXIS2": SMALL.ny} for unit in given["wcs"]}
     with pytest.raises(DataFault) as raised:
         TASK.run(TASK.settings(), **wrong)
     assert raised.value.code == code

@@ -64,7 +64,7 @@ class Need:
     name : the parameter's name; for products also the product's name (before a step renames it).
     source : the resolver: 'product' (made earlier in the pipeline or already in the registry), 'raw' (RawDetector),
         'delivered' (Image of an exposure reduced elsewhere), 'master' (by association), 'exposure' (the Exposure
-        record), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
+        record), 'exposures' (tuple of the records of all exposures of the unit), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
         (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
         of the reference stars around the unit, at its time; see `spica.core.reference`).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk'; a change elsewhere in the table

@@ -24,7 +24,7 @@ from spica.pipelines.graph import Output
 from spica.registry.store import Registry
 
 _PIXELS = frozenset({"raw", "delivered"})
-_ALL = frozenset({"reference", "wcs"})
+_ALL = frozenset({"exposures", "reference", "wcs"})
 """Sources that look at the records of all rows of a unit."""
 _RECORDS = frozenset({"exposure", "detector"}) | _PIXELS
 

@@ -16,7 +16,9 @@ from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-SOURCES = frozenset({"product", "master", "exposure", "camera", "unit", "members", "reference", "wcs"}) | PIXELS
+SOURCES = (
+    frozenset({"product", "master", "exposure", "exposures", "camera", "unit", "members", "reference", "wcs"}) | PIXELS
+)
 PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
 CIRCLES = frozenset({"visit", "dither"})

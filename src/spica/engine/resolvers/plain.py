@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spica.core.faults import DataFault
+from spica.core.keys import digest
 from spica.core.records import FileRecord
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.spec import Delivered, Given, Raw, Source
@@ -47,6 +48,19 @@ class ExposureRecord:
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
         """The record."""
         return Given(stock.exposures[target.head.exposure])
+
+
+class ExposureRecords:
+    """Source 'exposures'."""
+
+    def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:  # noqa: ARG002
+        """The digests of the facts of all its exposures."""
+        digests = dict.fromkeys(row.exposure_digest for row in target.rows)
+        return (Link(digest(list(digests)), str(target.unit), "records"),)
+
+    def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
+        """The records, in key order."""
+        return Given(tuple(stock.exposures[name] for name in dict.fromkeys(row.exposure for row in target.rows)))
 
 
 class DetectorRecord:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from spica.core.faults import DataFault, SetupFault
 from spica.core.keys import digest
-from spica.core.records import Detector, Exposure
+from spica.core.records import Detector, Exposure, Grain
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.spec import Given, Referred, Source
 from spica.engine.targets import Target
@@ -64,12 +64,16 @@ class FirstSolutions:
         return (Link(digest([each.input_digest for each in target.rows]), str(target.unit), "headers"), plane)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
-        """Cards by detector number, with its size as NAXIS1 and NAXIS2; no others where its place is unknown."""
+        """Cards by detector number (of a group: by ``exposure/detector``), with its size as NAXIS1 and NAXIS2.
+
+        No others where its place is unknown.
+        """
         from spica.engine.footprints import plate
 
+        grouped = target.unit.grain is Grain.GROUP
         return Given(
             {
-                detector.detector: {
+                f"{exposure.name}/{detector.detector}" if grouped else detector.detector: {
                     **plate(stock.camera(exposure.camera), exposure, detector),
                     "NAXIS1": detector.nx,
                     "NAXIS2": detector.ny,

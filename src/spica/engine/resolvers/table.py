@@ -16,6 +16,7 @@ RESOLVERS: Mapping[str, Resolver] = {
     "raw": plain.RawPixels(),
     "delivered": plain.DeliveredImage(),
     "exposure": plain.ExposureRecord(),
+    "exposures": plain.ExposureRecords(),
     "detector": plain.DetectorRecord(),
     "camera": plain.CameraSection(),
     "unit": plain.UnitItself(),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spica.core.columns import Catalogue, Flag
 from spica.core.faults import DataFault
-from spica.core.records import Exposure, Unit
+from spica.core.records import Exposure, Scalar, Unit
 from spica.core.reference import ReferenceFlag
 from spica.core.solution import Standing
 from spica.core.task import Member
@@ -66,28 +65,25 @@ class Inputs:
 
 def gather(
     settings: SolveSettings,
-    exposure: Sequence[Member],
-    headers: Sequence[Member],
+    exposures: Sequence[Exposure],
+    wcs: Mapping[str, Mapping[str, Scalar]],
     sources: Sequence[Member],
     pointing: Sequence[Member] | None,
     reference: Catalogue,
 ) -> Inputs:
     """Put the inputs in order: exposures by time and name, so that the order of the members does not matter."""
-    records: dict[str, Exposure] = {member.value.name: member.value for member in exposure}
+    records = {record.name: record for record in exposures}
     names = sorted(records, key=lambda name: (records[name].mjd, name))
     catalogues = {_key(member): member.value for member in sources}
-    wanted = {_key(member): member.value for member in headers}
     place = {name: at for at, name in enumerate(names)}
-    keys = sorted(
-        (key for key in catalogues if key in wanted and key[0] in place), key=lambda key: (place[key[0]], key[1])
-    )
+    keys = sorted((key for key in catalogues if key[0] in place), key=lambda key: (place[key[0]], key[1]))
     if not keys:
         raise DataFault(
             "solve.no-sources", "no catalogue belongs to a detector of the group", catalogues=len(catalogues)
         )
     better = _better(pointing or ())
     solutions = [
-        better.get((name, number)) or better.get((records[name].id, number)) or _header((name, number), wanted)
+        better.get((name, number)) or better.get((records[name].id, number)) or _header(f"{name}/{number}", wcs)
         for name, number in keys
     ]
     place = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in keys))}
@@ -96,7 +92,7 @@ def gather(
     images = Images(
         np.array([place[name] for name, _ in keys]),
         np.array([kinds.index((_context(records[name]), number)) for name, number in keys]),
-        np.array([(wanted[key]["nx"], wanted[key]["ny"]) for key in keys], np.float64),
+        np.array([_size(wcs[f"{name}/{number}"]) for name, number in keys], np.float64),
         np.array([contexts.index(context) for context, _ in kinds]),
         solutions,
     )
@@ -135,18 +131,16 @@ def _better(pointing: Sequence[Member]) -> dict[tuple[str | int, int], TangentWc
     return found
 
 
-def _header(key: tuple[str, int], told: Mapping[tuple[str, int], Mapping[str, Any]]) -> TangentWcs:
-    """The solution as it was delivered, or the camera's own for where the telescope pointed."""
-    problem = "it has none"
-    for kind in ("cards", "nominal"):
-        try:
-            if told[key].get(kind):
-                return from_cards(told[key][kind])
-        except ValueError as error:
-            problem = str(error)
-    unit = f"{key[0]}/{key[1]}"
-    message = f"{unit} has neither a pointing nor a sky solution in its header: {problem}"
-    raise DataFault("solve.no-header", message, unit=unit)
+def _header(unit: str, wcs: Mapping[str, Mapping[str, Scalar]]) -> TangentWcs:
+    try:
+        return from_cards(wcs[unit])
+    except ValueError as error:
+        message = f"{unit} has neither a pointing nor a sky solution in its header: {error}"
+        raise DataFault("solve.no-header", message, unit=unit) from error
+
+
+def _size(cards: Mapping[str, Scalar]) -> tuple[float, float]:
+    return float(cards["NAXIS1"] or 0), float(cards["NAXIS2"] or 0)
 
 
 def _lists(settings: SolveSettings, catalogues: Sequence[Catalogue]) -> tuple[Lists, tuple[Floats, Floats], Integers]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault
-from spica.core.records import Grain
+from spica.core.records import Exposure, Grain, Scalar
 from spica.core.solution import Standing
 from spica.core.task import Form, Give, Member, Need, Products, Task
 from spica.kernels.focal_model import Mosaic, Terms
@@ -38,8 +39,8 @@ _REASONS = {
 
 def solve(
     settings: SolveSettings,
-    exposure: tuple[Member, ...],
-    headers: tuple[Member, ...],
+    exposures: tuple[Exposure, ...],
+    wcs: Mapping[str, Mapping[str, Scalar]],
     sources: tuple[Member, ...],
     pointing: tuple[Member, ...] | None,
     reference: Catalogue,
@@ -50,8 +51,8 @@ def solve(
 
     Parameters
     ----------
-    exposure : records.
-    headers : of each detector `cards` of the delivered sky solution, `nominal` ones, `nx`, `ny` [pixel].
+    exposures : records.
+    wcs : by ``exposure/detector`` the cards of the first sky solution, with NAXIS1 and NAXIS2.
     sources : catalogues.
     pointing : solutions to begin with: what the task `pointing` found, or a former `solution`.
     reference : with positions at the exposures' epoch.
@@ -63,7 +64,7 @@ def solve(
     solving : metrics of the whole.
     refused : value: name of each refused exposure to its fault code and reason.
     """
-    inputs = gather(settings, exposure, headers, sources, pointing, reference)
+    inputs = gather(settings, exposures, wcs, sources, pointing, reference)
     how = Matching(settings.search, settings.radius, settings.degree, settings.field_degree, settings.density)
     mosaic, terms, _ = lay(inputs.images, inputs.lists, inputs.stars.direction, how)
     scale = _scales(mosaic, terms)
@@ -237,8 +238,8 @@ TASK = Task(
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
-        Need("exposure", source="exposure", grain=Grain.EXPOSURE),
-        Need("headers", source="headers", grain=Grain.DETECTOR),
+        Need("exposures", source="exposures"),
+        Need("wcs", source="wcs"),
         Need(
             "sources",
             grain=Grain.DETECTOR,
@@ -247,7 +248,7 @@ TASK = Task(
             quorum=1,
         ),
         Need("pointing", grain=Grain.EXPOSURE, quorum=1, optional=True),
-        Need("reference", source="reference"),
+        Need("reference", source="reference", section="astrometry"),
     ),
     gives=(
         Give("solution", Form.CATALOGUE, meaning="sky solution and zero point of each exposure and detector"),
