@@ -136,6 +136,27 @@ CODES: dict[str, FaultCode] = {
         "there is no model of the point spread function",
         "'spica why' the unit tells why none was made; a neighbour's or one read from a file will do",
     ),
+    # astrometry: finding
+    "pointing.no-sources": FaultCode(
+        _D,
+        "too few stars to find the pointing with",
+        "look at the image: clouds, a closed dome, a wrong threshold; lower pointing.matches with care",
+    ),
+    "pointing.no-reference": FaultCode(
+        _D,
+        "no usable reference stars lie within reach of where the header points",
+        "see 'spica refcat coverage'; import a catalogue of that field, or raise pointing.wide or pointing.far",
+    ),
+    "pointing.no-wcs": FaultCode(
+        _D,
+        "neither the headers nor the camera's table say where the detectors point",
+        "mend the header's position, or describe the focal plane in the camera table",
+    ),
+    "pointing.no-match": FaultCode(
+        _D,
+        "no alignment of the stars with the reference stars is beyond chance",
+        "is it the right field and catalogue? raise pointing.far, give pointing.blur the size of trails",
+    ),
     # reference catalogues
     "refcat.unknown": FaultCode(_S, "no such reference catalogue", "see 'spica refcat list'"),
     "refcat.exists": FaultCode(

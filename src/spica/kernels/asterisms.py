@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 Complex = npt.NDArray[np.complex128]
+Complex64 = npt.NDArray[np.complex64]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
@@ -43,7 +44,7 @@ class Limits(NamedTuple):
     scale: tuple[float, float]
 
 
-def _points(places: Complex) -> Float64:
+def _points(places: Complex | Complex64) -> Float64:
     return np.stack([places.real, places.imag], axis=1)
 
 
@@ -128,19 +129,17 @@ def pair_votes(
     """
     if stars.size < 2 or reference.size < 2:
         return []
-    places = np.conj(stars) if mirrored else stars
-    radius = float(np.abs(places).max())
-    low, high = np.triu_indices(places.size, 1)
+    radius = float(np.abs(stars).max())
     # Votes need no more digits than float32 has, and are twice as quick so.
-    places = places.astype(np.complex64)
-    reference = reference.astype(np.complex64)
+    places = (np.conj(stars) if mirrored else stars).astype(np.complex64)
+    low, high = np.triu_indices(places.size, 1)
     steps = places[high] - places[low]
     # Short pairs tell little of angle and scale.
     good = np.abs(steps) > max(0.3 * radius, 4.0 * error)
     steps, middles = steps[good], 0.5 * (places[low] + places[high])[good]
     if not steps.size:
         return []
-    votes = list(_votes(steps, middles, reference, limits))
+    votes = list(_votes(steps, middles, reference.astype(np.complex64), limits))
     if not votes:
         return []
     turn, offset = (np.concatenate(parts)[:_MOST] for parts in zip(*votes, strict=True))
@@ -153,11 +152,13 @@ def pair_votes(
     ]
 
 
-def _middle(values: Complex) -> complex:
+def _middle(values: Complex64) -> complex:
     return complex(np.median(values.real), np.median(values.imag))
 
 
-def _votes(steps: Complex, middles: Complex, reference: Complex, limits: Limits) -> Iterator[tuple[Complex, Complex]]:
+def _votes(
+    steps: Complex64, middles: Complex64, reference: Complex64, limits: Limits
+) -> Iterator[tuple[Complex64, Complex64]]:
     """Turn and offset of every pair of pairs within the limits, in portions."""
     longest, shortest = np.abs(steps).max() * limits.scale[1], np.abs(steps).min() * limits.scale[0]
     couples = cKDTree(_points(reference)).query_pairs(longest, output_type="ndarray")

@@ -5,7 +5,7 @@ candidate is refined and judged (`spica.kernels.pointing`). The first rung whose
 climb; one that is not is never taken, however good it looks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.asterisms import Candidate, Complex, Limits, offset_votes, pair_votes
-from spica.kernels.pointing import Alignment, Matched, Reference, Search, refined
+from spica.kernels.pointing import Alignment, Matched, Reference, Search, filled, refined
 
 Float64 = npt.NDArray[np.float64]
 
@@ -60,6 +60,11 @@ class Climb:
     rung: str
     attempts: tuple[Attempt, ...]
 
+    @property
+    def share(self) -> float:
+        """Matches that were found, of those that were possible."""
+        return 0.0 if self.found is None else min(1.0, self.found.stars.size / max(self.found.possible, 1.0))
+
 
 class Judge(NamedTuple):
     """When an alignment is true.
@@ -72,7 +77,9 @@ class Judge(NamedTuple):
     matches: int
 
 
-def climb(stars: Complex, reference: Reference, centre: tuple[float, float], rungs: Iterable[Rung], judge: Judge) -> Climb:
+def climb(
+    stars: Complex, reference: Reference, centre: tuple[float, float], rungs: Iterable[Rung], judge: Judge
+) -> Climb:
     """Try rung after rung until an alignment is beyond chance.
 
     Parameters
@@ -117,7 +124,7 @@ def _try(
     for one in candidates:
         turn = scale * one.turn
         start = Alignment(ra, dec, 0j if one.mirrored else turn, turn if one.mirrored else 0j)
-        found = _best(stars, reference, start.moved(one.offset), trials, judge)
+        found = best_of(stars, reference, start.moved(one.offset), trials, judge)
         if found is not None and (best is None or found.log_false < best.log_false):
             best = found
             attempt = Attempt(rung.name, 0, which.size, found.stars.size, found.chance, found.log_false)
@@ -130,14 +137,12 @@ def _candidates(voters: Complex, sky: Complex, rung: Rung, error: float) -> list
     if not rung.pairs:
         return offset_votes(voters, sky, rung.limits, rung.coarse * error, 12)
     found = [
-        one
-        for mirrored in rung.mirrored
-        for one in pair_votes(voters, sky, rung.limits, error, 8, mirrored=mirrored)
+        one for mirrored in rung.mirrored for one in pair_votes(voters, sky, rung.limits, error, 8, mirrored=mirrored)
     ]
     return sorted(found, key=lambda one: -one.votes)
 
 
-def _best(stars: Complex, reference: Reference, start: Alignment, trials: float, judge: Judge) -> Matched | None:
+def best_of(stars: Complex, reference: Reference, start: Alignment, trials: float, judge: Judge) -> Matched | None:
     """The start refined with narrow and with wide radii: sharp places, and smeared ones or an uncorrected distortion."""
     found = [
         refined(stars, reference, start, Search(coarse * judge.error, fine * judge.error, number, 2.0), trials + 0.6)
@@ -150,10 +155,7 @@ def _best(stars: Complex, reference: Reference, start: Alignment, trials: float,
 
 def _number(stars: Complex, voters: int, reach: float) -> int:
     """How many reference stars, as dense on the sky as the voters, and half as many again, lie within reach."""
-    spread = np.cov(stars.real, stars.imag) if stars.size > 2 else np.eye(2)
-    area = 12.0 * float(np.sqrt(max(np.linalg.det(np.atleast_2d(spread)), 0.0)))
-    field = np.pi * float(np.abs(stars).max()) ** 2
-    density = voters / min(max(area, 0.05 * field), field)
+    density = voters / (filled(stars) * np.pi * float(np.abs(stars).max()) ** 2)
     return int(max(1.5 * density * np.pi * reach**2, 30))
 
 
@@ -165,7 +167,7 @@ def _trials(rung: Rung, extent: float, error: float) -> float:
     return float(sum(np.log10(max(one, 1.0)) for one in (places, angles, scales, float(len(rung.mirrored)))))
 
 
-SCALES = tuple(float(np.exp(0.2 * k)) for k in (-1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8))
+SCALES = tuple(float(np.exp(0.2 * k)) for k in (0, -1, 1, -2, 2, -3, 3, -4, 4, -5, 5, -6, 6, -7, 7, -8, 8))
 """Middles of the windows in which a wholly unknown scale is looked for."""
 _SEARCHES = ((6.0, 1.5, 60), (6.0, 1.5, 3000), (12.0, 5.0, 400))
 """Radii, coarse and fine, in errors, and numbers of stars with which a candidate is refined."""

@@ -102,7 +102,7 @@ class Matched(NamedTuple):
     """An alignment with its matches.
 
     alignment; stars and reference indices of the matches; their residuals [degree]; the radius of matching [degree]; mean
-    number of matches by chance; decimal logarithm of the false-alarm probability.
+    number of matches by chance; decimal logarithm of the false-alarm probability; how many could match at most.
     """
 
     alignment: Alignment
@@ -112,6 +112,7 @@ class Matched(NamedTuple):
     radius: float
     chance: float
     log_false: float
+    possible: float
 
     @property
     def rms(self) -> float:
@@ -237,7 +238,17 @@ def _judged(
     residual = np.abs(there[one] - sky[other])
     chance = _by_chance(there, sky, radius)
     log = log_tail(one.size, chance) + trials
-    return Matched(state, one, which[other], residual, radius, chance, log)
+    inside = float(np.mean(np.abs(sky) < scale * extent)) * sky.size
+    possible = float(min(places.size, inside * filled(places)))
+    return Matched(state, one, which[other], residual, radius, chance, log, possible)
+
+
+def filled(places: Complex) -> float:
+    """Part of the circle about the centre that the stars fill."""
+    if places.size < 3:
+        return 1.0
+    area = 12.0 * float(np.sqrt(max(np.linalg.det(np.cov(places.real, places.imag)), 0.0)))
+    return float(np.clip(area / (np.pi * float(np.abs(places).max()) ** 2), 0.05, 1.0))
 
 
 def _by_chance(there: Complex, sky: Complex, radius: float) -> float:
@@ -253,3 +264,24 @@ def _by_chance(there: Complex, sky: Complex, radius: float) -> float:
     # Clustered stars and reference stars make chance matches come in swarms: the spread tells.
     spread = max(1.0, float(counts.var()) / max(float(counts.mean()), 1e-9)) if counts.mean() > 1 else 1.0
     return float(max(counts.mean(), even, 0.5 / _ASIDE)) * float(np.sqrt(spread))
+
+
+def transferred(one: Alignment, old: tuple[float, float], new: tuple[float, float], places: Complex) -> Alignment:
+    """An alignment of the plane about one centre, as that of the plane about another.
+
+    Parameters
+    ----------
+    one : the alignment.
+    old, new : the centres of the header's planes [degree].
+    places : (n,) where in the old plane both have to agree; three points at least, not on one line.
+    """
+    nominal = tangent_deproject(places.real, places.imag, *old)
+    xi, eta = tangent_project(*nominal, *new)
+    there = one.apply(places)
+    true = tangent_deproject(there.real, there.imag, one.ra, one.dec)
+    state = Alignment(float(true[0][0]), float(true[1][0]), one.along, one.across)
+    for _ in range(6):
+        x, y = tangent_project(*true, state.ra, state.dec)
+        fit = fitted(np.asarray(xi + 1j * eta), np.asarray(x + 1j * y), mirrored=one.mirrored, stretched=True)
+        state = Alignment(state.ra, state.dec, fit[0], fit[1]).moved(fit[2])
+    return state

@@ -98,3 +98,32 @@ def from_cards(cards: Mapping[str, object]) -> TangentWcs:
     crpix = [_number(cards, f"CRPIX{axis}") - 1.0 for axis in (1, 2)]
     sip_a, sip_b = _sip(cards)
     return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip_a, sip_b=sip_b)
+
+
+def to_cards(wcs: TangentWcs) -> dict[str, str | int | float]:
+    """Header cards of a projection: TAN, TPV or TAN-SIP, what both have where both are there; zero terms are left out."""
+    code = "TPV" if wcs.pv.size else "TAN"
+    suffix = "-SIP" if wcs.sip_a.size else ""
+    cards: dict[str, str | int | float] = {
+        "WCSAXES": 2,
+        "CTYPE1": f"RA---{code}{suffix}",
+        "CTYPE2": f"DEC--{code}{suffix}",
+        "CUNIT1": "deg",
+        "CUNIT2": "deg",
+        "CRVAL1": float(wcs.crval[0]),
+        "CRVAL2": float(wcs.crval[1]),
+        "CRPIX1": float(wcs.crpix[0]) + 1.0,
+        "CRPIX2": float(wcs.crpix[1]) + 1.0,
+        **{f"CD{i + 1}_{j + 1}": float(wcs.cd[i, j]) for i in (0, 1) for j in (0, 1)},
+        "RADESYS": "ICRS",
+    }
+    for axis, terms in enumerate(wcs.pv, 1):
+        # A first coefficient that is not told is 1, every other is 0.
+        cards.update({f"PV{axis}_{k}": float(term) for k, term in enumerate(terms) if term != float(k == 1)})
+        cards.setdefault(f"PV{axis}_1", 1.0)
+    if wcs.sip_a.size:
+        order = wcs.sip_a.shape[0] - 1
+        for name, terms in (("A", wcs.sip_a), ("B", wcs.sip_b)):
+            cards[f"{name}_ORDER"] = order
+            cards.update({f"{name}_{p}_{q}": float(terms[p, q]) for p, q in np.argwhere(terms)})
+    return cards

@@ -1,0 +1,316 @@
+"""Pointing: where an exposure truly points, from its stars and reference stars, however wrong its header is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.columns import Catalogue, Flag
+from spica.core.faults import DataFault
+from spica.core.records import Exposure, Grain
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
+from spica.kernels.finding import Climb, Judge, Rung, climb, ladder
+from spica.kernels.mosaic import Chip, Field, Placed, best_words, by_one, each_alone, field_of, plane_of, settle
+from spica.kernels.pointing import Reference
+from spica.kernels.tangent import tangent_deproject, tangent_project
+from spica.kernels.wcs import TangentWcs, pixel_to_sky
+from spica.kernels.wcs_cards import from_cards, to_cards
+from spica.kernels.wcs_correct import corrected
+
+Float64 = npt.NDArray[np.float64]
+
+DOUBTFUL = Flag.BAD_PIXELS | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.TRUNCATED
+"""Sources with these flags come after all others."""
+
+
+class PointingSettings(Settings):
+    """How far the header may be wrong, and when an alignment is believed."""
+
+    search: float = setting(3.0, "offset of the header that is expected", "arcmin", gt=0, le=60)
+    wide: float = setting(30.0, "offset that is looked for where the expected one does not do", "arcmin", gt=0, le=180)
+    far: float = setting(0.0, "offset that is looked for last, 0 for none", "degree", ge=0, le=10)
+    blur: float = setting(1.5, "error of a place", "pixel", gt=0, le=20)
+    least_error: float = setting(0.6, "least error of a place against the reference", "arcsec", gt=0, le=60)
+    confidence: float = setting(6.0, "-log10 of the greatest false-alarm probability", "", ge=3, le=30)
+    matches: int = setting(5, "stars that have to match", "", ge=4, le=1000)
+    stars: int = setting(3000, "brightest sources of a detector that are used", "", ge=10, le=100_000)
+
+
+def pointing(
+    settings: PointingSettings,
+    sources: tuple[Member, ...],
+    headers: tuple[Member, ...],
+    exposure: Exposure,
+    reference: Catalogue,
+) -> Products:
+    """The linear correction of each detector's sky solution: shift, turn, scale and parity found by pattern matching.
+
+    Parameters
+    ----------
+    sources : catalogues of the detectors: `x`, `y`, `flux_iso` (or `flux`), `flags`.
+    headers : of each detector `cards` (its delivered solution, {} for none), `nominal` (what the camera's table says of
+        the exposure's pointing, {} for none), `nx`, `ny`.
+    reference : `ra`, `dec`, magnitudes; ICRS at the time of the exposure.
+
+    Returns
+    -------
+    pointing : value: of the exposure `rung`, `shift` [arcsec], `angle` [degree], `scale`, `mirrored`, `matches`,
+        `log_false` (decimal logarithm of the false-alarm probability), `rms` [arcsec], `attempts`; by detector `how` it was
+        found ('own' stars, the focal 'plane' of the others, 'alone' on a rung of its own, 'lost'), `cards` of its solution,
+        `matches`, `log_false`, `rms`, `shift`, `origin`, `reason`.
+    pointing_quality : metrics `pointing_shift`, `pointing_angle`, `pointing_scale`, `pointing_matches`, `pointing_rms`,
+        `pointing_log_false`, `pointing_detectors`, `pointing_lost`, `pointing_rung` (0 for the first).
+
+    Raises
+    ------
+    DataFault
+        ``pointing.no-sources``, ``pointing.no-reference``, ``pointing.no-wcs``, ``pointing.no-match``.
+    """
+    chips, reasons = _chips(settings, sources, headers)
+    stars, told = _reference(reference, exposure.band)
+    if stars.ra.size < settings.matches:
+        raise DataFault(
+            "pointing.no-reference",
+            f"{exposure.name}: {stars.ra.size} usable reference stars of {len(reference)}, {settings.matches} are needed",
+            exposure=exposure.name,
+            **told,
+        )
+    scale = float(np.median([_scale(chip.wcs) for chip in chips]))
+    error = max(settings.least_error / 3600.0, settings.blur * scale)
+    judge = Judge(error, settings.confidence, settings.matches)
+    rungs = ladder(settings.search / 60.0, settings.wide / 60.0, settings.far)
+    field = field_of(chips)
+    end = climb(field.places, stars, field.centre, rungs, judge)
+    if end.found is None and len(chips) > 1:
+        end = by_one(chips, field, stars, rungs, (judge, end))
+    if end.found is not None:
+        whole = end.found.alignment
+        placed = {chip.number: settle(chip, field, whole, end, (stars, judge, rungs)) for chip in chips}
+    else:
+        placed = each_alone(chips, stars, rungs, judge) if len(chips) > 1 else {}
+    if not any(one.alignment is not None for one in placed.values()):
+        raise _no_match(exposure, chips, field, stars, end)
+    return _products(chips, placed, field, end, rungs, {**told, "without": reasons})
+
+
+def _chips(
+    settings: PointingSettings, sources: tuple[Member, ...], headers: tuple[Member, ...]
+) -> tuple[list[Chip], dict[str, str]]:
+    """Detectors with stars and a solution to begin with, and why others have none."""
+    told = {_number(member.unit): member.value for member in headers}
+    chips: list[Chip] = []
+    reasons: dict[str, str] = {}
+    problems: list[str] = []
+    for member in sources:
+        number = _number(member.unit)
+        x, y, flux = _stars(member.value, settings.stars)
+        wcs, origin, problem = _solution(told.get(number, {}))
+        if wcs is None:
+            reasons[str(number)] = problem
+            problems.append(problem)
+            continue
+        if x.size < settings.matches:
+            reasons[str(number)] = f"{x.size} stars"
+            continue
+        header = told[number]
+        ra, dec = pixel_to_sky(wcs, x, y)
+        chips.append(Chip(number, int(header["nx"]), int(header["ny"]), x, y, flux, wcs, origin, ra, dec))
+    if not chips:
+        code = "pointing.no-wcs" if problems and len(problems) == len(sources) else "pointing.no-sources"
+        listed = "; ".join(f"detector {number}: {why}" for number, why in list(reasons.items())[:5])
+        raise DataFault(
+            code,
+            f"no detector of {len(sources)} has {settings.matches} stars and a solution to begin with ({listed})",
+            detectors=len(sources),
+            minimum=settings.matches,
+        )
+    return chips, reasons
+
+
+def _number(unit: str) -> int:
+    return int(unit.rpartition("/")[2])
+
+
+def _stars(catalogue: Catalogue, most: int) -> tuple[Float64, Float64, Float64]:
+    """Places and fluxes of the brightest sources, those in doubt last."""
+    x, y = (np.asarray(catalogue[name], np.float64) for name in ("x", "y"))
+    flux = np.asarray(catalogue["flux_iso" if "flux_iso" in catalogue.columns else "flux"], np.float64)
+    good = np.isfinite(x) & np.isfinite(y) & np.isfinite(flux)
+    doubt = np.zeros(x.size, bool)
+    if "flags" in catalogue.columns:
+        doubt = (np.asarray(catalogue["flags"]) & DOUBTFUL) != 0
+    # Ties are settled by place: the order of the rows is no matter.
+    order = np.lexsort((y, x, -flux, doubt))
+    order = order[good[order]][:most]
+    return x[order], y[order], np.where(doubt[order], 0.0, flux[order])
+
+
+def _solution(header: Mapping[str, Any]) -> tuple[TangentWcs | None, str, str]:
+    """The delivered solution, or the camera's where that cannot be used; and what is wrong where neither can."""
+    problem = "the header has no sky solution"
+    for origin, name in (("header", "cards"), ("camera", "nominal")):
+        cards = header.get(name) or {}
+        if not cards:
+            continue
+        try:
+            wcs = from_cards(cards)
+            probe = pixel_to_sky(wcs, [0.0, float(header["nx"])], [0.0, float(header["ny"])])
+        except ValueError as error:
+            problem = str(error)
+            continue
+        if np.isfinite(probe).all():
+            return wcs, origin, ""
+        problem = "the sky solution is not finite on the detector"
+    return None, "", problem
+
+
+def _scale(wcs: TangentWcs) -> float:
+    """Degrees per pixel."""
+    return float(np.sqrt(abs(np.linalg.det(wcs.cd))))
+
+
+def _reference(catalogue: Catalogue, band: str) -> tuple[Reference, dict[str, Any]]:
+    """Reference stars brightest first, without those that have no place, once each; and how many were left out."""
+    ra, dec = (np.asarray(catalogue[name], np.float64) for name in ("ra", "dec"))
+    usable = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90.0)
+    bands = [name for name in catalogue.columns if name.startswith("mag_") and not name.endswith("_err")]
+    bands.sort(key=lambda name: (name != f"mag_{band}", int(np.isnan(np.asarray(catalogue[name])).sum()), name))
+    bright = np.asarray(catalogue[bands[0]], np.float64) if bands else np.zeros(ra.size)
+    bright = np.where(np.isfinite(bright), bright, np.inf)
+    order = np.lexsort((dec, ra, bright))
+    order = order[usable[order]]
+    # One star twice would match twice: places are compared to a tenth of an arcsecond.
+    key = np.round(np.stack([ra[order] * np.cos(np.radians(dec[order])), dec[order]]) * 36000.0).astype(np.int64)
+    first = np.sort(np.unique(key, axis=1, return_index=True)[1]) if order.size else np.zeros(0, np.int64)
+    told: dict[str, Any] = {
+        "unusable": int((~usable).sum()),
+        "duplicates": int(order.size - first.size),
+        "reference": int(first.size),
+    }
+    order = order[first]
+    return Reference(ra[order] % 360.0, dec[order]), told
+
+
+def _no_match(exposure: Exposure, chips: Sequence[Chip], field: Field, stars: Reference, end: Climb) -> DataFault:
+    tried = [one for one in end.attempts if one.candidates]
+    told: dict[str, Any] = {
+        "exposure": exposure.name,
+        "stars": int(field.places.size),
+        "detectors": len(chips),
+        "reference": int(stars.ra.size),
+        "ra": field.centre[0],
+        "dec": field.centre[1],
+        "rungs": len(tried),
+    }
+    if not tried:
+        where = f"ra {field.centre[0]:.4f} dec {field.centre[1]:+.4f}"
+        return DataFault(
+            "pointing.no-reference",
+            f"{exposure.name}: none of {stars.ra.size} reference stars lies within reach of {where}",
+            **told,
+        )
+    best = min(tried, key=lambda one: one.log_false)
+    told |= {"matches": best.matches, "chance": best.chance, "log_false": best.log_false, "rung": best.rung}
+    return DataFault(
+        "pointing.no-match",
+        f"{exposure.name}: no alignment of {field.places.size} stars with {stars.ra.size} reference stars is beyond chance: "
+        f"{best_words(tried)}",
+        **told,
+    )
+
+
+def _products(
+    chips: Sequence[Chip],
+    placed: Mapping[int, Placed],
+    field: Field,
+    end: Climb,
+    rungs: tuple[Rung, ...],
+    told: Mapping[str, Any],
+) -> Products:
+    detectors = {str(chip.number): _detector(chip, placed[chip.number]) for chip in chips}
+    good = [one for one in detectors.values() if one["cards"]]
+    found = end.found
+    names = [rung.name for rung in rungs]
+    shift = float(np.median([one["shift"] for one in good]))
+    rms = float(np.median([one["rms"] for one in good if one["rms"] is not None] or [np.nan]))
+    matches = sum(one["matches"] for one in good)
+    log_false = found.log_false if found is not None else min(one["log_false"] for one in good)
+    alignment = found.alignment if found is not None else next(p.alignment for p in placed.values() if p.alignment)
+    assert alignment is not None  # noqa: S101 - some detector was found
+    rung = end.rung if found is not None else next(p.rung for p in placed.values() if p.alignment)
+    value = {
+        "rung": rung,
+        "centre": [alignment.ra, alignment.dec],
+        "header_centre": list(field.centre),
+        "shift": shift,
+        "angle": alignment.angle,
+        "scale": alignment.scale,
+        "mirrored": alignment.mirrored,
+        "matches": matches,
+        "log_false": log_false,
+        "rms": rms,
+        "attempts": [one._asdict() for one in end.attempts],
+        "reference": dict(told),
+        "detectors": detectors,
+    }
+    figures = {
+        "pointing_shift": Measured(shift, "arcsec"),
+        "pointing_angle": Measured(alignment.angle, "deg"),
+        "pointing_scale": Measured(alignment.scale),
+        "pointing_matches": Measured(float(matches)),
+        "pointing_rms": Measured(rms, "arcsec"),
+        "pointing_log_false": Measured(log_false),
+        "pointing_detectors": Measured(float(len(good))),
+        "pointing_lost": Measured(float(len(detectors) - len(good))),
+        "pointing_rung": Measured(float(names.index(rung.partition(", by detector")[0]))),
+    }
+    return {"pointing": value, "pointing_quality": figures}
+
+
+def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
+    """What is told of a detector: its corrected solution as cards."""
+    plain: dict[str, Any] = {
+        "how": one.how,
+        "rung": one.rung,
+        "origin": chip.origin,
+        "stars": int(chip.x.size),
+        "matches": 0 if one.matched is None else int(one.matched.stars.size),
+        "log_false": 0.0 if one.matched is None else one.matched.log_false,
+        "rms": None if one.matched is None or not one.matched.stars.size else 3600.0 * one.matched.rms,
+        "shift": 0.0,
+        "reason": one.reason,
+        "cards": {},
+    }
+    if one.alignment is None:
+        return plain
+    x, y = chip.grid()
+    ra, dec = pixel_to_sky(chip.wcs, x, y)
+    there = one.alignment.apply(plane_of(ra, dec, one.centre))
+    true = tangent_deproject(there.real, there.imag, one.alignment.ra, one.alignment.dec)
+    wcs, _ = corrected(chip.wcs, x, y, *true)
+    moved = tangent_project(one.alignment.ra, one.alignment.dec, *one.centre)
+    plain |= {"cards": to_cards(wcs), "shift": 3600.0 * float(np.hypot(*moved))}
+    return plain
+
+
+TASK = Task(
+    name="pointing",
+    version=1,
+    grain=Grain.EXPOSURE,
+    settings=PointingSettings,
+    needs=(
+        Need("sources", grain=Grain.DETECTOR, columns=("x", "y", "flux_iso", "flags"), quorum=1),
+        Need("headers", source="headers"),
+        Need("exposure", source="exposure"),
+        Need("reference", source="reference"),
+    ),
+    gives=(
+        Give("pointing", Form.VALUE, meaning="corrected sky solution of each detector, with the odds of chance"),
+        Give("pointing_quality", Form.METRICS, meaning="how the pointing was found"),
+    ),
+    run=pointing,
+)
