@@ -79,7 +79,7 @@ def _kinds() -> tuple[Wild, ...]:
         replace(plain, kind="90 % spurious", spurious=0.9),
         replace(plain, kind="hot columns and cosmic rays", spurious=0.75, columns=True),
         replace(plain, kind="bulge", stars=4000, slope=0.2, clusters=30, blur=0.15, spurious=0.3, depth=3.0),
-        replace(plain, kind="trailed", trail=1.2, blur=0.2),
+        replace(plain, kind="trailed", trail=0.6, blur=0.2),
         replace(plain, kind="half-empty reference", half=True),
         replace(plain, kind="clouds", stars=15, depth=10.0, spurious=0.5, saturated=0),
         replace(plain, kind="wrong sign of declination", opposite=True),

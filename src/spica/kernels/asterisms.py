@@ -23,6 +23,10 @@ _CHUNK = 1_000_000
 """Pairs of pairs that are held at once."""
 _MOST = 12_000_000
 """Votes that are kept of one election."""
+_CELLS = 40
+"""Cells of the ballot of single stars whose neighbours are counted too."""
+_BOXES = 5
+"""Boxes that are kept of one angle and scale."""
 _PEAKS = 400
 """Cells of the ballot whose neighbours are counted too."""
 
@@ -67,25 +71,40 @@ def offset_votes(stars: Complex, reference: Complex, limits: Limits, cell: float
         cKDTree(_points(reference)), limits.reach + slack, output_type="ndarray"
     )
     ones, others = stars[found["i"]], reference[found["j"]]
-    side = int(np.ceil(2.0 * limits.reach / cell)) + 1
     best: list[Candidate] = []
     for turn in turns:
-        offset = others - turn * ones
-        column = np.floor((offset.real + limits.reach) / cell).astype(np.int64)
-        row = np.floor((offset.imag + limits.reach) / cell).astype(np.int64)
-        inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-        votes = np.bincount(row[inside] * side + column[inside], minlength=side * side).reshape(side, side)
-        # Boxes of 2 x 2 cells: a peak on the edge of two cells is whole in one of them.
-        boxes = votes[:-1, :-1] + votes[1:, :-1] + votes[:-1, 1:] + votes[1:, 1:]
-        if not boxes.size:
-            continue
-        few = min(5, boxes.size)
-        for at in np.argpartition(boxes.ravel(), boxes.size - few)[boxes.size - few :]:
-            y, x = divmod(int(at), side - 1)
-            middle = complex((x + 1) * cell - limits.reach, (y + 1) * cell - limits.reach)
-            best.append(Candidate(complex(turn), middle, False, int(boxes[y, x])))
+        for offset, votes in _fullest(others - turn * ones, limits.reach, cell):
+            best.append(Candidate(complex(turn), offset, False, votes))
     best.sort(key=lambda one: -one.votes)
     return _apart(best, cell, radius, keep)
+
+
+def _fullest(offsets: Complex, reach: float, cell: float) -> list[tuple[complex, int]]:
+    """Middles of the boxes of 2 x 2 cells that hold most of the offsets, and how many; no peak is cut by an edge."""
+    side = int(np.ceil(2.0 * reach / cell)) + 2
+    column = np.floor((offsets.real + reach) / cell).astype(np.int64)
+    row = np.floor((offsets.imag + reach) / cell).astype(np.int64)
+    inside = (column >= 0) & (column < side - 1) & (row >= 0) & (row < side - 1)
+    keys = row[inside] * side + column[inside]
+    if side * side < 4 * keys.size:
+        votes = np.bincount(keys, minlength=side * side)
+        occupied = np.flatnonzero(votes)
+        votes = votes[occupied]
+    else:
+        occupied, votes = np.unique(keys, return_counts=True)
+    if not occupied.size:
+        return []
+    top = occupied[np.argsort(-votes, kind="stable")[:_CELLS]]
+    corners = np.unique(top[:, None] - np.array([0, 1, side, side + 1]))
+    totals = np.zeros(corners.size, np.int64)
+    for step in (0, 1, side, side + 1):
+        at = np.minimum(np.searchsorted(occupied, corners + step), occupied.size - 1)
+        totals += np.where(occupied[at] == corners + step, votes[at], 0)
+    found = []
+    for k in np.argsort(-totals, kind="stable")[:_BOXES]:
+        y, x = divmod(int(corners[k]), side)
+        found.append((complex((x + 1) * cell - reach, (y + 1) * cell - reach), int(totals[k])))
+    return found
 
 
 def _grid(limits: Limits, step: float) -> Complex:

@@ -183,7 +183,7 @@ def ladder(search: float, wide: float, far: float = 0.0) -> tuple[Rung, ...]:
     near = (0.99, 1.01)
     rungs = [
         Rung("header", Limits(search, few, near), stars=300),
-        Rung("deep", Limits(search, few, near), stars=3000),
+        Rung("deep", Limits(search, few, near), stars=1000),
         Rung("pairs", Limits(search, 3.0 * few, (0.97, 1.03)), pairs=True, stars=60),
         Rung("turned", Limits(search, turn, (0.98, 1.02)), both, pairs=True, stars=40),
         Rung("wide", Limits(wide, few, near), stars=60, coarse=6.0),
@@ -196,13 +196,12 @@ def ladder(search: float, wide: float, far: float = 0.0) -> tuple[Rung, ...]:
         Rung("deep, turned", Limits(search, turn, (0.98, 1.02)), both, pairs=True, stars=100),
         Rung("wide, deep", Limits(wide, 0.5 * few, (0.995, 1.005)), stars=400, coarse=4.0),
         *(
-            Rung(f"scale {middle:.2f}", Limits(0.5 * wide, turn, (0.9 * middle, 1.1 * middle)), both, True, 20)
+            Rung(f"scale {middle:.2f}", Limits(0.5 * wide, turn, (0.9 * middle, 1.1 * middle)), both, True, 16)
             for middle in SCALES
         ),
     ]
     if far > wide:
-        rungs += [
-            Rung("far", Limits(far, few, near), stars=40, coarse=6.0),
-            Rung("far, turned", Limits(far, turn, (0.98, 1.02)), both, pairs=True, stars=25),
-        ]
+        at = [rung.name for rung in rungs].index("deep, turned")
+        rungs.insert(at, Rung("far", Limits(far, few, near), stars=40, coarse=6.0))
+        rungs.append(Rung("far, turned", Limits(far, turn, (0.98, 1.02)), both, pairs=True, stars=20))
     return tuple(rungs)
