@@ -163,7 +163,7 @@ def test_a_caricature_of_a_sky_is_no_alignment() -> None:
 
 
 def test_rungs_have_names_of_their_own() -> None:
-    rungs = ladder(0.05, 0.5, 2.0)
+    rungs = ladder(0.05, 2.0)
     assert len({rung.name for rung in rungs}) == len(rungs)
     assert all(isinstance(rung, Rung) for rung in rungs)
     assert [rung.name for rung in rungs[:2]] == ["header", "deep"]

@@ -145,17 +145,17 @@ CODES: dict[str, FaultCode] = {
     "pointing.no-reference": FaultCode(
         _D,
         "no usable reference stars lie within reach of where the header points",
-        "see 'spica refcat coverage'; import a catalogue of that field, or raise pointing.wide or pointing.far",
+        "see 'spica refcat coverage'; import a catalogue of that field, or raise pointing.reach",
     ),
     "pointing.no-wcs": FaultCode(
         _D,
-        "neither the headers nor the camera's table say where the detectors point",
-        "mend the header's position, or describe the focal plane in the camera table",
+        "no detector has a sky solution to begin with",
+        "mend the header's position or solution, or describe the focal plane in the camera table",
     ),
     "pointing.no-match": FaultCode(
         _D,
         "no alignment of the stars with the reference stars is beyond chance",
-        "is it the right field and catalogue? raise pointing.far, give pointing.blur the size of trails",
+        "is it the right field and catalogue? raise pointing.reach, give pointing.blur the size of trails",
     ),
     # reference catalogues
     "refcat.unknown": FaultCode(_S, "no such reference catalogue", "see 'spica refcat list'"),

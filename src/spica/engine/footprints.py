@@ -18,14 +18,24 @@ from spica.kernels.wcs_cards import from_cards
 def plate(camera: Camera, exposure: Exposure, detector: Detector) -> Mapping[str, Scalar]:
     """Cards of a detector's first sky solution: the delivered one, else what the camera's table makes of the pointing.
 
-    Empty where the frame tells neither.
+    Empty where the frame tells neither. A delivered solution that is none (a singular matrix, axes that are no sky) counts
+    as not told where the camera's table can stand in.
     """
-    if detector.wcs:
+    nowhere = exposure.ra is None or exposure.dec is None
+    if detector.wcs and (nowhere or _usable(detector.wcs)):
         return detector.wcs
     if exposure.ra is None or exposure.dec is None:
         return {}
     pointing = (exposure.ra, exposure.dec, exposure.rotation)
     return nominal_wcs(camera, detector.detector, *pointing, binning=exposure.binning)
+
+
+def _usable(cards: Mapping[str, Scalar]) -> bool:
+    try:
+        from_cards(cards)
+    except ValueError:
+        return False
+    return True
 
 
 def outline(camera: Camera, exposure: Exposure, detector: Detector) -> Polygon | None:

@@ -173,12 +173,15 @@ _SEARCHES = ((6.0, 1.5, 60), (6.0, 1.5, 3000), (12.0, 5.0, 400))
 """Radii, coarse and fine, in errors, and numbers of stars with which a candidate is refined."""
 
 
+WIDE = 0.5
+"""Offset [degree] up to which every rung goes; beyond it there are fewer."""
 BINNINGS = (2.0, 0.5, 3.0, 1.0 / 3.0, 4.0, 0.25)
 """Factors of scale of a header that knows nothing of the binning, or of another one."""
 
 
-def ladder(search: float, wide: float, far: float = 0.0) -> tuple[Rung, ...]:
-    """The rungs in their order; `search`, `wide` and `far` (0: none) are offsets [degree]."""
+def ladder(search: float, reach: float) -> tuple[Rung, ...]:
+    """The rungs in their order; `search` is the offset that is expected, `reach` the largest [degree]."""
+    wide = min(reach, WIDE)
     turn, few, both = float(np.pi), float(np.radians(1.0)), (False, True)
     near = (0.99, 1.01)
     rungs = [
@@ -200,8 +203,8 @@ def ladder(search: float, wide: float, far: float = 0.0) -> tuple[Rung, ...]:
             for middle in SCALES
         ),
     ]
-    if far > wide:
+    if reach > wide:
         at = [rung.name for rung in rungs].index("deep, turned")
-        rungs.insert(at, Rung("far", Limits(far, few, near), stars=40, coarse=6.0))
-        rungs.append(Rung("far, turned", Limits(far, turn, (0.98, 1.02)), both, pairs=True, stars=20))
+        rungs.insert(at, Rung("far", Limits(reach, few, near), stars=40, coarse=6.0))
+        rungs.append(Rung("far, turned", Limits(reach, turn, (0.98, 1.02)), both, pairs=True, stars=20))
     return tuple(rungs)

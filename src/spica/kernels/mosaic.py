@@ -29,7 +29,7 @@ class Chip:
     ----------
     number, nx, ny : of the detector.
     x, y, flux : (n,) of its stars.
-    wcs, origin : the solution to begin with, and whence: 'header' or 'camera'.
+    wcs : the solution to begin with.
     ra, dec : (n,) places of the stars by that solution [degree].
     """
 
@@ -40,7 +40,6 @@ class Chip:
     y: Float64
     flux: Float64
     wcs: TangentWcs
-    origin: str
     ra: Float64
     dec: Float64
 

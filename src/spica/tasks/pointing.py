@@ -31,8 +31,7 @@ class PointingSettings(Settings):
     """How far the header may be wrong, and when an alignment is believed."""
 
     search: float = setting(3.0, "offset of the header that is expected", "arcmin", gt=0, le=60)
-    wide: float = setting(30.0, "offset that is looked for where the expected one does not do", "arcmin", gt=0, le=180)
-    far: float = setting(0.0, "offset that is looked for last, 0 for none", "degree", ge=0, le=10)
+    reach: float = setting(0.5, "offset that is looked for in the end", "degree", gt=0, le=10)
     blur: float = setting(1.5, "error of a place", "pixel", gt=0, le=20)
     least_error: float = setting(0.6, "least error of a place against the reference", "arcsec", gt=0, le=60)
     confidence: float = setting(6.0, "-log10 of the greatest false-alarm probability", "", ge=3, le=30)
@@ -43,7 +42,7 @@ class PointingSettings(Settings):
 def pointing(
     settings: PointingSettings,
     sources: tuple[Member, ...],
-    headers: tuple[Member, ...],
+    headers: Mapping[int, Mapping[str, Any]],
     exposure: Exposure,
     reference: Catalogue,
 ) -> Products:
@@ -52,8 +51,7 @@ def pointing(
     Parameters
     ----------
     sources : catalogues of the detectors: `x`, `y`, `flux_iso` (or `flux`), `flags`.
-    headers : of each detector `cards` (its delivered solution, {} for none), `nominal` (what the camera's table says of
-        the exposure's pointing, {} for none), `nx`, `ny`.
+    headers : cards of each detector's first solution by its number, `NAXIS1` and `NAXIS2` among them.
     reference : `ra`, `dec`, magnitudes; ICRS at the time of the exposure.
 
     Returns
@@ -61,7 +59,7 @@ def pointing(
     pointing : value: of the exposure `rung`, `shift` [arcsec], `angle` [degree], `scale`, `mirrored`, `matches`,
         `log_false` (decimal logarithm of the false-alarm probability), `rms` [arcsec], `attempts`; by detector `how` it was
         found ('own' stars, the focal 'plane' of the others, 'alone' on a rung of its own, 'lost'), `cards` of its solution,
-        `matches`, `log_false`, `rms`, `shift`, `origin`, `reason`.
+        `matches`, `log_false`, `rms`, `shift`, `reason`.
     pointing_quality : metrics `pointing_shift`, `pointing_angle`, `pointing_scale`, `pointing_matches`, `pointing_rms`,
         `pointing_log_false`, `pointing_detectors`, `pointing_lost`, `pointing_rung` (0 for the first).
 
@@ -82,7 +80,7 @@ def pointing(
     scale = float(np.median([_scale(chip.wcs) for chip in chips]))
     error = max(settings.least_error / 3600.0, settings.blur * scale)
     judge = Judge(error, settings.confidence, settings.matches)
-    rungs = ladder(settings.search / 60.0, settings.wide / 60.0, settings.far)
+    rungs = ladder(settings.search / 60.0, settings.reach)
     field = field_of(chips)
     end = climb(field.places, stars, field.centre, rungs, judge)
     if end.found is None and len(chips) > 1:
@@ -98,17 +96,17 @@ def pointing(
 
 
 def _chips(
-    settings: PointingSettings, sources: tuple[Member, ...], headers: tuple[Member, ...]
+    settings: PointingSettings, sources: tuple[Member, ...], headers: Mapping[int, Mapping[str, Any]]
 ) -> tuple[list[Chip], dict[str, str]]:
     """Detectors with stars and a solution to begin with, and why others have none."""
-    told = {_number(member.unit): member.value for member in headers}
     chips: list[Chip] = []
     reasons: dict[str, str] = {}
     problems: list[str] = []
     for member in sources:
         number = _number(member.unit)
         x, y, flux = _stars(member.value, settings.stars)
-        wcs, origin, problem = _solution(told.get(number, {}))
+        cards = headers.get(number, {})
+        wcs, problem = _solution(cards)
         if wcs is None:
             reasons[str(number)] = problem
             problems.append(problem)
@@ -116,9 +114,8 @@ def _chips(
         if x.size < settings.matches:
             reasons[str(number)] = f"{x.size} stars"
             continue
-        header = told[number]
         ra, dec = pixel_to_sky(wcs, x, y)
-        chips.append(Chip(number, int(header["nx"]), int(header["ny"]), x, y, flux, wcs, origin, ra, dec))
+        chips.append(Chip(number, int(cards["NAXIS1"]), int(cards["NAXIS2"]), x, y, flux, wcs, ra, dec))
     if not chips:
         code = "pointing.no-wcs" if problems and len(problems) == len(sources) else "pointing.no-sources"
         listed = "; ".join(f"detector {number}: {why}" for number, why in list(reasons.items())[:5])
@@ -149,23 +146,16 @@ def _stars(catalogue: Catalogue, most: int) -> tuple[Float64, Float64, Float64]:
     return x[order], y[order], np.where(doubt[order], 0.0, flux[order])
 
 
-def _solution(header: Mapping[str, Any]) -> tuple[TangentWcs | None, str, str]:
-    """The delivered solution, or the camera's where that cannot be used; and what is wrong where neither can."""
-    problem = "the header has no sky solution"
-    for origin, name in (("header", "cards"), ("camera", "nominal")):
-        cards = header.get(name) or {}
-        if not cards:
-            continue
-        try:
-            wcs = from_cards(cards)
-            probe = pixel_to_sky(wcs, [0.0, float(header["nx"])], [0.0, float(header["ny"])])
-        except ValueError as error:
-            problem = str(error)
-            continue
-        if np.isfinite(probe).all():
-            return wcs, origin, ""
-        problem = "the sky solution is not finite on the detector"
-    return None, "", problem
+def _solution(cards: Mapping[str, Any]) -> tuple[TangentWcs | None, str]:
+    """The first solution, or what is wrong with it."""
+    if "CTYPE1" not in cards:
+        return None, "the header has no sky solution, and no pointing"
+    try:
+        wcs = from_cards(cards)
+    except ValueError as error:
+        return None, str(error)
+    corners = pixel_to_sky(wcs, [0.0, float(cards["NAXIS1"])], [0.0, float(cards["NAXIS2"])])
+    return (wcs, "") if np.isfinite(corners).all() else (None, "the sky solution is not finite on the detector")
 
 
 def _scale(wcs: TangentWcs) -> float:
@@ -276,7 +266,6 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "how": one.how,
         "rung": one.rung,
-        "origin": chip.origin,
         "stars": int(chip.x.size),
         "matches": 0 if one.matched is None else int(one.matched.stars.size),
         "log_false": 0.0 if one.matched is None else one.matched.log_false,
@@ -304,9 +293,15 @@ TASK = Task(
     settings=PointingSettings,
     needs=(
         Need("sources", grain=Grain.DETECTOR, columns=("x", "y", "flux_iso", "flags"), quorum=1),
-        Need("headers", source="headers"),
+        Need("headers", source="wcs"),
         Need("exposure", source="exposure"),
-        Need("reference", source="reference"),
+        Need(
+            "reference",
+            source="reference",
+            section="astrometry",
+            margin="reach",
+            columns=("ra", "dec", "flags", "mag_*"),
+        ),
     ),
     gives=(
         Give("pointing", Form.VALUE, meaning="corrected sky solution of each detector, with the odds of chance"),
