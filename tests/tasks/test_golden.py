@@ -51,6 +51,7 @@ from spica.tasks import (
     object_mask,
     photon_transfer,
     plane,
+    pointing,
     psf_measure,
     quality,
     quicklook,
@@ -73,7 +74,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, psf_measure, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf_measure, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, snaps, solve, summary, trails,
     )
 }  # fmt: skip
@@ -114,6 +115,19 @@ def ripples() -> Image:
     x = np.arange(SIDE)
     wave = np.abs(x[:, None] + 2 * x[None, :] - 200) % 32 / 16.0 - 0.97
     return Image(wave.astype(np.float32), np.full((SIDE, SIDE), 1e-4, np.float32), None)
+
+
+def found_field() -> dict[str, Any]:
+    """Thirty stars of a field whose header is off by a minute of arc."""
+    places = np.random.default_rng(5).integers(0, 1000, (3, 30)).astype(np.float64)
+    cards = {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 40.0, "CRVAL2": 0.0, "CRPIX1": 500.0, "CRPIX2": 500.0,
+        "CD1_1": -1e-4, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-4, "NAXIS1": 1000, "NAXIS2": 1000,
+    }  # fmt: skip
+    sources = Catalogue({"x": places[0], "y": places[1], "flux_iso": places[2] + 1.0, "flags": np.zeros(30, np.int32)})
+    ra, dec = 40.01 - 1e-4 * (places[0] - 499.0), 0.012 + 1e-4 * (places[1] - 499.0)
+    reference = Catalogue({"ra": ra, "dec": dec, "mag_r": -places[2]})
+    return {"sources": (Member("detector:demo-1/2", sources),), "headers": {2: cards}, "reference": reference}
 
 
 def outputs() -> dict[str, Mapping[str, Any]]:
@@ -178,6 +192,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["psf_measure"] = run(
         "psf_measure", science=science, background=sky, sources=sources, psf=model.to_catalogue()
     )
+    found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(
