@@ -192,7 +192,7 @@ def _detections(
     wild: Wild, wcs: TangentWcs, sky: tuple[Float64, Float64, Float64], rng: np.random.Generator, bad: str
 ) -> Catalogue:
     x, y = sky_to_pixel(wcs, sky[0], sky[1])
-    inside = (x > -0.5) & (y > -0.5) & (x < NX - 0.5) & (y < NY - 0.5) & (sky[2] < 0.0)
+    inside = (x > -0.5) & (y > -0.5) & (x < NX - 0.5) & (y < NY - 0.5)
     seen = np.flatnonzero(inside & (rng.random(x.size) > wild.missed))
     # The brightest are saturated and lost.
     seen = seen[np.argsort(sky[2][seen], kind="stable")][wild.saturated :][: wild.stars]
