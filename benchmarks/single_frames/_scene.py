@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +14,11 @@ from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType
 from spica.instruments import tables
+from spica.kernels.draw import Psf
 from spica.simulate.calibration import cell, focal_axes
 from spica.simulate.crop import crop
 from spica.simulate.expose import true_plate
-from spica.simulate.scene import light, locate
+from spica.simulate.scene import light, locate, psf_at
 from spica.simulate.schedule import schedule
 from spica.simulate.settings import Effects, SimulationSettings
 from spica.simulate.sky import KINDS, Finder, sky
@@ -48,6 +51,7 @@ class Scene:
     noise : standard deviation of the sky's noise at the middle, read-out included [electron].
     places : truth of the sources on the detector: x, y [0-based pixel], electrons, mag, star (bool).
     fwhm : of stars at the field's centre [pixel].
+    profile : the true point spread function at places x, y [pixel].
     """
 
     image: Image
@@ -58,6 +62,7 @@ class Scene:
     fwhm: float
     exposure: Exposure
     detector: Detector
+    profile: Callable[[Float64, Float64], Psf]
 
 
 def order(density: float, faint: float, bright: float, stars: float, size: tuple[int, int]) -> SimulationSettings:
@@ -105,7 +110,8 @@ def scenes(
         plate = true_plate(settings, camera, spec, mine)
         shape = (spec.ny, spec.nx)
         placed = locate(heavens, finder, mine, plate, shape)
-        clean = light(settings, camera, mine, spec, (heavens, placed, plate), focal_axes(camera, spec))
+        axes = focal_axes(camera, spec)
+        clean = light(settings, camera, mine, spec, (heavens, placed, plate), axes)
         level = plane(shape, mine.conditions.sky * mine.exposure_time, GRADIENT)
         read_noise = max(amplifier.read_noise for amplifier in spec.amplifiers)
         spoilt = cell(settings.model_copy(update={"effects": Effects()}), camera, spec).defects
@@ -130,6 +136,7 @@ def scenes(
                     1, f"{CAMERA}-1", CAMERA, FrameType.OBJECT, mine.night, mine.mjd_tai, EXPOSURE, band=BAND
                 ),
                 detector=Detector(f"{CAMERA}-1", spec.id, "", (0,), spec.amplifiers, spec.nx, spec.ny),
+                profile=partial(psf_at, settings, camera, mine, axes),
             )
         )
     return drawn

@@ -13,7 +13,7 @@ def model(degree: int = 2, others: tuple[str, ...] = (), *, errors: bool = True)
     rng = np.random.default_rng(3)
     shape = (len(polynomial_terms(degree)) + len(others), 9, 9)
     cube = rng.normal(0, 1, shape).astype(np.float32)
-    facts: dict[str, Scalar] = {"MADE": "fit", "HELDOUT": 1.01}
+    facts: dict[str, Scalar] = {"made": "fit", "heldout": 1.01}
     return PsfModel(
         cube,
         degree,

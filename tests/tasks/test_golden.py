@@ -52,6 +52,7 @@ from spica.tasks import (
     photon_transfer,
     plane,
     pointing,
+    psf,
     psf_measure,
     quality,
     quicklook,
@@ -61,6 +62,7 @@ from spica.tasks import (
     signal,
     snaps,
     solve,
+    stars,
     summary,
     trails,
 )
@@ -74,8 +76,8 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
-        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf_measure, quality, quicklook, read_noise,
-        running_sky, sensitivity, signal, snaps, solve, summary, trails,
+        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
+        running_sky, sensitivity, signal, snaps, solve, stars, summary, trails,
     )
 }  # fmt: skip
 
@@ -193,6 +195,8 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "psf_measure", science=science, background=sky, sources=sources, psf=model.to_catalogue()
     )
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
+    found["stars"] = run("stars", sources=sources)
+    found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(

@@ -131,6 +131,12 @@ CODES: dict[str, FaultCode] = {
     "data.quorum": FaultCode(_D, "too few of the inputs are there", "complete the inputs or lower the quorum"),
     "data.bad-value": FaultCode(_D, "a value handed to a task is not usable", "look at the evidence"),
     # point spread function
+    "psf.too-few-stars": FaultCode(
+        _D,
+        "too few stars for a model of the point spread function",
+        "take the focal plane's model (pipeline step 'psf_plane'), set psf.fallback=profile for a round profile of the"
+        " seeing, or lower stars.faintest_snr; look for clouds or saturation",
+    ),
     "psf.missing": FaultCode(
         _D,
         "there is no model of the point spread function",

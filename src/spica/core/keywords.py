@@ -135,6 +135,9 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("FILTFWHM", "float", "pixel", "width of the detection filter", "catalogue"),
     Keyword("HAZE", "float", "electron", "light of unseen sources per pixel", "catalogue"),
     Keyword("AUTOSTAR", "int", "", "stars that corrected flux_auto, 0: none", "catalogue"),
+    Keyword("STARSIZE", "float", "pixel", "half-light radius of stars", "catalogue"),
+    Keyword("STARSEEN", "int", "", "candidates for stars of the PSF", "catalogue"),
+    Keyword("STARGOOD", "int", "", "of these accepted", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

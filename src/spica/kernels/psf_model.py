@@ -44,21 +44,6 @@ def _outer(x: float) -> tuple[float, float]:
 
 
 @compiled
-def term_values(degree: int, u: float, v: float, out: Float64) -> int:
-    """Fill in 1, u, u², ..., v, u v, ... of total degree at most `degree`, u fastest; how many."""
-    k = 0
-    power = 1.0
-    for j in range(degree + 1):
-        value = power
-        for _ in range(degree + 1 - j):
-            out[k] = value
-            value *= u
-            k += 1
-        power *= v
-    return k
-
-
-@compiled
 def combine_terms(coefficients: Float32, values: Float64, out: Float32) -> None:
     """``out = Σ_k values[k] · coefficients[k]``, (n, n); as many terms as there are values."""
     flat = out.reshape(out.size)
@@ -156,42 +141,22 @@ def place_model(model: Float32, sampling: float, x: float, y: float, out: Float3
         Filled with the light in each pixel; where there are three planes, the others with its derivatives by x and y.
     """
     n, size = model.shape[0], out.shape[1]
-    fx, fy = np.empty(size, np.int64), np.empty(size, np.int64)
-    wx, wy = np.empty((size, TAPS), np.float32), np.empty((size, TAPS), np.float32)
-    sx, sy = np.empty((size, TAPS), np.float32), np.empty((size, TAPS), np.float32)
-    work = np.empty((size, n), np.float32)
-    tap_weights(n, sampling, x, fx, wx, sx)
-    tap_weights(n, sampling, y, fy, wy, sy)
-    _along_y(model, fy, wy, work)
-    _along_x(work, fx, wx, out[0])
-    if out.shape[0] == 3:
-        _along_x(work, fx, sx, out[1])
-        _along_y(model, fy, sy, work)
-        _along_x(work, fx, wx, out[2])
+    first = np.empty((2, size), np.int64)
+    weight, slope = np.empty((2, size, TAPS), np.float32), np.empty((2, size, TAPS), np.float32)
+    tap_weights(n, sampling, x, first[0], weight[0], slope[0])
+    tap_weights(n, sampling, y, first[1], weight[1], slope[1])
+    place_with(model, first, weight, slope, np.empty((size, n), np.float32), out)
 
 
 @compiled
-def stamp_at(
-    coefficients: Float32,
-    degree: int,
-    centre: tuple[float, float],
-    scale: tuple[float, float],
-    sampling: float,
-    x: float,
-    y: float,
-    size: int,
-) -> Float32:
-    """The light of a source of unit light at (x, y) of the detector: (size, size), whose middle is its nearest pixel."""
-    n = coefficients.shape[1]
-    values = np.empty((degree + 1) * (degree + 2) // 2)
-    term_values(degree, (x - centre[0]) / scale[0], (y - centre[1]) / scale[1], values)
-    model = np.empty((n, n), np.float32)
-    combine_terms(coefficients, values, model)
-    out = np.empty((1, size, size), np.float32)
-    half = size // 2
-    place_model(model, sampling, x - math.floor(x + 0.5) + half, y - math.floor(y + 0.5) + half, out)
-    stamp: Float32 = out[0]
-    return stamp
+def place_with(model: Float32, first: Int64, weight: Float32, slope: Float32, work: Float32, out: Float32) -> None:
+    """`place_model` with the samples and weights of x (0) and y (1) of `tap_weights`, and room for (size, n) numbers."""
+    _along_y(model, first[1], weight[1], work)
+    _along_x(work, first[0], weight[0], out[0])
+    if out.shape[0] == 3:
+        _along_x(work, first[0], slope[0], out[1])
+        _along_y(model, first[1], slope[1], work)
+        _along_x(work, first[0], weight[0], out[2])
 
 
 @compiled
@@ -244,3 +209,23 @@ def psf_stamps(
     out = np.empty((at_x.size, 3 if slopes else 1, size, size), np.float32)
     _stamps(cube, known, float(sampling), at_x, at_y, out)
     return out
+
+
+def stamp_at(
+    coefficients: npt.ArrayLike,
+    degree: int,
+    centre: tuple[float, float],
+    scale: tuple[float, float],
+    sampling: float,
+    x: float,
+    y: float,
+    size: int,
+) -> Float32:
+    """The light of a source of unit light at (x, y) of the detector: (size, size), whose middle is its nearest pixel.
+
+    Compiled code calls `combine_terms` and `place_model`, of which this is made.
+    """
+    u, v = (x - centre[0]) / scale[0], (y - centre[1]) / scale[1]
+    values = [u**i * v**j for j in range(degree + 1) for i in range(degree + 1 - j)]
+    stamp: Float32 = psf_stamps(coefficients, [values], sampling, [x], [y], size)[0, 0]
+    return stamp

@@ -1,0 +1,399 @@
+"""Psf: the point spread function at every place of one detector, from its stars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.columns import COLUMNS, Catalogue, Column
+from spica.core.faults import DataFault
+from spica.core.images import Image
+from spica.core.mask import Mask
+from spica.core.psf import PsfModel
+from spica.core.records import Grain, Scalar
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.pairs import pairs_within
+from spica.kernels.psf_cut import HALF_LIGHT, Neighbours, cut_stars
+from spica.kernels.psf_fit import Stamps
+from spica.kernels.psf_look import gallery, places_over, shapes_at
+from spica.kernels.psf_model import psf_stamps
+from spica.kernels.psf_prior import Varying, fit_profiles, of_unit_light, one_profile, powers, prior_cube, terms_of
+from spica.kernels.psf_solve import Basis, Grid, Solved, grid_for, left_over, legendre_basis, solve
+from spica.kernels.stars import fit_moffats
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+_PROFILED = 250
+"""So many of the brightest stars tell the profile's polynomials."""
+_BETA = 3.0
+"""Exponent of the neighbours' profiles."""
+_STARS_PER_TERM = 5
+_HELD_FROM = 50
+"""With fewer stars none is held out."""
+_BRIGHT_ENOUGH = 0.003
+"""Relative error at which a brighter star counts no more for the profile."""
+_NUMBERS = 7e6
+"""Pixels of all stars together, at most: what is held of them takes 28 bytes each."""
+_SHOWN = 300
+"""So many of the brightest stars show residuals in the picture."""
+_MAP = (5, 5)
+"""Places along x and y at which width and shape are reported."""
+
+
+class PsfSettings(Settings):
+    """How the model is made."""
+
+    degree: int = setting(2, "largest degree of the polynomial variation; less with few stars", ge=0, le=5)
+    sampling: float = setting(0.0, "detector pixels per sample; 0 chooses by the width of stars", "pixel", ge=0, le=2)
+    reach: float = setting(3.5, "radius of the model in units of the stars' full width", gt=1, le=10)
+    largest_reach: int = setting(60, "no radius is larger than this", "pixel", ge=8, le=200)
+    smooth: float = setting(0.28, "corrections to the profile are smooth over this part of the full width", gt=0, le=1)
+    floor: float = setting(
+        0.005, "error of the model and of the flat field, as a part of a pixel's light", ge=0, lt=0.2
+    )
+    outlying: float = setting(4.0, "stars of a chi2 this many standard deviations above the others' are left out", gt=1)
+    clip: float = setting(6.0, "pixels with a pull above this are left out", gt=3)
+    least_stars: int = setting(8, "fewer stars make no model", ge=3)
+    held: float = setting(0.1, "part of the stars that only judge the model", ge=0, le=0.5)
+    fallback: str = setting(
+        "none",
+        "with too few stars: 'none' fails, 'profile' takes a round Moffat profile of the seeing",
+        pattern="^(none|profile)$",
+    )
+
+
+class _Stars(NamedTuple):
+    """Accepted stars: places [pixel], light, signal-to-noise, variance of the sky, brightest first."""
+
+    source_id: npt.NDArray[np.int64]
+    x: Float64
+    y: Float64
+    flux: Float64
+    snr: Float64
+    noise: Float64
+
+
+def psf(settings: PsfSettings, science: Image, background: Image, sources: Catalogue, stars: Catalogue) -> Products:
+    """Model the point spread function of a detector: a varying profile, and corrections sample by sample.
+
+    The method is that of Bertin (2011, ASP Conf. 442, 435), samples finer than pixels with a polynomial each, solved for
+    together with light, place and sky of every star; as prior the elliptical Moffat profile that the stars agree on, from which
+    the samples depart as far as the stars show it above the noise (`spica.kernels.psf_solve`).
+
+    Returns
+    -------
+    psf : Catalogue, `PsfModel.to_catalogue`.
+    psf_stars : Catalogue of the stars: source_id, x, y (where the model has them), flux, chi2, used, held.
+    psf_quality : metrics: width, ellipticity, χ² of the fitted and of the held-out stars.
+    psf_picture : the model at nine places above the mean residuals of the stars there.
+
+    Raises
+    ------
+    DataFault
+        ``psf.too-few-stars`` unless a fall-back is asked for.
+    """
+    seen = _accepted(science, background, stars)
+    if len(seen.x) < settings.least_stars:
+        return _too_few(settings, science, sources, stars, len(seen.x))
+    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
+    centre, scale = _domain(science.shape)
+    guess = _seeing(sources, stars)
+    reach = min(settings.reach * guess, float(settings.largest_reach))
+    seen = _first(seen, int(_NUMBERS / (2 * np.ceil(reach) + 1) ** 2))
+    light, good, corner = _cut(science, background, mask, sources, seen, (guess, _BETA), reach)
+    start = np.stack([seen.flux, seen.x - corner[0], seen.y - corner[1], np.zeros(len(seen.x))], axis=-1)
+    u, v = (seen.x - centre[0]) / scale[0], (seen.y - centre[1]) / scale[1]
+    varying = _profiles(settings, light, start, seen, (u, v), (guess, _gathered(science)))
+    width, beta = float(np.exp(varying.width[0])), 1.0 / varying.inverse_beta
+    held = _held(settings, len(seen.x))
+    degree = _degree(settings, int(np.count_nonzero(~held)))
+    basis, grid = legendre_basis(degree), grid_for(width, settings.sampling)
+    stamps = Stamps(light, good, np.ascontiguousarray(basis.values(powers(degree, u, v))), seen.noise, start)
+    n = 2 * int(np.ceil(reach / grid.model) + 2) + 1
+    solved = solve(
+        stamps,
+        prior_cube(varying, basis, degree, n, grid.model),
+        basis,
+        grid,
+        (1.0 / _gathered(science), settings.floor),
+        reach=reach,
+        smooth=settings.smooth * width,
+        clip=settings.clip,
+        outlying=settings.outlying,
+        held=held,
+    )
+    used = int(np.count_nonzero(solved.used))
+    if used < settings.least_stars:
+        return _too_few(settings, science, sources, stars, used)
+    facts: dict[str, Scalar] = {"made": "stars", "beta": round(beta, 3), "reach": round(reach, 2)}
+    model = _model(solved, basis, degree, (centre, scale), grid, width, facts)
+    table = _table(seen, stamps, solved, held, corner)
+    shown = seen.x[:_SHOWN], seen.y[:_SHOWN]
+    metrics = _metrics(model, science.shape, solved, held, seen, table)
+    return {
+        "psf": model.to_catalogue(),
+        "psf_stars": table,
+        "psf_quality": metrics,
+        "psf_picture": gallery(
+            _nine(model, science.shape, 2 * int(np.ceil(reach)) + 1),
+            science.shape,
+            left_over(stamps, solved, _SHOWN),
+            *shown,
+        ),
+    }
+
+
+def _accepted(science: Image, background: Image, stars: Catalogue) -> _Stars:
+    rows = np.flatnonzero(stars["accepted"] == 1)
+    rows = rows[np.argsort(-stars["snr"][rows], kind="stable")]
+    x, y = stars["x"][rows].astype(np.float64), stars["y"][rows].astype(np.float64)
+    spread = science.variance if background.variance is None else background.variance
+    if spread is None:
+        raise DataFault("data.bad-value", "neither image nor background carries a variance", need="background")
+    near = np.clip(np.rint([y, x]).astype(np.int64), 0, np.array([[science.shape[0] - 1], [science.shape[1] - 1]]))
+    noise = spread[near[0], near[1]].astype(np.float64)
+    known = np.isfinite(noise) & (noise > 0)
+    chosen = [stars[name][rows][known] for name in ("source_id", "flux", "snr")]
+    return _Stars(
+        chosen[0], x[known], y[known], chosen[1].astype(np.float64), chosen[2].astype(np.float64), noise[known]
+    )
+
+
+def _first(seen: _Stars, most: int) -> _Stars:
+    return _Stars(seen.source_id[:most], *(column[:most] for column in seen[1:]))
+
+
+def _too_few(settings: PsfSettings, science: Image, sources: Catalogue, stars: Catalogue, number: int) -> Products:
+    """What is told, or taken, where there are too few stars."""
+    width = _seeing(sources, stars)
+    if settings.fallback != "profile" or not np.isfinite(width):
+        why = np.bincount(stars["reason"].astype(np.int64), minlength=10) if len(stars) else np.zeros(10, np.int64)
+        raise DataFault(
+            "psf.too-few-stars",
+            f"{number} stars of {len(stars)} candidates are no model of the point spread function ({settings.least_stars} needed)",
+            stars=number,
+            candidates=len(stars),
+            saturated=int(why[1]),
+            needed=settings.least_stars,
+        )
+    centre, scale = _domain(science.shape)
+    grid = grid_for(width, settings.sampling)
+    n = 2 * int(np.ceil(min(settings.reach * width, settings.largest_reach) / grid.model) + 2) + 1
+    basis = legendre_basis(0)
+    cube = prior_cube(one_profile(width), basis, 0, n, grid.model)
+    model = PsfModel(
+        of_unit_light(cube, basis, 0, grid.model), 0, centre, scale, grid.model, width, facts={"made": "profile"}
+    )
+    none, nothing = np.zeros(0), np.zeros((0, 3, 3), np.float32)
+    return {
+        "psf": model.to_catalogue(),
+        "psf_stars": _stars_table(dict.fromkeys(_STAR_COLUMNS, none)),
+        "psf_quality": {"psf_stars": Measured(0.0), "psf_fwhm": Measured(width, "pixel")},
+        "psf_picture": gallery(_nine(model, science.shape, 2 * int(3 * width) + 1), science.shape, nothing, none, none),
+    }
+
+
+def _seeing(sources: Catalogue, stars: Catalogue) -> float:
+    """Full width of stars as the catalogues know it, NaN where they do not."""
+    size, filtered = stars.header.get("STARSIZE"), sources.header.get("FILTFWHM")
+    if isinstance(size, int | float) and np.isfinite(size) and size > 0:
+        return float(size) / HALF_LIGHT
+    return float(filtered) if isinstance(filtered, int | float) and filtered > 0 else float("nan")
+
+
+def _domain(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
+    ny, nx = shape
+    return (0.5 * (nx - 1), 0.5 * (ny - 1)), (0.5 * nx, 0.5 * ny)
+
+
+def _gathered(science: Image) -> float:
+    """Photons per electron of the image: of the mean of several read-outs both have less noise."""
+    gain = science.header.get("GAIN")
+    return float(gain) if isinstance(gain, int | float) and gain > 0 else 1.0
+
+
+def _degree(settings: PsfSettings, stars: int) -> int:
+    return max(d for d in range(settings.degree + 1) if d == 0 or stars >= _STARS_PER_TERM * terms_of(d))
+
+
+def _held(settings: PsfSettings, number: int) -> npt.NDArray[np.bool_]:
+    """Stars that only judge the model: each so many of them, in order of brightness."""
+    held = np.zeros(number, np.bool_)
+    if number >= _HELD_FROM and settings.held > 0:
+        every = round(1.0 / settings.held)
+        held[every // 2 :: every] = True
+    return held
+
+
+def _profiles(
+    settings: PsfSettings,
+    light: Float32,
+    start: Float64,
+    seen: _Stars,
+    places: tuple[Float64, Float64],
+    known: tuple[float, float],
+) -> Varying:
+    """The profile that the bright stars agree on; a round one of their size where they have none."""
+    guess, gathered = known
+    few = slice(0, _PROFILED)
+    size, number = light.shape[1], len(light[few])
+    # Stamps side by side are an image, whose neighbours are taken away.
+    image = np.ascontiguousarray(light[few].transpose(1, 0, 2).reshape(size, -1))
+    x = start[few, 1] + size * np.arange(number)
+    bad = (image == 0.0).astype(np.int32)
+    widths = np.full(number, guess)
+    found = fit_moffats(
+        image, np.zeros_like(image), seen.noise[few] * gathered, x, start[few, 2], widths, bad, bad_bits=1
+    )
+    weight = 1.0 / (1.0 / np.maximum(seen.snr[few], 1.0) ** 2 + _BRIGHT_ENOUGH**2)
+    varying = fit_profiles(found, weight, places[0][few], places[1][few], _degree(settings, number))
+    return one_profile(guess) if varying is None else varying
+
+
+def _cut(
+    science: Image,
+    background: Image,
+    mask: npt.NDArray[np.int32],
+    sources: Catalogue,
+    seen: _Stars,
+    profile: tuple[float, float],
+    reach: float,
+) -> tuple[Float32, Float32, npt.NDArray[np.int64]]:
+    haze = sources.header.get("HAZE")
+    return cut_stars(
+        (science.pixels, background.pixels, mask),
+        int(Mask.unusable()),
+        (seen.x, seen.y),
+        _around(sources, seen, reach),
+        profile,
+        reach,
+        haze=float(haze) if isinstance(haze, int | float) else 0.0,
+    )
+
+
+def _around(sources: Catalogue, seen: _Stars, reach: float) -> Neighbours:
+    """All other sources whose light may reach into the stamps."""
+    mine, other = pairs_within((seen.x, seen.y), (sources["x"], sources["y"]), 2.0 * reach + 2.0)
+    alien = sources["source_id"][other] != seen.source_id[mine]
+    mine, other = mine[alien], other[alien]
+    flux = np.maximum(np.nan_to_num(sources["flux_auto"][other].astype(np.float64)), 0.0)
+    size = np.nan_to_num(sources["half_light_radius"][other].astype(np.float64))
+    x, y = (sources[name][other].astype(np.float64) for name in ("x", "y"))
+    return Neighbours(mine, x, y, flux, size, seen.noise[mine])
+
+
+def _model(
+    solved: Solved,
+    basis: Basis,
+    degree: int,
+    domain: tuple[tuple[float, float], tuple[float, float]],
+    grid: Grid,
+    width: float,
+    facts: Mapping[str, Scalar],
+) -> PsfModel:
+    """The model in powers, of unit light everywhere."""
+    fitted = solved.used > 0
+    errors = np.sqrt(np.tensordot(basis.to_powers**2, solved.variance, axes=1))
+    return PsfModel(
+        coefficients=of_unit_light(solved.coefficients, basis, degree, grid.model),
+        degree=degree,
+        centre=domain[0],
+        scale=domain[1],
+        sampling=grid.model,
+        fwhm=width,
+        chi2=float(np.median(solved.chi2[fitted])),
+        stars=int(np.count_nonzero(fitted)),
+        errors=errors.astype(np.float32),
+        facts=facts,
+    )
+
+
+def _table(
+    seen: _Stars, stamps: Stamps, solved: Solved, held: npt.NDArray[np.bool_], corner: npt.NDArray[np.int64]
+) -> Catalogue:
+    """The stars as the model has them."""
+    return _stars_table(
+        {
+            "source_id": seen.source_id,
+            "x": stamps.star[:, 1] + corner[0],
+            "y": stamps.star[:, 2] + corner[1],
+            "flux": stamps.star[:, 0],
+            "snr": seen.snr,
+            "chi2": solved.chi2,
+            "used": solved.used,
+            "held": held,
+        }
+    )
+
+
+def _stars_table(columns: Mapping[str, npt.NDArray[np.generic]]) -> Catalogue:
+    typed = {name: np.asarray(columns[name]).astype(each.dtype) for name, each in _STAR_COLUMNS.items()}
+    return Catalogue(typed, {}, _STAR_COLUMNS)
+
+
+_STAR_COLUMNS = {
+    column.name: column
+    for column in (
+        COLUMNS["source_id"],
+        Column("x", "f8", "pixel", "pos.cartesian.x;instr.det", "place by the model, 0-based pixel centres"),
+        Column("y", "f8", "pixel", "pos.cartesian.y;instr.det", "place by the model, 0-based pixel centres"),
+        Column("flux", "f8", "electron", "phot.flux", "light by the model"),
+        COLUMNS["snr"],
+        Column("chi2", "f4", "", "stat.fit.chi2", "chi2 per degree of freedom"),
+        Column("used", "i4", "", "meta.code", "1 where the star was fitted"),
+        Column("held", "i4", "", "meta.code", "1 where the star only judges the model"),
+    )
+}
+
+
+def _metrics(
+    model: PsfModel, shape: tuple[int, int], solved: Solved, held: npt.NDArray[np.bool_], seen: _Stars, table: Catalogue
+) -> dict[str, Measured]:
+    """Width and shape over the detector, and how well the model says the stars."""
+    found = shapes_at(model.coefficients, model.values(*places_over(shape, *_MAP)), model.sampling, model.fwhm)
+    shift = np.stack([table["x"] - seen.x, table["y"] - seen.y])[:, solved.used > 0]
+    metrics = {
+        "psf_stars": Measured(float(model.stars)),
+        "psf_degree": Measured(float(model.degree)),
+        "psf_sampling": Measured(model.sampling, "pixel"),
+        "psf_fwhm": Measured(model.fwhm, "pixel"),
+        "psf_fwhm_least": Measured(float(np.nanmin(found.fwhm)), "pixel"),
+        "psf_fwhm_largest": Measured(float(np.nanmax(found.fwhm)), "pixel"),
+        "psf_ellipticity": Measured(float(np.nanmedian(found.ellipticity))),
+        "psf_ellipticity_largest": Measured(float(np.nanmax(found.ellipticity))),
+        "psf_chi2": Measured(model.chi2),
+        "psf_offset_x": Measured(float(np.median(shift[0])), "pixel"),
+        "psf_offset_y": Measured(float(np.median(shift[1])), "pixel"),
+    }
+    judged = held & np.isfinite(solved.chi2)
+    if judged.any():
+        metrics["psf_chi2_held"] = Measured(float(np.median(solved.chi2[judged])))
+    return {name: metric for name, metric in metrics.items() if np.isfinite(metric.value)}
+
+
+def _nine(model: PsfModel, shape: tuple[int, int], size: int) -> Float32:
+    """The model at nine places, in the middle of a pixel each."""
+    values, zero = model.values(*places_over(shape, 3, 3)), np.zeros(9)
+    drawn: Float32 = psf_stamps(model.coefficients, values, model.sampling, zero, zero, size)[:, 0]
+    return drawn
+
+
+TASK = Task(
+    name="psf",
+    version=1,
+    grain=Grain.DETECTOR,
+    settings=PsfSettings,
+    needs=(Need("science"), Need("background"), Need("sources"), Need("stars")),
+    gives=(
+        Give("psf", Form.CATALOGUE, meaning="model of the point spread function over the detector"),
+        Give("psf_stars", Form.CATALOGUE, meaning="stars of the PSF's model, as the model has them"),
+        Give("psf_quality", Form.METRICS, meaning="width and shape of the PSF, and how well it is known"),
+        Give("psf_picture", Form.PICTURE, meaning="the PSF at nine places, and what it leaves of the stars there"),
+    ),
+    run=psf,
+)
