@@ -61,16 +61,14 @@ def fit(
     xs, ys, fluxes = (np.atleast_1d(np.asarray(values, float)) for values in (x, y, flux))
     number = xs.size
     cube = model()
-    floor = np.full_like(pixels, 0.5 * np.median(variance))
     return fit_sources(
         pixels,
         np.full_like(pixels, sky),
         variance,
-        floor,
         np.zeros(pixels.shape, np.int32) if mask is None else mask,
         (cube, blurred(cube, FWHM / 16.0 / STEP), np.ones((number, 1)), STEP),
         (xs, ys, fluxes, np.broadcast_to(np.asarray(free), number), np.broadcast_to(np.asarray(lost), number)),
-        how,
+        replace(how, sky=float(np.median(variance))),
         bad_bits=1,
     )
 

@@ -91,7 +91,18 @@ def test_aperture_corrections_are_those_of_the_profile() -> None:
         assert figures[f"apcor_{number}"].value == pytest.approx(-2.5 * np.log10(inside), abs=0.008)
         assert figures[f"apcor_{number}_stars"].value == pytest.approx(-2.5 * np.log10(inside), abs=0.01)
         assert figures[f"apcor_{number}"].units == "mag"
-    assert figures["psf_chi2"].value == pytest.approx(1.0, abs=0.15)
+    assert figures["psf_fit_chi2"].value == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_light_is_that_of_the_source_whatever_the_model_sums_to() -> None:
+    image, sky, columns = scene()
+    plain = measured(columns, image, sky)["psf_sources"]
+    one = model()
+    # Twice as much in the middle, and more towards the right.
+    cube = np.concatenate([2.0 * one.coefficients, 0.5 * one.coefficients, 0.0 * one.coefficients])
+    uneven = replace(one, coefficients=cube.astype(np.float32), degree=1).to_catalogue()
+    found = psf_measure(PsfMeasureSettings(), image, sky, Catalogue(columns, {"HAZE": 0.0}), uneven)["psf_sources"]
+    np.testing.assert_allclose(found["flux_psf"], plain["flux_psf"], rtol=1e-4)
 
 
 def test_haze_is_taken_away_where_it_was_measured() -> None:

@@ -148,7 +148,7 @@ def _leave_rest(
 
 @compiled
 def _weigh(
-    variance: Float32, floor: Float32, gain: float, box: tuple[int, int, int, int], rest: Float32, weight: Float32
+    variance: Float32, gain: float, floor: float, box: tuple[int, int, int, int], rest: Float32, weight: Float32
 ) -> float:
     """Inverse variances that the model predicts: those of the pixels without the noise that is in them; χ² with them.
 
@@ -156,13 +156,13 @@ def _weigh(
     that follow the noise would pull fluxes down.
     """
     x0, x1, y0, y1 = box
-    part = np.float32(gain)
+    part, least = np.float32(gain), np.float32(floor)
     chi2 = 0.0
     for j in range(y1 - y0):
         for i in range(x1 - x0):
             if weight[j, i] > 0.0:
                 left = rest[j, i]
-                weight[j, i] = np.float32(1.0) / max(variance[y0 + j, x0 + i] - part * left, floor[y0 + j, x0 + i])
+                weight[j, i] = np.float32(1.0) / max(variance[y0 + j, x0 + i] - part * left, least)
                 chi2 += weight[j, i] * left * left
     return chi2
 
@@ -312,8 +312,7 @@ def _go_back(state: Float64, members: Int64, kept: Float64) -> None:
 @compiled
 def fit_members(
     variance: Float32,
-    floor: Float32,
-    limits: tuple[float, float, float, float],
+    limits: tuple[float, float, float, float, float],
     state: Float64,
     members: Int64,
     box: tuple[int, int, int, int],
@@ -322,10 +321,10 @@ def fit_members(
 ) -> tuple[int, int]:
     """Levenberg's and Marquardt's steps in fluxes and free places; how it ended, and the number of unknowns.
 
-    `limits`: pixels per sample, variance per light, longest step; unless fluxes are `known` (1, not 0), they come first, with all
+    `limits`: pixels per sample, variance per light, least variance, longest step; unless fluxes are `known` (1, not 0), they come first, with all
     places held. Weights are those of the model at the first places; the equations left behind are those of the last.
     """
-    sampling, gain, limit, _ = limits
+    sampling, gain, floor, limit, _ = limits
     sums = np.empty((3, 3))
     phase = _PLACES if known > 0 else _FLUXES
     ended = STUCK
@@ -346,7 +345,7 @@ def fit_members(
         if accepted or phase == _ERRORS:
             chi2 = new
             if fresh:
-                chi2 = _weigh(variance, floor, gain, box, plane_of(room.rest, box), plane_of(room.weight, box))
+                chi2 = _weigh(variance, gain, floor, box, plane_of(room.rest, box), plane_of(room.weight, box))
             damping *= 0.1
             size = _normal_equations(state, members, phase == _FLUXES, box, room, sums)
         else:

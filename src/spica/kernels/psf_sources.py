@@ -57,6 +57,8 @@ UNFINISHED = 2
 """The steps were used up."""
 FAILED = 4
 """No answer: no good pixels, or sources that cannot be told apart."""
+LEAST = 0.5
+"""No variance is smaller than this part of the dark sky's."""
 _COLUMNS = 10
 _SETTLED = 0.05
 """A neighbour whose flux changed by less than this many standard deviations is not looked at again."""
@@ -75,6 +77,7 @@ class Fitting:
     sweeps : how often a group whose neighbours changed is fitted.
     furthest : a place may move so far from where it began.
     gain : variance that one unit of light brings [unit of the image].
+    sky : variance of a pixel of dark sky [unit²].
     trace : a stamp reaches to where the light of a source is this part of the sky's noise in a pixel.
     """
 
@@ -85,6 +88,7 @@ class Fitting:
     sweeps: int = 3
     furthest: float = 1.5
     gain: float = 1.0
+    sky: float = 1.0
     trace: float = 0.2
 
 
@@ -197,10 +201,10 @@ def _put_back(flat: Float32, box: tuple[int, int, int, int], residual: Float32) 
 
 @compiled
 def _fit_groups(
-    planes: tuple[Float32, Float32, Float32, Int32],
+    planes: tuple[Float32, Float32, Int32],
     bad_bits: int,
     psf: tuple[Float32, Float32, Float64],
-    limits: tuple[float, float, float, float],
+    limits: tuple[float, float, float, float, float],
     state: Float64,
     start: Int64,
     listed: Int64,
@@ -210,7 +214,7 @@ def _fit_groups(
     status: Int64,
 ) -> None:
     """Fit groups one after the other, and leave in the first plane what their members do not explain."""
-    residual, variance, floor, mask = planes
+    residual, variance, mask = planes
     coefficients, wider, values = psf
     for g in visit:
         members = listed[start[g] : start[g + 1]]
@@ -230,8 +234,8 @@ def _fit_groups(
         ended, size = SINGULAR, 0
         # Each time that somebody is held, one at least: so often at most.
         for again in range(members.size + 1):
-            ended, size = fit_members(variance, floor, limits, state, members, box, room, known * int(again == 0))
-            if not _hold(state, members, limits[3], ended == SINGULAR, status):
+            ended, size = fit_members(variance, limits, state, members, box, room, known * int(again == 0))
+            if not _hold(state, members, limits[4], ended == SINGULAR, status):
                 break
         if ended != SINGULAR:
             _covariances(state, members, size, room, out)
@@ -281,7 +285,6 @@ def fit_sources(
     image: Numbers,
     sky: Numbers,
     variance: Numbers,
-    floor: Numbers,
     mask: Numbers,
     psf: tuple[Numbers, Numbers, Numbers, float],
     sources: tuple[Numbers, Numbers, Numbers, Bools, Bools],
@@ -299,8 +302,6 @@ def fit_sources(
     ----------
     image, sky, variance : (ny, nx) arrays
         Pixels, what lies under the sources, complete variance of the pixels.
-    floor : (ny, nx) array
-        No variance is smaller.
     mask : (ny, nx) int32 array
         Mask bits.
     psf : coefficients (terms, n, n), the same blurred, values of the terms at each source (sources, terms), sampling
@@ -321,18 +322,18 @@ def fit_sources(
     x, y, flux = (as_coordinates(column) for column in sources[:3])
     free, lost = sources[3:]
     state, out = np.zeros((x.size, 8)), np.full((x.size, _COLUMNS), np.nan)
-    noise = float(np.sqrt(np.median(floor[:: max(floor.shape[0] // 64, 1)])))
     middle = np.tensordot(np.median(values, axis=0), coefficients, 1) if x.size else coefficients[0]
-    half = _radii(np.asarray(middle, np.float64), sampling, flux, noise, settings)
+    half = _radii(np.asarray(middle, np.float64), sampling, flux, float(np.sqrt(settings.sky)), settings)
     reach = np.where(lost, half, settings.reach)
     for column, numbers in ((X, x), (Y, y), (X0, x), (Y0, y), (HALF, half), (REACH, reach), (FREE, free)):
         state[:, column] = numbers
     status = np.zeros(x.size, np.int64)
     joined = groups(x, y, flux, settings.link, settings.largest, half)
-    planes = as_pixels(image - sky), as_pixels(variance), as_pixels(floor), as_bits(mask)
+    planes = as_pixels(image - sky), as_pixels(variance), as_bits(mask)
     model = as_pixels(coefficients), as_pixels(wider), as_plain(values, np.float64)
     room = _room(joined.start, joined.members, state, coefficients.shape[1])
-    limits = (float(sampling), float(settings.gain), 0.3 * float(settings.fwhm), float(settings.furthest))
+    least = LEAST * float(settings.sky)
+    limits = (float(sampling), float(settings.gain), least, 0.3 * float(settings.fwhm), float(settings.furthest))
     visit = np.arange(joined.start.size - 1)
     for _ in range(settings.sweeps):
         _fit_groups(planes, int(bad_bits), model, limits, state, joined.start, joined.members, visit, room, out, status)

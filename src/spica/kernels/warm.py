@@ -107,7 +107,7 @@ def _point_sources() -> None:
     one, yes = np.ones(1), np.ones(1, dtype=bool)
     psf = cube, blurred(cube, 0.1), one[:, None], 1.0
     places = _PLACE, _PLACE, one, yes, ~yes
-    fit_sources(_IMAGE, 0 * _IMAGE, _IMAGE, _IMAGE, _MASK, psf, places, Fitting(2.0, 3.0, 2.0, sweeps=1))
+    fit_sources(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK, psf, places, Fitting(2.0, 3.0, 2.0, sweeps=1))
 
 
 def _rice() -> None:

@@ -24,11 +24,10 @@ from spica.kernels.robust import MAD_TO_SIGMA
 Column = npt.NDArray[Any]
 BAD = int(Mask.unusable() | Mask.INTERPOLATED)
 """Left out of the fit; an interpolated pixel too, which holds no light of its own."""
-BRIGHT = 30.0
-"""Pixels that many times the sky's noise above it tell how the variance grows with light."""
-FEWEST = 200
-LEAST = 0.5
-"""No variance is smaller than this part of the sky's."""
+BRIGHT, DARK = 20.0, 0.3
+"""Pixels that many times the noise above the darkest part of all tell how the variance grows with light."""
+FEWEST, SEEN = 50, 1 << 21
+"""So many of them at least, among about so many pixels."""
 WHOLE = 0.9
 """A profile with less of it on good pixels is incomplete."""
 SPREAD_SCALE = 1.0 / 16.0
@@ -68,11 +67,14 @@ def psf_measure(
     model = _model(psf)
     haze = float(sources.header.get("HAZE") or 0.0) if settings.haze else 0.0
     level = background.pixels + np.float32(haze) if haze != 0.0 else background.pixels
-    variance, floor, gain = _variances(science, background)
+    variance, dark, gain = _variances(science, background)
     x, y = (np.asarray(sources[name], float) for name in ("x", "y"))
     free = np.asarray(sources["snr"]) >= settings.free_snr
     lost = np.asarray(sources["flags"]) & Flag.SATURATED != 0
-    cube = model.coefficients[: len(model.values(0.0, 0.0)[0])]
+    values = model.values(x, y)
+    cube = model.coefficients[: values.shape[1]]
+    # Of unit light at every place, whatever the model's own sums: it is flux_psf that holds the light.
+    values /= (values @ cube.sum(axis=(1, 2), dtype=np.float64) * model.sampling**2)[:, None]
     fitting = Fitting(
         fwhm=model.fwhm,
         reach=max(settings.reach * model.fwhm, 2.5),
@@ -81,14 +83,14 @@ def psf_measure(
         sweeps=settings.sweeps,
         furthest=max(settings.furthest * model.fwhm, 1.0),
         gain=gain,
+        sky=dark,
     )
     fitted = fit_sources(
         science.pixels,
         level,
         variance,
-        floor,
         np.zeros(science.shape, np.int32) if science.mask is None else science.mask,
-        (cube, blurred(cube, SPREAD_SCALE * model.fwhm / model.sampling), model.values(x, y), model.sampling),
+        (cube, blurred(cube, SPREAD_SCALE * model.fwhm / model.sampling), values, model.sampling),
         (x, y, np.asarray(sources["flux_auto"], float), free, lost),
         fitting,
         bad_bits=BAD,
@@ -115,31 +117,34 @@ def _model(psf: Catalogue) -> PsfModel:
     return model
 
 
-def _variances(science: Image, background: Image) -> tuple[Column, Column, float]:
-    """Complete variance of each pixel, the least that is believed, and the variance that one unit of light brings.
+def _variances(science: Image, background: Image) -> tuple[Column, float, float]:
+    """Complete variance of each pixel, that of dark sky, and the variance that one unit of light brings.
 
-    That is what the plane itself says at bright pixels: flat fields and gains of all kinds are in it.
+    The last is what the plane itself says when bright pixels are compared with dark ones: flat fields and gains of all
+    kinds are in it, and a crowd has no part.
     """
-    sky = background.variance
-    light = science.pixels - background.pixels
+    rows = slice(None, None, max(science.pixels.size // SEEN, 1))
+    pixels = science.pixels[rows]
+    good = np.isfinite(pixels) if science.mask is None else science.mask[rows] == 0
     if science.variance is None:
-        if sky is None:
+        if background.variance is None:
             raise DataFault("data.bad-value", "neither image nor background carries a variance", need="background")
         # A delivered image without weights: the measured sky noise plus the photons of sources.
         gain = 1.0 / float(science.header.get("GAIN") or 1.0)
-        return sky + np.float32(gain) * light, np.float32(LEAST) * sky, gain
-    variance = science.variance
-    if sky is None:
-        sky = np.full_like(variance, np.median(variance))
-    rows = slice(None, None, max(light.size // (1 << 21), 1))
-    bright = light[rows] > BRIGHT * np.sqrt(sky[rows])
-    if science.mask is not None:
-        bright &= science.mask[rows] == 0
-    bright &= np.isfinite(variance[rows])
+        variance = background.variance + np.float32(gain) * (science.pixels - background.pixels)
+        return variance, float(np.median(background.variance)), gain
+    spread = science.variance[rows]
+    good &= np.isfinite(spread) & (spread > 0.0)
+    if not np.any(good):
+        raise DataFault("data.no-pixels", "no pixel has a variance", need="science")
+    light, spread = pixels[good].astype(np.float64), spread[good].astype(np.float64)
+    dark = light <= np.quantile(light, DARK)
+    level, sky = float(np.median(light[dark])), float(np.median(spread[dark]))
+    bright = light - level > BRIGHT * np.sqrt(sky)
     gain = 0.0
     if np.count_nonzero(bright) >= FEWEST:
-        gain = float(np.median((variance[rows][bright] - sky[rows][bright]) / light[rows][bright]))
-    return variance, np.float32(LEAST) * sky, max(gain, 0.0)
+        gain = float(np.median((spread[bright] - sky) / (light[bright] - level)))
+    return science.variance, sky, max(gain, 0.0)
 
 
 def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> dict[str, Column]:
@@ -183,9 +188,9 @@ def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> Mapping[st
     flags, snr = made["flags_psf"], made["snr_psf"]
     stars = (made["p_star"] > 0.9) & (snr > 50.0) & (flags == 0) & (np.asarray(sources["flags"]) == 0)
     figures = {
-        "psf_chi2": Measured(float(np.median(made["chi2_psf"][stars])) if np.any(stars) else float("nan")),
-        "psf_stars": Measured(float(np.count_nonzero((made["p_star"] > 0.5) & (snr > 10.0)))),
-        "psf_galaxies": Measured(float(np.count_nonzero((made["p_star"] <= 0.5) & (snr > 10.0)))),
+        "psf_fit_chi2": Measured(float(np.median(made["chi2_psf"][stars])) if np.any(stars) else float("nan")),
+        "point_sources": Measured(float(np.count_nonzero((made["p_star"] > 0.5) & (snr > 10.0)))),
+        "extended_sources": Measured(float(np.count_nonzero((made["p_star"] <= 0.5) & (snr > 10.0)))),
         "psf_held": Measured(float(np.count_nonzero(flags & PsfFlag.HELD))),
         "psf_failed": Measured(float(np.count_nonzero(flags & PsfFlag.FAILED))),
     }
@@ -212,7 +217,7 @@ def light_within(model: PsfModel, radii: list[float]) -> Column:
 
 TASK = Task(
     name="psf_measure",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
     needs=(Need("science"), Need("background"), Need("sources", columns=READ), Need("psf")),
