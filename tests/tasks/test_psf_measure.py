@@ -103,6 +103,17 @@ def test_the_light_is_that_of_the_source_whatever_the_model_sums_to() -> None:
     uneven = replace(one, coefficients=cube.astype(np.float32), degree=1).to_catalogue()
     found = psf_measure(PsfMeasureSettings(), image, sky, Catalogue(columns, {"HAZE": 0.0}), uneven)["psf_sources"]
     np.testing.assert_allclose(found["flux_psf"], plain["flux_psf"], rtol=1e-4)
+    # Wings that a crowd has bent, above on one side and below on the other: the cores tell how bright stars are.
+    v, u = np.indices(cube.shape[1:]) - 35
+    bent = np.where(np.hypot(u, v) > 16, np.float32(1.5e-4), np.float32(0.0))
+    crowd = replace(one, coefficients=np.stack([one.coefficients[0], bent, 0 * bent]), degree=1).to_catalogue()
+    found = psf_measure(PsfMeasureSettings(), image, sky, Catalogue(columns, {"HAZE": 0.0}), crowd)["psf_sources"]
+    assert found.header["PSFWINGS"] > 0.05
+    good = columns["snr"] > 30.0
+    good[0] = False
+    ratio = (found["flux_psf"] / plain["flux_psf"])[good]
+    assert np.std(ratio) < 0.01
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.02)
 
 
 def test_haze_is_taken_away_where_it_was_measured() -> None:

@@ -31,7 +31,7 @@ adds; of galaxies: extent at S/N 30, its slope with log10 S/N, width of its loga
 30, its slope with log10 S/N and curvature. Lengths in units of `_UNIT`, those below in logarithms."""
 _UNIT = 1e-3
 _TYPICAL = np.array([0.0, -0.06, 0.0, -1.8, -1.0, 0.3, 2.0, 0.7, -0.7, -0.3, 0.2, 0.0])
-_FREEDOM = np.array([0.2, 0.04, 0.15, 0.7, 0.5, 0.7, 0.8, 0.5, 0.4, 1.0, 0.7, 0.4])
+_FREEDOM = np.array([0.5, 0.04, 0.15, 0.7, 0.5, 0.7, 0.8, 0.5, 0.4, 1.0, 0.7, 0.4])
 """What simulated frames of many seeings and depths have, and by how much one may differ: a bell each."""
 _MIDDLE = 1.5
 _NODES = np.linspace(-2.4, 2.4, 9)

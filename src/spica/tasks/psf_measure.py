@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,9 @@ FEWEST, SEEN = 50, 1 << 21
 """So many of them at least, among about so many pixels."""
 WHOLE = 0.9
 """A profile with less of it on good pixels is incomplete."""
+PLACES, CORE, UNREST = 5, 1.0, 0.02
+"""Along each axis, and radius in units of the FWHM, at and within which the model's light is looked at; the scatter of
+its part there above which the wings are not believed."""
 SPREAD_SCALE = 1.0 / 16.0
 """Scale length of the disk of spread_model in units of the FWHM (Desai et al. 2012, ApJ 757, 83)."""
 READ = (
@@ -73,8 +75,8 @@ def psf_measure(
     lost = np.asarray(sources["flags"]) & Flag.SATURATED != 0
     values = model.values(x, y)
     cube = model.coefficients[: values.shape[1]]
-    # Of unit light at every place, whatever the model's own sums: it is flux_psf that holds the light.
-    values /= (values @ cube.sum(axis=(1, 2), dtype=np.float64) * model.sampling**2)[:, None]
+    light, unrest = _unit(model)
+    values /= (values @ light)[:, None]
     fitting = Fitting(
         fwhm=model.fwhm,
         reach=max(settings.reach * model.fwhm, 2.5),
@@ -102,10 +104,14 @@ def psf_measure(
     columns["flags_psf"] |= np.where(np.isfinite(kinds.star), 0, PsfFlag.UNCLASSED)
     columns = {name: columns[name].astype(column.dtype) for name, column in PSF_COLUMNS.items()}
     header: dict[str, Scalar] = {"PSFFWHM": round(model.fwhm, 4), "VARGAIN": round(gain, 5), "HAZE": round(haze, 5)}
+    header["PSFWINGS"] = round(unrest, 5)
     header |= {name: value for name, value in sources.header.items() if name.startswith("APER")}
     header |= {f"CLS_{name}".upper(): round(value, 5) for name, value in kinds.mixture.items()}
     made = Catalogue(columns, header)
-    return {"psf_sources": made, "psf_photometry": _figures(made, sources, model)}
+    return {
+        "psf_sources": made,
+        "psf_photometry": _figures(made, sources, model) | {"psf_wing_unrest": Measured(unrest)},
+    }
 
 
 def _model(psf: Catalogue) -> PsfModel:
@@ -115,6 +121,37 @@ def _model(psf: Catalogue) -> PsfModel:
     if not (np.all(np.isfinite(model.coefficients)) and model.fwhm > 0.0):
         raise DataFault("psf.missing", "the PSF model is not finite", fwhm=model.fwhm, stars=model.stars)
     return model
+
+
+def _unit(model: PsfModel) -> tuple[Column, float]:
+    """Light of the model by term, (terms,), so that it can be made the same at every place; and how unsteady its wings are.
+
+    Its sum, unless noise or a crowd have bent the wings: of profiles of one form the same part of the light is within
+    circles that grow with their widths. Where that part is scattered over the detector by more than any telescope does
+    it, the light within those circles is made the same.
+    """
+    steps = np.linspace(-0.9, 0.9, PLACES)
+    x, y = (
+        grid.ravel() for grid in np.meshgrid(*(c + s * steps for c, s in zip(model.centre, model.scale, strict=True)))
+    )
+    unit = model.samples(x, y) * np.float32(model.sampling**2)
+    middle, radii = [float(model.size // 2)], np.linspace(0.05, 1.0, 96) * (model.size // 2)
+    curves = np.array([circular_photometry(each, np.ones_like(each), middle, middle, radii).flux[0] for each in unit])
+    v, u = np.indices(unit.shape[1:]) - model.size // 2
+    near = np.hypot(u, v) * model.sampling < 2.0 * CORE * model.fwhm
+    core = np.sum(unit**2, axis=(1, 2), where=near, dtype=np.float64)
+    reach, light = np.full(len(x), CORE * model.fwhm / model.sampling), np.ones(len(x))
+    for _ in range(3):
+        light = np.array([np.interp(at, radii, curve) for at, curve in zip(reach, curves, strict=True)])
+        # Root of the area that the noise of so wide a profile comes from.
+        width = np.abs(light) / np.sqrt(core)
+        reach = CORE * model.fwhm / model.sampling * width / np.median(width)
+    whole = np.sum(unit, axis=(1, 2), dtype=np.float64)
+    part = light / whole
+    unrest = float(np.std(part) / np.median(part))
+    if unrest > UNREST:
+        whole = light / np.median(part)
+    return np.asarray(np.linalg.lstsq(model.values(x, y), whole, rcond=None)[0]), unrest
 
 
 def _variances(science: Image, background: Image) -> tuple[Column, float, float]:
@@ -183,7 +220,7 @@ def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> 
     }
 
 
-def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> Mapping[str, Measured]:
+def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> dict[str, Measured]:
     """Aperture corrections by the model and by the frame's stars, and how the fits went."""
     flags, snr = made["flags_psf"], made["snr_psf"]
     stars = (made["p_star"] > 0.9) & (snr > 50.0) & (flags == 0) & (np.asarray(sources["flags"]) == 0)
