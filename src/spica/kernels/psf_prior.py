@@ -84,12 +84,13 @@ def fit_profiles(found: Moffats, weight: Float64, u: Float64, v: Float64, degree
         if np.count_nonzero(kept) < 3 * answer.shape[0] or np.array_equal(kept, good):
             break
         good = kept
-    # Of the degrees the one that predicts best (Akaike 1974, IEEE Trans. Autom. Control 19, 716).
+    # Of the degrees the one that predicts best (Akaike's criterion as corrected by Hurvich & Tsai 1989, Biometrika 76, 297).
     number, best = int(np.count_nonzero(good)), (np.inf, degree, answer)
     for order in range(degree + 1):
         answer, off = _polynomials(quantities, good, weight, powers(order, u, v))
         misfit = (weight[good] * off[:, good] ** 2).sum(axis=1) + 1e-30
-        score = number * float(np.log(misfit).sum()) + 2.0 * answer.size
+        terms = answer.shape[0]
+        score = number * float(np.log(misfit).sum()) + 2.0 * answer.size * number / max(number - terms - 1, 1)
         best = min(best, (score, order, answer), key=lambda each: each[0])
     inverse = _median(1.0 / found.beta[good], weight[good])
     _, order, answer = best

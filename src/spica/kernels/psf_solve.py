@@ -126,27 +126,36 @@ def _filtered(smooth: Float64, cube: Float64) -> Float64:
     return np.asarray(smooth @ cube @ smooth)
 
 
-def _granted(uphill: Float64, normal: Float64, kernel: Float64, basis: Basis, rings: _Rings) -> Float64:
-    """Variance of the corrections' seeds, (terms, rings + 1): what the first step shows above its noise.
+def _halves(stars: int) -> Float64:
+    """1 and -1, so that stars in order of brightness make two halves alike (Thue and Morse)."""
+    return np.array([1.0 - 2.0 * (k.bit_count() % 2) for k in range(stars)])
 
-    The first step is the filtered gradient over the rings' normal matrices, filtered: so its noise has passed the filter four
-    times, and what is sought six times.
+
+def _ridge(uphill: Float64, normal: Float64, kernel: Float64, basis: Basis, rings: _Rings) -> tuple[Float64, Float64]:
+    """How strongly the corrections' seeds are held at 0, and how much more noise there is than is known, both (terms, rings + 1).
+
+    The first step (the filtered gradient over the rings' normal matrices, filtered) has its noise through the filter four
+    times, and what is sought six times. Its square above that of its noise is granted. The noise is what two halves of the stars
+    differ by, if more than photons and sky make: unseen neighbours and shapes that no polynomial follows are noise, too.
     """
     middle, terms = kernel.shape[0] // 2, len(basis.degrees)
     fourth, sixth = (float(np.linalg.matrix_power(kernel, power)[middle, middle] ** 2) for power in (4, 6))
     weak = 1e-6 * np.trace(normal, axis1=1, axis2=2).max() / terms * np.eye(terms)
     inverse = np.asarray(np.linalg.inv(normal + weak), np.float64)
     inverse[_RINGS] = 0.0
-    step = _filtered(kernel, _each(inverse, rings, uphill))
+    step, apart = (_filtered(kernel, _each(inverse, rings, each)) ** 2 for each in uphill)
     noise = fourth * np.diagonal(inverse, axis1=1, axis2=2)
-    granted = np.full((terms, _RINGS + 1), 1e-30)
+    ridge, worse = np.full((terms, _RINGS + 1), 1e30), np.ones((terms, _RINGS + 1))
     for ring in np.unique(rings.samples[rings.samples < _RINGS]):
         here = rings.samples == ring
         for degree in np.unique(basis.degrees):
             rows = basis.degrees == degree
-            square, expected = float(np.mean(step[rows][:, here] ** 2)), float(np.mean(noise[ring, rows]))
-            granted[rows, ring] = max(square - expected, _DOUBTFUL * expected) / sixth
-    return granted
+            known, seen = float(np.mean(noise[ring, rows])), float(np.mean(apart[rows][:, here]))
+            expected = max(known, seen)
+            worse[rows, ring] = expected / known
+            granted = max(float(np.mean(step[rows][:, here])) - expected, _DOUBTFUL * expected) / sixth
+            ridge[rows, ring] = worse[rows, ring] / granted
+    return ridge, worse
 
 
 def solve(
@@ -201,29 +210,30 @@ def solve(
     linear, rings = _room(stars, size), _Rings(m, grid.corrections, reach, size)
     kernel = _smoother(m, smooth / grid.corrections)
     allowed = np.ones(stars) if held is None else np.where(held, 0.0, 1.0)
-    both, gradient = (grid.model, grid.corrections), np.zeros((terms, m, m))
-    seed, cube, ridge = np.zeros((terms, m, m)), prior, np.zeros((terms, _RINGS + 1))
+    both, gradient, side = (grid.model, grid.corrections), np.zeros((2, terms, m, m)), _halves(stars)
+    seed, cube = np.zeros((terms, m, m)), prior
+    ridge, worse = np.zeros((terms, _RINGS + 1)), np.ones((terms, _RINGS + 1))
     # First without a judgement of pixels: light and places come from a catalogue.
-    linearise(stamps, cube, both, (*error, 0.0), allowed, linear, gradient)
+    linearise(stamps, cube, both, (*error, 0.0), allowed, side, linear, gradient)
     for number in range(rounds):
         used = allowed * ordinary(linear, outlying)
-        linearise(stamps, cube, both, (*error, clip), used, linear, gradient)
+        linearise(stamps, cube, both, (*error, clip), used, side, linear, gradient)
         normal = rings.normal(linear, stamps, used, grid.corrections)
         uphill = _filtered(kernel, gradient)
         if number == 0:
-            ridge = np.asarray(1.0 / _granted(uphill, normal, kernel, basis, rings), np.float64)
-        right = uphill - ridge[:, rings.samples] * seed
+            ridge, worse = _ridge(uphill, normal, kernel, basis, rings)
+        right = uphill[0] - ridge[:, rings.samples] * seed
         seed += _conjugate(stamps, linear, used, kernel, (normal, rings), right, ridge, iterations)
         corrections = _filtered(kernel, seed).astype(np.float32)
         cube = prior + _refined(corrections, grid, fine)
         if np.abs(corrections).sum(axis=0).max() < _SMALL * prior[0].max():
             break
     used = allowed * ordinary(linear, outlying)
-    linearise(stamps, cube, both, (*error, clip), used, linear, gradient)
+    linearise(stamps, cube, both, (*error, clip), used, side, linear, gradient)
     posterior = np.linalg.inv(rings.normal(linear, stamps, used, grid.corrections) + _diagonal(ridge))
     left = np.linalg.matrix_power(kernel, 2)[m // 2, m // 2] ** 2
     where = _Rings(fine, grid.model, reach, size).samples
-    variance = left * np.diagonal(posterior, axis1=1, axis2=2).T[:, where]
+    variance = left * (worse * np.diagonal(posterior, axis1=1, axis2=2).T)[:, where]
     return Solved(cube, variance, used, linear.chi2 / np.maximum(linear.pixels - 4.0, 1.0), linear)
 
 

@@ -32,7 +32,7 @@ _PROFILED = 250
 """So many of the brightest stars tell the profile's polynomials."""
 _BETA = 3.0
 """Exponent of the neighbours' profiles."""
-_STARS_PER_TERM = 5
+_STARS_PER_TERM = 10
 _HELD_FROM = 50
 """With fewer stars none is held out."""
 _BRIGHT_ENOUGH = 0.003
@@ -385,7 +385,7 @@ def _nine(model: PsfModel, shape: tuple[int, int], size: int) -> Float32:
 
 TASK = Task(
     name="psf",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=PsfSettings,
     needs=(Need("science"), Need("background"), Need("sources"), Need("stars")),
