@@ -18,6 +18,7 @@ from spica.tasks.background import BackgroundSettings, background
 from spica.tasks.detect import DetectSettings, detect
 from spica.tasks.measure import MeasureSettings, measure
 from spica.tasks.psf import TASK as PSF
+from spica.tasks.psf import PsfSettings
 from spica.tasks.psf_measure import PsfMeasureSettings, psf_measure
 from spica.tasks.stars import TASK as STARS
 
@@ -42,7 +43,7 @@ def frame(folder: Path, number: str) -> tuple[Catalogue, Catalogue, dict[str, fl
     sources = measure(MeasureSettings(), image, sky, segments, exposure, detector)["sources"]
     stars = STARS.run(STARS.settings(), sources=sources)["stars"]
     needs = {"science": image, "background": sky, "sources": sources, "stars": stars}
-    model = PSF.run(PSF.settings(degree=1), **needs)["psf"]
+    model = PSF.run(PsfSettings(degree=1), **needs)["psf"]
     made = psf_measure(PsfMeasureSettings(), image, sky, sources, model)
     return sources, made["psf_sources"], {name: each.value for name, each in made["psf_photometry"].items()}
 
