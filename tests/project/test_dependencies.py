@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from tests.support.groups import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-RUN_EXTRAS = ("postgres", "dask")
+RUN_EXTRAS = ("postgres", "dask", "online")
 BY_NAME = {"psycopg"}
 """SQLAlchemy loads it when an address begins with postgresql."""
 
