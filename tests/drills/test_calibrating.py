@@ -1,0 +1,88 @@
+"""The pipeline calibrate on a simulated night: PSF, pointing, one solution for all exposures, against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from spica.core.columns import Catalogue
+from spica.core.keys import exposure_id
+from spica.core.solution import Standing
+from spica.files.catalogues import read_catalogue
+from spica.kernels.wcs import pixel_to_sky
+from spica.kernels.wcs_rows import from_columns
+from spica.services import ingest, initialise, references, run, simulation
+
+SKY = {
+    "bands": "r",
+    "exposures": "3",
+    "biases": "3",
+    "darks": "0",
+    "flats": "3",
+    "detectors": "1,2",
+    "density": "3000",
+}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A survey with a calibrated night, beside its sky."""
+    root = tmp_path_factory.mktemp("night")
+    home = root / "survey"
+    initialise.initialise(home)
+    simulation.simulate(root / "sky", "demo", SKY, home)
+    ingest.ingest(ingest.Order((str(root / "sky" / "raw"),)), home)
+    run.run(run.Order("calibrations", executor="inprocess"), home)
+    references.bring_in("truth", [root / "sky" / "reference.parquet"], home)
+    result = run.run(run.Order("calibrate", executor="inprocess"), home)
+    assert (result.failed, result.refused) == (0, 0)
+    return root
+
+
+def solution(night: Path) -> Catalogue:
+    [path] = (night / "survey" / "products" / "solution").rglob("*.parquet")
+    return read_catalogue(path)
+
+
+def test_each_detector_is_where_its_stars_are(night: Path) -> None:
+    solved = solution(night)
+    assert len(solved) == 6
+    assert np.all(solved["standing"] == Standing.SOLVED)
+    truth = pq.read_table(night / "sky" / "truth" / "positions.parquet")
+    stars = pq.read_table(night / "sky" / "reference.parquet")
+    place = dict(
+        zip(stars["id"].to_pylist(), zip(stars["ra"].to_pylist(), stars["dec"].to_pylist(), strict=True), strict=True)
+    )
+    names = np.array(truth["exposure"].to_pylist())
+    columns = {name: np.asarray(truth[name]) for name in ("detector", "id", "x", "y")}
+    for row in range(len(solved)):
+        [name] = [each for each in np.unique(names) if exposure_id("demo", str(each)) == solved["exposure_id"][row]]
+        here = (names == name) & (columns["detector"] == solved["detector"][row])
+        here &= np.array([number in place for number in columns["id"]])
+        assert np.count_nonzero(here) >= 10
+        ra, dec = pixel_to_sky(from_columns(solved.columns, row), columns["x"][here], columns["y"][here])
+        true = np.array([place[number] for number in columns["id"][here]])
+        east = 3.6e6 * (ra - true[:, 0]) * np.cos(np.radians(dec))
+        north = 3.6e6 * (dec - true[:, 1])
+        error = 3.0 * solved["sky_err"][row] + 10.0  # 10 mas: the catalogue's own errors, in the median of ten stars
+        assert abs(np.median(east)) < error
+        assert abs(np.median(north)) < error
+
+
+def test_every_detector_has_a_psf_and_every_source_a_fit(night: Path) -> None:
+    models = sorted((night / "survey" / "products" / "psf").rglob("*.parquet"))
+    fits = sorted((night / "survey" / "products" / "psf_sources").rglob("*.parquet"))
+    sources = sorted((night / "survey" / "products" / "sources").rglob("*.parquet"))
+    assert len(models) == len(fits) == len(sources) == 6
+    for fitted, measured in zip(map(read_catalogue, fits), map(read_catalogue, sources), strict=True):
+        np.testing.assert_array_equal(fitted["source_id"], measured["source_id"])
+        bright = (measured["snr"] > 50) & (measured["flags"] == 0) & (fitted["flags_psf"] == 0)
+        ratio = (
+            fitted["flux_psf"][bright & (fitted["p_star"] > 0.9)]
+            / measured["flux_auto"][bright & (fitted["p_star"] > 0.9)]
+        )
+        assert abs(np.median(ratio) - 1.0) < 0.03
