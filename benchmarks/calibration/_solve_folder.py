@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from spica.core.records import Exposure, FrameType
@@ -24,6 +25,7 @@ def solve_folder(folder: Path, **settings: float) -> None:
             unit = f"detector:{record.name}/{chip}"
             wcs[f"{record.name}/{chip}"] = cards
             sources.append(Member(unit, read_catalogue(folder / f"{record.name}-{chip}.parquet", SOURCES)))
+    start = time.process_time()
     made = TASK.run(
         TASK.settings(**settings),
         exposures=tuple(exposures),
@@ -32,10 +34,11 @@ def solve_folder(folder: Path, **settings: float) -> None:
         pointing=None,
         reference=read_catalogue(folder / "reference.parquet"),
     )
+    cpu = time.process_time() - start
     for name in ("solution", "matches"):
         write_catalogue(folder / f"{name}.parquet", made[name], {})
     figures = {name: each.value for name, each in made["solving"].items()}
-    Path(folder, "solving.json").write_text(json.dumps({"metrics": figures, "refused": made["refused"]}))
+    Path(folder, "solving.json").write_text(json.dumps({"metrics": figures, "refused": made["refused"], "cpu": cpu}))
 
 
 if __name__ == "__main__":
