@@ -47,12 +47,16 @@ def figures() -> Iterator[Figure]:
         yield figure(f"{name}, peak memory", run.peak / 1e6, "MB")
         yield figure(f"{name}, sky against truth, rms per coordinate", run.error, "mas")
     exposures, cpu = (np.log([getattr(run, name) for run in runs]) for name in ("exposures", "cpu"))
-    yield figure("joint solution, exponent of time against exposures", float(np.polyfit(exposures, cpu, 1)[0]), "", at_most(1.15))
+    yield figure(
+        "joint solution, exponent of time against exposures", float(np.polyfit(exposures, cpu, 1)[0]), "", at_most(1.15)
+    )
     first, last = runs[0], runs[-1]
     more = last.detections - first.detections
     each, bytes_each = (last.cpu - first.cpu) / more, (last.peak - first.peak) / more
     total = _FULL[0] * _FULL[1] * _FOR_ONE
-    label = f"joint solution, extrapolated to {_FULL[0]} exposures of {_FULL[1]} detectors with {_FOR_ONE} detections each"
+    label = (
+        f"joint solution, extrapolated to {_FULL[0]} exposures of {_FULL[1]} detectors with {_FOR_ONE} detections each"
+    )
     yield figure(f"{label}, solving", each * total / 3600, "CPU h")
     shared, own = 10 * _FULL[1], 3 * _FULL[0]
     equations = 16.0 * (shared**2 + 4 * shared * own + 9 * 30 * _FULL[0])
@@ -67,7 +71,13 @@ def _run(count: int) -> Run:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _lists.write_lists(field, folder)
-        words: list[str | Path] = [sys.executable, "-m", "benchmarks.calibration._solve_folder", folder, json.dumps({"search": 20.0})]
+        words: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "benchmarks.calibration._solve_folder",
+            folder,
+            json.dumps({"search": 20.0}),
+        ]
         used = run_program(words, env=ONE_THREAD)
         cpu = float(json.loads((folder / "solving.json").read_text())["cpu"])
         return Run(count, seen, cpu, used.peak, _lists.our_errors(field, folder).sky)

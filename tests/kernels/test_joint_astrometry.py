@@ -219,7 +219,7 @@ def test_a_tiny_problem_equals_that_of_an_independent_solver() -> None:
     seen = Seen(group, image, x, y, rng.uniform(1.5, 3.0, x.size))
     known = Known(np.arange(count), stars + noise, np.full(count, 20.0))
     fit = adjust(
-        mosaic, truth, seen, known, Options(fit_floor=False, clip=50.0, pointing_prior=1e6, distortion_prior=1e7)
+        mosaic, truth, seen, known, Options(fit_floor=False, clip=50.0, pointing_prior=1e6, distortion_prior=(1e7,))
     )
     middle = stars
 

@@ -13,7 +13,7 @@ from spica.kernels.focal_model import Complex, Mosaic, Terms, place
 from spica.kernels.wcs import TangentWcs, pixel_to_plane, tangent_wcs
 
 _MAS = 3.6e6
-_NODES = 12
+_NODES = 9
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _monomials_fit(u: Float64, v: Float64, powers: list[tuple[int, int]], wanted
 
 
 def _checked(wcs: TangentWcs, mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
-    x, y = _grid(mosaic, image, 2 * _NODES - 3)
+    x, y = _grid(mosaic, image, _NODES + 2)
     plane = place(mosaic, terms, np.full(x.size, image), x, y).plane
     xi, eta = pixel_to_plane(wcs, x, y)
     return Expressed(wcs, float(np.max(np.abs(xi + 1j * eta - plane))) * _MAS)

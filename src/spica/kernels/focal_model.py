@@ -16,6 +16,8 @@ from spica.kernels.compiled import Float64, Int64
 
 Complex = npt.NDArray[np.complex128]
 
+_CHUNK = 1 << 15
+
 
 @dataclass(frozen=True)
 class Mosaic:
@@ -142,6 +144,16 @@ def to_sky(mosaic: Mosaic, exposure: Int64, plane: Complex) -> tuple[Float64, Fl
     reached += np.radians(plane.imag)[:, None] * north[exposure]
     depth = np.sqrt(np.einsum("nk,nk->n", reached, reached))
     return reached / depth[:, None], depth
+
+
+def directions(mosaic: Mosaic, terms: Terms, image: Int64, x: Float64, y: Float64) -> Float64:
+    """Unit vectors (n, 3) of pixels of images; only so many at once that memory is that of the result."""
+    out = np.empty((image.size, 3))
+    for begin in range(0, image.size, _CHUNK):
+        rows = slice(begin, begin + _CHUNK)
+        plane = place(mosaic, terms, image[rows], x[rows], y[rows]).plane
+        out[rows] = to_sky(mosaic, mosaic.exposure[image[rows]], plane)[0]
+    return out
 
 
 def to_plane(direction: Float64, ra: float, dec: float) -> Complex:

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from spica.kernels.associate import friends, unit_vectors
 from spica.kernels.compiled import Float64, Int64
-from spica.kernels.focal_model import Complex, Mosaic, Terms, place, to_plane, to_sky
+from spica.kernels.focal_model import Complex, Mosaic, Terms, directions, to_plane
 from spica.kernels.focal_start import common_plane, node_pixels
 from spica.kernels.joint_astrometry import Known, Seen
 from spica.kernels.rough_match import Laid, lay_over
@@ -179,8 +179,7 @@ def identify(
     scale : (m,) milliarcseconds per pixel of each image.
     reference : unit vectors (r, 3) and errors (r,) [mas].
     """
-    placed = place(mosaic, terms, lists.image, lists.x, lists.y)
-    direction = to_sky(mosaic, mosaic.exposure[lists.image], placed.plane)[0]
+    direction = directions(mosaic, terms, lists.image, lists.x, lists.y)
     both = np.concatenate([direction, reference[0]])
     ra = np.degrees(np.arctan2(both[:, 1], both[:, 0])) % 360.0
     dec = np.degrees(np.arctan2(both[:, 2], np.hypot(both[:, 0], both[:, 1])))

@@ -24,7 +24,7 @@ _RADIAN = np.degrees(1.0) * MAS
 _SMALL = 0.02
 """Steps smaller than this do not matter [mas]."""
 _STEADY = 0.05
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 """Detections that are in the equations' hands at once."""
 _RAYLEIGH = np.sqrt(2.0 * np.log(2.0))
 """Median length of a two-dimensional normal vector of unit variance per coordinate."""
@@ -66,8 +66,8 @@ class Options:
     ----------
     clip : farther members do not count [standard deviations].
     iterations : steps at most, 5 at least.
-    pointing_prior, distortion_prior : what is taken as known of each term before [mas]; wide, it only keeps a term without
-        any measurement at its start.
+    pointing_prior, distortion_prior : how far terms may be from where they start [mas], of exposures; of detectors by degree
+        of the term, the last for all higher ones. Wide, they only keep a term without any measurement where it is.
     fit_floor : whether errors of detections that are too small are enlarged by a term of each context, and those of the
         reference by one, until the brightest scatter as they say.
     """
@@ -75,7 +75,7 @@ class Options:
     clip: float = 4.5
     iterations: int = 15
     pointing_prior: float = 1e4
-    distortion_prior: float = 6e4
+    distortion_prior: tuple[float, ...] = (6e4,)
     fit_floor: bool = True
 
 
@@ -272,11 +272,12 @@ def adjust(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, options: Opti
         The measurements do not fix the terms, not even with the priors.
     """
     weighing = _Weighing(mosaic, seen, known, warm)
+    start = terms
     stage, taken, converged = "robust" if warm else "all", 0, False
     while taken < options.iterations and not converged:
         taken += 1
         before = weighing.state
-        solved = solve(_equations(mosaic, terms, seen, known, (weighing, stage, options)))
+        solved = solve(_equations(mosaic, terms, seen, known, (weighing, stage, options, start)))
         terms, moved = _stepped(mosaic, terms, solved)
         steady = weighing.measure()
         if stage == "clip":
@@ -292,9 +293,11 @@ def adjust(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, options: Opti
     return _finished(mosaic, terms, seen, known, (weighing, solved, taken, converged))
 
 
-def _equations(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tuple[_Weighing, str, Options]) -> Normal:
+def _equations(
+    mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tuple[_Weighing, str, Options, Terms]
+) -> Normal:
     """Sum the equations at the present terms; factors and pulls are renewed in passing."""
-    weighing, stage, options = how
+    weighing, stage, options, start = how
     normal = Normal.empty(terms.detectors.size, terms.exposures.size, np.complex128)
     old = weighing.state
     fresh = [np.empty_like(each) for each in (old.seen, old.known, old.seen_pull, old.known_pull)]
@@ -318,12 +321,20 @@ def _equations(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tupl
             (MAS * looked.turn)[:, None] * looked.placed.field,
         )
         normal.add(rows, np.where(total > 0.0, total, 1.0), mean)
-    normal.hold(
-        np.full(terms.detectors.size, (MAS / options.distortion_prior) ** 2),
-        np.full(terms.exposures.size, (MAS / options.pointing_prior) ** 2),
-    )
+    _hold(mosaic, normal, terms, start, options)
     _fix_gauge(mosaic, terms, normal)
     return normal
+
+
+def _hold(mosaic: Mosaic, normal: Normal, terms: Terms, start: Terms, options: Options) -> None:
+    """What is known of the terms before anything is measured."""
+    known = options.distortion_prior
+    of_term = [known[min(total, len(known) - 1)] for total in range(mosaic.degree + 1) for _ in range(total + 1)]
+    shared = np.tile((MAS / np.array(of_term)) ** 2, len(terms.detectors))
+    own = np.full(terms.exposures.size, (MAS / options.pointing_prior) ** 2)
+    normal.hold(shared, own)
+    normal.bs -= shared * (terms.detectors - start.detectors).ravel()
+    normal.be -= own * (terms.exposures - start.exposures).ravel()
 
 
 def _fix_gauge(mosaic: Mosaic, terms: Terms, normal: Normal) -> None:

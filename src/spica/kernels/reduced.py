@@ -11,6 +11,7 @@ Memory for E exposures of k parameters, each overlapping with v others, and s sh
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -150,15 +151,19 @@ class Solved:
     Attributes
     ----------
     shared, own : the parameters.
-    inverse : (s, s) covariance of the shared parameters, for weights that are inverse variances.
     carried : (e, s) how own parameters follow the shared ones: own = rest - carried · shared.
     """
 
     shared: Values
     own: Values
-    inverse: Values
     carried: Values
     _factor: Any
+    _upper: Any
+
+    @cached_property
+    def inverse(self) -> Values:
+        """Covariance (s, s) of the shared parameters, for weights that are inverse variances."""
+        return np.asarray(cho_solve(self._upper, np.eye(self.shared.size, dtype=self.shared.dtype)))
 
     def own_alone(self, at: Int64) -> Values:
         """Covariance of some own parameters were the shared ones known."""
@@ -191,5 +196,4 @@ def solve(normal: Normal) -> Solved:
     reduced = 0.5 * (reduced + reduced.conj().T)
     upper = cho_factor(reduced)
     shared = cho_solve(upper, normal.bs - normal.se @ rest)
-    inverse = cho_solve(upper, np.eye(shared.size, dtype=shared.dtype))
-    return Solved(shared, rest - carried @ shared, inverse, carried, factor)
+    return Solved(shared, rest - carried @ shared, carried, factor, upper)
