@@ -11,8 +11,8 @@ from scipy.optimize import least_squares
 from spica.kernels.express import as_sip, as_tpv
 from spica.kernels.focal_model import Mosaic, Terms, place, to_sky
 from spica.kernels.joint import Matching, identify, lay, ties, without
-from spica.kernels.joint_astrometry import Known, Options, Seen, adjust, position_error
-from spica.kernels.joint_report import image_figures
+from spica.kernels.joint_astrometry import Known, Options, Seen, adjust
+from spica.kernels.joint_report import image_figures, position_error
 from spica.kernels.wcs import pixel_to_sky
 from tests.support.joint_field import Field, draw, together, true_positions
 from tests.support.joint_lists import SMALL, Solved, away, images_of, lists_of, rms, solved

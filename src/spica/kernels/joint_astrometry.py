@@ -389,17 +389,3 @@ def _finished(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tuple
         shift = (mean.real[:, None] * looked.east + mean.imag[:, None] * looked.north) / _RADIAN
         centre[part.groups] = looked.centre + shift
     return Fit(terms, solved, state, residual, known_residual, share, centre, chi2, freedom, taken, converged)
-
-
-def position_error(mosaic: Mosaic, fit: Fit, image: int, x: Float64, y: Float64) -> Float64:
-    """Standard error per coordinate [mas] of the solution itself at pixels of an image."""
-    where = np.full(x.size, image)
-    placed = place(mosaic, fit.terms, where, x, y)
-    sensor, exposure = int(mosaic.sensor[image]), int(mosaic.exposure[image])
-    columns = (
-        first * width + np.arange(width) for first, width in ((sensor, mosaic.terms), (exposure, mosaic.field_terms))
-    )
-    shared_at, own_at = columns
-    shared = placed.slope[:, None] * placed.basis
-    variance = fit.solved.variance(shared_at, shared, own_at, placed.field)
-    return np.asarray(MAS * np.sqrt(np.maximum(variance, 0.0)))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spica.kernels.compiled import Bools, Float64, Int64
-from spica.kernels.focal_model import Complex, Mosaic
-from spica.kernels.joint_astrometry import Fit, Known, Seen
+from spica.kernels.focal_model import Complex, Mosaic, place
+from spica.kernels.joint_astrometry import MAS, Fit, Known, Seen
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,20 @@ def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit) -> ImageFi
         np.sqrt(0.5 * _mean(seen.image[tied], np.abs(away) ** 2, count)),
         0.5 * _mean(seen.image[pull], fit.state.seen_pull[pull] ** 2, count),
     )
+
+
+def position_error(mosaic: Mosaic, fit: Fit, image: int, x: Float64, y: Float64) -> Float64:
+    """Standard error per coordinate [mas] of the solution itself at pixels of an image."""
+    where = np.full(x.size, image)
+    placed = place(mosaic, fit.terms, where, x, y)
+    sensor, exposure = int(mosaic.sensor[image]), int(mosaic.exposure[image])
+    columns = (
+        first * width + np.arange(width) for first, width in ((sensor, mosaic.terms), (exposure, mosaic.field_terms))
+    )
+    shared_at, own_at = columns
+    shared = placed.slope[:, None] * placed.basis
+    variance = fit.solved.variance(shared_at, shared, own_at, placed.field)
+    return np.asarray(MAS * np.sqrt(np.maximum(variance, 0.0)))
 
 
 def star_of(seen: Seen, known: Known) -> Int64:

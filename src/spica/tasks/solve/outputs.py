@@ -15,8 +15,8 @@ from spica.core.task import Measured
 from spica.kernels.express import as_tpv
 from spica.kernels.focal_model import Mosaic
 from spica.kernels.joint import Identified
-from spica.kernels.joint_astrometry import Fit, position_error
-from spica.kernels.joint_report import ImageFigures
+from spica.kernels.joint_astrometry import Fit
+from spica.kernels.joint_report import ImageFigures, position_error
 from spica.tasks.solve.inputs import Floats, Inputs, Integers
 
 
