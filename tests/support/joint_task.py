@@ -62,3 +62,25 @@ def inputs(field: Field) -> dict[str, Any]:
         "pointing": None,
         "reference": reference,
     }
+
+
+def exposure_inputs(field: Field, number: int) -> dict[str, Any]:
+    """One of its exposures for the task `zero_point`, with its true solution as first one."""
+    whole = inputs(field)
+    record = whole["exposures"][number]
+    mine = tuple(member for member in whole["sources"] if f":{record.name}/" in member.unit)
+    return {
+        "exposure": record,
+        "wcs": {chip: true_cards(field, number, chip) for chip in range(field.plan.detectors)},
+        "sources": mine,
+        "pointing": None,
+        "reference": whole["reference"],
+    }
+
+
+def true_cards(field: Field, number: int, chip: int) -> dict[str, Scalar]:
+    """The true solution of an image as TPV cards, with its size."""
+    wcs = field.truth[number][chip]
+    plain = cards(wcs) | {"CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "NAXIS1": field.plan.nx, "NAXIS2": field.plan.ny}
+    plain |= {f"PV{axis + 1}_{k}": float(wcs.pv[axis, k]) for axis in (0, 1) for k in range(11)}
+    return plain

@@ -65,9 +65,11 @@ from spica.tasks import (
     stars,
     summary,
     trails,
+    zero_point,
 )
 from tests.support.joint_field import draw as draw_field
 from tests.support.joint_lists import SMALL
+from tests.support.joint_task import exposure_inputs
 from tests.support.joint_task import inputs as joint_inputs
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -77,7 +79,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
         focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
-        running_sky, sensitivity, signal, snaps, solve, stars, summary, trails,
+        running_sky, sensitivity, signal, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
 
@@ -224,8 +226,14 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "focal_plane", quicklook=pictures, verdict=verdicts, members=(1, 2), exposure=exposure,
         plane={"pixel_size": 15.0, "detectors": places},
     )  # fmt: skip
-    found["solve"] = run("solve", **joint_inputs(draw_field(SMALL)))
-    return found | measuring(run)
+    return found | measuring(run) | solving(run)
+
+
+def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The tasks that tie lists of sources to a reference catalogue."""
+    field = draw_field(SMALL)
+    one = run("zero_point", **exposure_inputs(field, 0))
+    return {"zero_point": one, "solve": run("solve", **joint_inputs(field))}
 
 
 def measuring(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -234,6 +234,27 @@ CODES: dict[str, FaultCode] = {
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
+    # zero points
+    "zero-point.no-magnitudes": FaultCode(
+        _D,
+        "the reference catalogue has no magnitudes in the exposure's band here",
+        "import a catalogue that has them, or name another column in the setting magnitude",
+    ),
+    "zero-point.too-few": FaultCode(
+        _D,
+        "too few sources are stars of the reference catalogue",
+        "check the pointing, clouds, and the catalogue's depth",
+    ),
+    "zero-point.all-bad": FaultCode(
+        _D,
+        "matched stars do not agree on a zero point",
+        "check the pointing, the filter, and that the reference's magnitudes are of the band",
+    ),
+    "zero-point.slope": FaultCode(
+        _D,
+        "magnitudes follow those of the reference with a slope that is not 1",
+        "look for saturation (setting brightest), a wrong background or non-linearity",
+    ),
     # joint solutions
     "solve.no-sources": FaultCode(
         _D,

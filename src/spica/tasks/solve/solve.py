@@ -234,7 +234,7 @@ def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
 
 TASK = Task(
     name="solve",
-    version=1,
+    version=2,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(

@@ -1,0 +1,249 @@
+"""Zero point: an exposure's detectors against the magnitudes of a reference catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from spica.core.columns import Catalogue, Flag
+from spica.core.faults import DataFault
+from spica.core.records import Exposure, Grain, Scalar, Unit
+from spica.core.reference import ReferenceFlag
+from spica.core.settings import Settings, setting
+from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
+from spica.kernels.associate import unit_vectors
+from spica.kernels.wcs import pixel_to_sky
+from spica.kernels.wcs_cards import from_cards
+from spica.kernels.zero_point import Pairs, ZeroPoints, fit_zero_points
+
+_PER_MAG = 2.5 / np.log(10.0)
+_SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS | Flag.APERTURE_INCOMPLETE | Flag.NEIGHBOUR
+_DOUBTFUL = ReferenceFlag.VARIABLE | ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POOR_PHOTOMETRY
+_ARCSEC = np.pi / 648_000.0
+Floats = npt.NDArray[np.float64]
+
+
+class ZeroPointSettings(Settings):
+    """Which stars count, what is fitted, and when it is not believed."""
+
+    radius: float = setting(1.5, "a source and a star of the reference nearer than this are one", "arcsec", gt=0)
+    least_snr: float = setting(20.0, "signal-to-noise of sources that are used", ge=5)
+    magnitude: str = setting("", "column of the reference's magnitudes; '': that of the exposure's band")
+    magnitude_error: float = setting(0.02, "taken for a magnitude of the reference without an error", "mag", gt=0)
+    brightest: float = setting(-99.0, "stars of the reference brighter than this are left out", "mag")
+    colour: tuple[str, str] | None = setting(None, "two columns of the reference, whose difference is a star's colour")
+    colour_zero: float = setting(0.7, "colour at which the zero point holds", "mag")
+    degree: int = setting(0, "degree of the polynomial over a detector", ge=0, le=4)
+    clip: float = setting(4.0, "stars farther off do not count", "sigma", ge=2)
+    least_stars: int = setting(10, "stars that count, of all detectors together", ge=3)
+    least_own: int = setting(5, "stars that count, for a detector to have a zero point of its own", ge=2)
+    least_share: float = setting(0.4, "part of the matched stars that has to count", gt=0, le=1)
+    largest_scatter: float = setting(0.2, "scatter about the fit beyond which no match is believed", "mag", gt=0)
+    slope: float = setting(0.03, "by how much the slope of magnitudes may differ from 1", gt=0)
+
+
+class _Chip(NamedTuple):
+    number: int
+    size: tuple[float, float]
+    rows: dict[str, Floats]
+
+
+def zero_point(
+    settings: ZeroPointSettings,
+    exposure: Exposure,
+    wcs: Mapping[int, Mapping[str, Scalar]],
+    sources: tuple[Member, ...],
+    pointing: Mapping[str, Any] | None,
+    reference: Catalogue,
+) -> Products:
+    """A zero point for each detector, the scatter of the two systems fitted with it.
+
+    Returns
+    -------
+    zero_points : value: by detector `zero`, `error` [mag at 1 electron per second], `stars`, `own` (whether from its own
+        stars; otherwise the exposure's median, with the scatter of the others in the error); `colour`, `scatter`, `slope`.
+    photometry : metrics.
+
+    Raises
+    ------
+    DataFault
+        ``zero-point.no-magnitudes``, ``zero-point.too-few``, ``zero-point.all-bad``, ``zero-point.slope``.
+    """
+    stars = _stars(settings, exposure, reference)
+    chips = [_chip(settings, exposure, member, wcs, pointing) for member in sources]
+    pairs = _pairs(settings, chips, stars)
+    matched = pairs.mag.size
+    if matched < settings.least_stars:
+        raise DataFault(
+            "zero-point.too-few",
+            f"{exposure.name}: {matched} sources are stars of the reference, {settings.least_stars} are asked for",
+            matched=matched,
+            reference=stars["mag"].size,
+            exposure=exposure.name,
+        )
+    found = fit_zero_points(pairs, colour=settings.colour is not None, degree=settings.degree, clip=settings.clip)
+    _believed(settings, exposure, found)
+    return _products(settings, chips, found)
+
+
+def _stars(settings: ZeroPointSettings, exposure: Exposure, reference: Catalogue) -> dict[str, Floats]:
+    """Directions, magnitudes with errors, colours of the stars of the reference that can be used."""
+    name = settings.magnitude or f"mag_{exposure.band}"
+    if name not in reference.columns or not np.any(np.isfinite(reference[name])):
+        raise DataFault(
+            "zero-point.no-magnitudes",
+            f"{exposure.name}: the reference has no magnitudes {name!r} here",
+            column=name,
+            stars=len(reference),
+            exposure=exposure.name,
+        )
+    mag = reference[name].astype(np.float64)
+    error = reference[f"{name}_err"].astype(np.float64) if f"{name}_err" in reference.columns else np.zeros(mag.size)
+    hue = np.zeros(mag.size)
+    if settings.colour is not None:
+        blue, red = (reference[each].astype(np.float64) for each in settings.colour)
+        hue = blue - red - settings.colour_zero
+    rows = np.isfinite(mag) & (mag > settings.brightest) & np.isfinite(hue) & np.isfinite(reference["ra"])
+    if "flags" in reference.columns:
+        rows &= (reference["flags"].astype(np.int64) & int(_DOUBTFUL)) == 0
+    given = np.isfinite(error) & (error > 0.0)
+    return {
+        "direction": unit_vectors(reference["ra"][rows], reference["dec"][rows]),
+        "mag": mag[rows],
+        "error": np.where(given, error, settings.magnitude_error)[rows],
+        "colour": hue[rows],
+    }
+
+
+def _chip(
+    settings: ZeroPointSettings,
+    exposure: Exposure,
+    member: Member,
+    wcs: Mapping[int, Mapping[str, Scalar]],
+    pointing: Mapping[str, Any] | None,
+) -> _Chip:
+    """Clean sources of a detector: place on the sky, magnitude of zero point 0."""
+    number = int(Unit.parse(member.unit).keys["detector"])
+    cards = ((pointing or {}).get("detectors", {}).get(str(number)) or {}).get("cards") or wcs[number]
+    size = float(wcs[number]["NAXIS1"] or 0), float(wcs[number]["NAXIS2"] or 0)
+    sources: Catalogue = member.value
+    flux, error = sources["flux_auto"].astype(np.float64), sources["flux_auto_err"].astype(np.float64)
+    good = (sources["flags"].astype(np.int64) & int(_SPOILT)) == 0
+    good &= (error > 0.0) & (flux > settings.least_snr * error)
+    x, y = (sources[name][good].astype(np.float64) for name in ("x", "y"))
+    light = flux[good] / max(exposure.exposure_time, 1e-3)
+    rows = {"x": x, "y": y, "mag": -2.5 * np.log10(light), "sigma": _PER_MAG * error[good] / flux[good]}
+    try:
+        rows["direction"] = unit_vectors(*pixel_to_sky(from_cards(cards), x, y))
+    except ValueError:
+        # Without a place on the sky none of its sources is matched.
+        rows = {name: values[:0] for name, values in rows.items()} | {"direction": np.zeros((0, 3))}
+    return _Chip(number, size, rows)
+
+
+def _pairs(settings: ZeroPointSettings, chips: list[_Chip], stars: dict[str, Floats]) -> Pairs:
+    """Each other's nearest."""
+    tree = cKDTree(stars["direction"]) if stars["mag"].size else None
+    parts: list[list[Floats]] = []
+    for place, chip in enumerate(chips):
+        if tree is None or chip.rows["x"].size == 0:
+            continue
+        here = chip.rows["direction"]
+        away, there = tree.query(here, distance_upper_bound=settings.radius * _ARCSEC)
+        rows = np.flatnonzero(np.isfinite(away))
+        _, back = cKDTree(here).query(stars["direction"][there[rows]])
+        rows = rows[back == rows]
+        other = there[rows]
+        own = [chip.rows[name][rows] for name in ("x", "y", "mag", "sigma")]
+        parts.append([np.full(rows.size, place), *own, *(stars[name][other] for name in ("mag", "error", "colour"))])
+    joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)] if parts else [np.zeros(0)] * 8
+    size = np.array([chip.size for chip in chips])
+    return Pairs(joined[0].astype(np.int64), joined[1], joined[2], size, *joined[3:])
+
+
+def _believed(settings: ZeroPointSettings, exposure: Exposure, found: ZeroPoints) -> None:
+    """Raise what is wrong with a fit."""
+    used, matched = int(found.used.sum()), found.used.size
+    told: dict[str, Any] = {
+        "matched": matched,
+        "used": used,
+        "scatter": round(found.scatter, 4),
+        "exposure": exposure.name,
+    }
+    if used < settings.least_share * matched or found.scatter > settings.largest_scatter:
+        message = f"{exposure.name}: {used} of {matched} matched stars agree, with a scatter of {found.scatter:.3f} mag"
+        raise DataFault("zero-point.all-bad", message, **told)
+    if used < settings.least_stars:
+        message = f"{exposure.name}: {used} stars count, {settings.least_stars} are asked for"
+        raise DataFault("zero-point.too-few", message, **told)
+    away = abs(found.slope - 1.0)
+    if away > settings.slope and away > 4.0 * found.slope_error:
+        message = f"{exposure.name}: magnitudes follow the reference with a slope of {found.slope:.4f}"
+        raise DataFault("zero-point.slope", message, **told, slope=round(found.slope, 5))
+
+
+def _products(settings: ZeroPointSettings, chips: list[_Chip], found: ZeroPoints) -> Products:
+    own = found.count >= settings.least_own
+    sure = own if np.any(own) else found.count > 0
+    middle, apart = float(np.median(found.zero[sure])), float(np.std(found.zero[sure]))
+    shared = float(np.hypot(apart, np.median(found.error[sure])))
+    detectors = {}
+    for place, chip in enumerate(chips):
+        zero, error = (found.zero[place], found.error[place]) if own[place] else (middle, shared)
+        count = int(found.count[place])
+        detectors[str(chip.number)] = {
+            "zero": float(zero),
+            "error": float(error),
+            "stars": count,
+            "own": bool(own[place]),
+        }
+    value = {
+        "detectors": detectors,
+        "zero": middle,
+        "colour": found.colour,
+        "colour_error": found.colour_error,
+        "flat": found.flat.tolist(),
+        "scatter": found.scatter,
+        "slope": found.slope,
+    }
+    figures = {
+        "zero_point": Measured(middle, "mag"),
+        "zero_point_range": Measured(float(np.ptp(found.zero[sure])), "mag"),
+        "zero_point_error": Measured(float(np.median(found.error[sure])), "mag"),
+        "zero_point_scatter": Measured(found.scatter, "mag"),
+        "zero_point_stars": Measured(float(found.used.sum())),
+        "zero_point_rejected": Measured(float(found.used.size - found.used.sum())),
+        "zero_point_slope": Measured(found.slope),
+        "zero_point_colour": Measured(found.colour),
+    }
+    return {"zero_points": value, "photometry": figures}
+
+
+TASK = Task(
+    name="zero_point",
+    version=1,
+    grain=Grain.EXPOSURE,
+    settings=ZeroPointSettings,
+    needs=(
+        Need("exposure", source="exposure"),
+        Need("wcs", source="wcs"),
+        Need(
+            "sources",
+            grain=Grain.DETECTOR,
+            columns=("x", "y", "flux_auto", "flux_auto_err", "flags"),
+            where="snr > 10",
+            quorum=1,
+        ),
+        Need("pointing", optional=True),
+        Need("reference", source="reference", section="photometry"),
+    ),
+    gives=(
+        Give("zero_points", Form.VALUE, meaning="zero point of each detector, colour term, scatter"),
+        Give("photometry", Form.METRICS, meaning="zero point, its error and what it rests on"),
+    ),
+    run=zero_point,
+)
