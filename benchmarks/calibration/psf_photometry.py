@@ -187,19 +187,21 @@ def _least_extended(both: Both) -> Iterator[Bools]:
 
 def _kinds(made: list[tuple[Scene, Found]]) -> Iterator[Figure]:
     """Galaxies among stars where as many of the deep stars are kept as asked; probabilities against frequencies."""
-    stars, chances, snrs = [], [], []
+    stars, chances, snrs, singles = [], [], [], []
     for scene, found in made:
         places = scene.places
         rows, true = match(Catalogue({"x": found.columns["x"], "y": found.columns["y"]}), places)
         stars.append(places["star"][true])
         chances.append(found.columns["p_star"][rows])
         snrs.append(found.columns["snr_psf"][rows])
+        singles.append(_single(scene, true))
     star, chance, snr = np.concatenate(stars), np.concatenate(chances), np.concatenate(snrs)
-    deep = snr > DEEP
-    cut = float(np.quantile(chance[deep & star], 1.0 - KEPT))
+    deep, single = snr > DEEP, np.concatenate(singles)
     name = f"seeing {min(OTHERS):g} to {max(OTHERS):g} arcsec, S/N above {DEEP:g}"
-    share = float(np.mean(~star[deep & (chance >= cut)]))
-    yield figure(f"galaxies where {100 * KEPT:g} % of stars are kept, {name}", share, "", at_most(CONTAMINATION))
+    for which, chosen in (("stars", star), ("stars that are not mixed with other light", star & single)):
+        cut = float(np.quantile(chance[deep & chosen], 1.0 - KEPT))
+        share = float(np.mean(~star[deep & (chance >= cut)]))
+        yield figure(f"galaxies where {100 * KEPT:g} % of {which} are kept, {name}", share, "", at_most(CONTAMINATION))
     yield figure(f"stars kept by p_star > 0.5, {name}", float(np.mean(chance[deep & star] > 0.5)), "")
     yield figure(
         f"galaxies among them, {name}", float(np.mean(~star[deep & (chance > 0.5)])), "", at_most(CONTAMINATION)
@@ -208,6 +210,14 @@ def _kinds(made: list[tuple[Scene, Found]]) -> Iterator[Figure]:
     bins = np.clip((chance[known] * 10).astype(int), 0, 9)
     off = [abs(float(np.mean(star[known][bins == k])) - float(np.mean(chance[known][bins == k]))) for k in range(10)]
     yield figure("p_star against the share of stars, worst tenth, all S/N", max(off), "", at_most(0.1))
+
+
+def _single(scene: Scene, true: npt.NDArray[np.int64]) -> Bools:
+    """Which of the true sources have no more than a tenth of their light from others within 1.6 FWHM."""
+    points, light = np.column_stack([scene.places["x"], scene.places["y"]]), scene.places["electrons"]
+    near = cKDTree(points).query_ball_point(points[true], 1.6 * scene.fwhm)
+    other = np.array([sum(light[each] for each in some) for some in near]) - light[true]
+    return np.asarray(other < 0.1 * light[true], bool)
 
 
 def _pulls() -> Iterator[Figure]:
