@@ -134,8 +134,7 @@ CODES: dict[str, FaultCode] = {
     "psf.too-few-stars": FaultCode(
         _D,
         "too few stars for a model of the point spread function",
-        "take the focal plane's model (pipeline step 'psf_plane'), set psf.fallback=profile for a round profile of the"
-        " seeing, or lower stars.faintest_snr; look for clouds or saturation",
+        "look for clouds or saturation; lower stars.faintest_snr, or set psf.fallback=profile for a round profile of the seeing",
     ),
     "psf.missing": FaultCode(
         _D,
