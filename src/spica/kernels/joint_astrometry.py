@@ -24,7 +24,7 @@ _RADIAN = np.degrees(1.0) * MAS
 _SMALL = 0.02
 """Steps smaller than this do not matter [mas]."""
 _STEADY = 0.05
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
 """Detections that are in the equations' hands at once."""
 _RAYLEIGH = np.sqrt(2.0 * np.log(2.0))
 """Median length of a two-dimensional normal vector of unit variance per coordinate."""

@@ -25,7 +25,7 @@ _NORMAL = 0.674490
 _SMALL = 1e-5
 """Steps smaller than this do not matter [mag]."""
 _STEADY = 0.05
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
 _OPEN = 10.0
 """What is not known of a zero point before [mag]."""
 
