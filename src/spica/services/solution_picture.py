@@ -46,7 +46,7 @@ def _place(solution: Catalogue, row: int, x: Floats, y: Floats) -> Floats:
 def _arrows(axes: Axes, solution: Catalogue, matches: Catalogue, used: Bools) -> None:
     """Mean residuals of all exposures in cells of the focal plane, as it lies in the first exposure."""
     ends: list[tuple[float, float, float, float]] = []
-    for row in np.flatnonzero(solution["exposure_id"] == solution["exposure_id"][0]):
+    for row in np.flatnonzero(solution["exposure_id"] == solution["exposure_id"][0]).tolist():
         wide, high = float(solution["nx"][row]), float(solution["ny"][row])
         border = _place(solution, row, np.array([0, wide, wide, 0, 0]), np.array([0, 0, high, high, 0]))
         axes.plot(*border, color=GREY, linewidth=0.6)
@@ -113,7 +113,7 @@ def _pulls(axes: Axes, matches: Catalogue, used: Bools) -> None:
     pull = matches["pull"][used & (matches["pull"] > 0)]
     edges = np.linspace(0.0, 5.0, 41)
     if pull.size:
-        axes.hist(pull, edges, density=True, color=GREY, alpha=0.6)
+        axes.hist(pull, edges.tolist(), density=True, color=GREY, alpha=0.6)
     axes.plot(edges, edges * np.exp(-0.5 * edges**2), "k-")
     axes.set_xlabel("distance from the others, in standard deviations")
     width = float(np.sqrt(0.5 * np.mean(pull**2))) if pull.size else float("nan")
