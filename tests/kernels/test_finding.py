@@ -13,7 +13,7 @@ from spica.kernels.tangent import tangent_deproject
 
 ERROR = 0.6 / 3600.0
 JUDGE = Judge(ERROR, 6.0, 5)
-NEAR = ladder(0.05, 0.2)[:4]
+NEAR = ladder(0.05, 0.2)[:5]
 CENTRE = (150.0, 20.0)
 
 

@@ -30,6 +30,7 @@ class Rung(NamedTuple):
     stars : how many, the brightest, vote.
     opposite : the header's declination has the wrong sign.
     coarse : width of a cell of the ballot of single stars, in errors.
+    depth : reference stars for each voter in the field, at most.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Rung(NamedTuple):
     stars: int = 60
     opposite: bool = False
     coarse: float = 3.0
+    depth: float = 1.5
 
 
 class Attempt(NamedTuple):
@@ -112,7 +114,7 @@ def _try(
     ra, dec = centre[0], -centre[1] if rung.opposite else centre[1]
     voters = scale * stars[: rung.stars]
     limits = rung.limits._replace(scale=(rung.limits.scale[0] / scale, rung.limits.scale[1] / scale))
-    most = _number(scale * stars, voters.size, extent + limits.reach)
+    most = _number(scale * stars, rung.depth * voters.size, extent + limits.reach)
     which = reference.near(ra, dec, extent + limits.reach, most)
     attempt = Attempt(rung.name, 0, which.size, 0, 0.0, 0.0)
     if which.size < judge.matches:
@@ -153,10 +155,10 @@ def best_of(stars: Complex, reference: Reference, start: Alignment, trials: floa
     return min(there, key=lambda one: one.log_false) if there else None
 
 
-def _number(stars: Complex, voters: int, reach: float) -> int:
-    """How many reference stars, as dense on the sky as the voters, and half as many again, lie within reach."""
-    density = voters / (filled(stars) * np.pi * float(np.abs(stars).max()) ** 2)
-    return int(max(1.5 * density * np.pi * reach**2, 30))
+def _number(stars: Complex, wanted: float, reach: float) -> int:
+    """How many reference stars lie within reach, where so many are wanted in the field."""
+    density = wanted / (filled(stars) * np.pi * float(np.abs(stars).max()) ** 2)
+    return int(max(density * np.pi * reach**2, 30))
 
 
 def _trials(rung: Rung, extent: float, error: float) -> float:
@@ -187,6 +189,7 @@ def ladder(search: float, reach: float) -> tuple[Rung, ...]:
     rungs = [
         Rung("header", Limits(search, few, near), stars=300),
         Rung("deep", Limits(search, few, near), stars=1000),
+        Rung("faint", Limits(search, few, near), stars=1000, depth=12.0),
         Rung("pairs", Limits(search, 3.0 * few, (0.97, 1.03)), pairs=True, stars=60),
         Rung("turned", Limits(search, turn, (0.98, 1.02)), both, pairs=True, stars=40),
         Rung("wide", Limits(wide, few, near), stars=60, coarse=6.0),

@@ -21,7 +21,7 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 _ROUNDS = 12
-_WORTH = 12.0
+_WORTH = 8.0
 """F of stretching above which it is believed."""
 _ASIDE = 24
 """Displacements by which chance is counted."""
@@ -177,7 +177,7 @@ def refined(stars: Complex, reference: Reference, start: Alignment, search: Sear
     trials : decimal logarithm of the number of alignments among which this one was chosen.
     """
     places = stars[: search.stars]
-    most = int(np.ceil(search.depth * max(places.size, 10)))
+    most = int(np.ceil(search.depth * max(places.size, 10) / filled(places)))
     extent = float(np.abs(places).max())
     scale = abs(start.along) + abs(start.across)
     which = reference.near(start.ra, start.dec, 1.02 * scale * extent + 2.0 * search.coarse, most)
@@ -214,7 +214,7 @@ def _robust(places: Complex, true: Complex, *, mirrored: bool) -> tuple[complex,
 def _plainest(places: Complex, true: Complex, *, mirrored: bool) -> tuple[complex, complex, complex]:
     """A similarity, or a linear map where its two more parameters are worth it (F test)."""
     plain = fitted(places, true, mirrored=mirrored, stretched=False)
-    if places.size < 12:
+    if places.size < 8:
         return plain
     full = fitted(places, true, mirrored=mirrored, stretched=True)
     small, large = (

@@ -140,8 +140,11 @@ def _stars(catalogue: Catalogue, most: int) -> tuple[Float64, Float64, Float64]:
     doubt = np.zeros(x.size, bool)
     if "flags" in catalogue.columns:
         doubt = (np.asarray(catalogue["flags"]) & DOUBTFUL) != 0
-    # Ties are settled by place: the order of the rows is no matter.
-    order = np.lexsort((y, x, -flux, doubt))
+    # Ties are settled by a hash of the place: the order of the rows is no matter, and stars without fluxes are not
+    # taken from one side alone.
+    seat = np.nan_to_num(np.abs(x) * 64.0).astype(np.uint64) * np.uint64(2654435761)
+    seat = (seat + np.nan_to_num(np.abs(y) * 64.0).astype(np.uint64) * np.uint64(2246822519)) % np.uint64(4294967291)
+    order = np.lexsort((y, x, seat, -flux, doubt))
     order = order[good[order]][:most]
     return x[order], y[order], np.where(doubt[order], 0.0, flux[order])
 

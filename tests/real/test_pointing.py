@@ -1,0 +1,106 @@
+"""Real frames are placed on the sky: a whole focal plane against Gaia, however its headers are spoilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from scipy.spatial import cKDTree
+
+from spica.core.columns import Catalogue
+from spica.core.records import Exposure, FrameType
+from spica.core.task import Member
+from spica.files.reference.catalogue import open_reference
+from spica.files.reference.regions import Cone, vectors
+from spica.instruments.solutions import wcs_cards
+from spica.kernels.wcs import pixel_to_sky
+from spica.kernels.wcs_cards import from_cards
+from spica.tasks.pointing import TASK
+from tests.support.references import imported
+
+MJD = 56744.2909
+EXPOSURE = Exposure(0, "hsc-1180", "hsc", FrameType.OBJECT, "2014-03-27", MJD, 270.0, band="z")
+
+
+@pytest.fixture(scope="module")
+def visit(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Needs of the task: star lists (without fluxes) and guessed headers of 51 detectors, Gaia at the time of the visit."""
+    folder = real_data / "hsc_visit1180_catalogues"
+    home = tmp_path_factory.mktemp("references")
+    imported(home, "gaia", folder / "gaia_refCat.parquet")
+    reference = open_reference(home, "gaia").find(Cone(150.2, 2.2, 1.5), mjd=MJD)
+    sources, headers = [], {}
+    for path in sorted(folder.glob("1180_*.fits")):
+        number = int(path.stem.partition("_")[2])
+        with fits.open(path) as hdus:
+            cards = dict(hdus[0].header)
+            x, y = (np.asarray(hdus[1].data[name], np.float64) for name in "xy")
+        sources.append(Member(f"detector:hsc-1180/{number}", Catalogue({"x": x, "y": y, "flux": np.ones(x.size)})))
+        headers[number] = {**wcs_cards([cards], 0), "NAXIS1": 2048, "NAXIS2": 4176}
+    return {"sources": tuple(sources), "headers": headers, "exposure": EXPOSURE, "reference": reference}
+
+
+def offsets(visit: Mapping[str, Any], cards: Mapping[int, Mapping[str, Any]]) -> dict[int, tuple[float, float]]:
+    """Median offset in both coordinates, and the robust rms of matches after it is taken out [arcsec], by detector."""
+    reference = visit["reference"]
+    tree = cKDTree(vectors(reference["ra"], reference["dec"]))
+    found = {}
+    for member in visit["sources"]:
+        number = int(member.unit.rpartition("/")[2])
+        ra, dec = pixel_to_sky(from_cards(cards[number]), member.value["x"], member.value["y"])
+        far, near = tree.query(vectors(ra, dec), distance_upper_bound=np.radians(3.0 / 3600))
+        ok = np.isfinite(far)
+        dx = 3600 * (ra[ok] - reference["ra"][near[ok]]) * np.cos(np.radians(dec[ok]))
+        dy = 3600 * (dec[ok] - reference["dec"][near[ok]])
+        middle = np.median(dx), np.median(dy)
+        good = np.hypot(dx - middle[0], dy - middle[1]) < 0.3
+        rms = (
+            np.sqrt(np.median((dx[good] - middle[0]) ** 2 + (dy[good] - middle[1]) ** 2) / 1.386)
+            if good.any()
+            else np.nan
+        )
+        found[number] = float(np.hypot(*middle)), float(rms)
+    return found
+
+
+def test_all_detectors_of_a_visit_are_brought_to_gaia(visit: dict[str, Any]) -> None:
+    before = offsets(visit, visit["headers"])
+    made = TASK.run(TASK.settings(), **visit)["pointing"]
+    assert len(made["detectors"]) == 51
+    how = [one["how"] for one in made["detectors"].values()]
+    assert how.count("own") >= 50
+    assert set(how) <= {"own", "plane"}
+    after = offsets(visit, {int(number): one["cards"] for number, one in made["detectors"].items()})
+    own = [after[int(number)][0] for number, one in made["detectors"].items() if one["how"] == "own"]
+    # The guesses know no distortion, and a dozen stars in common with Gaia fix no more than shift, turn and scale.
+    assert max(shift for shift, _ in before.values()) > 1.5
+    assert np.median(own) < 0.12
+    assert max(own) < 0.5
+
+
+@pytest.mark.parametrize("spoilt", ["turned", "mirrored", "away"])
+def test_headers_that_are_spoilt_come_out_the_same(visit: dict[str, Any], spoilt: str) -> None:
+    few = {**visit, "sources": visit["sources"][:6]}
+    numbers = [int(member.unit.rpartition("/")[2]) for member in few["sources"]]
+    turn = np.array([[0.6, -0.8], [0.8, 0.6]]) if spoilt == "turned" else np.diag([-1.0, 1.0])
+    headers = {}
+    for number in numbers:
+        cards = dict(visit["headers"][number])
+        cd = np.array([[cards[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+        if spoilt == "away":
+            cards["CRVAL2"] += 0.3
+        else:
+            cards |= {f"CD{i + 1}_{j + 1}": float((turn @ cd)[i, j]) for i in (0, 1) for j in (0, 1)}
+        headers[number] = cards
+    good = TASK.run(TASK.settings(), **{**few, "headers": {n: visit["headers"][n] for n in numbers}})["pointing"]
+    made = TASK.run(TASK.settings(), **{**few, "headers": headers})["pointing"]
+    for number in numbers:
+        one, other = (from_cards(each["detectors"][str(number)]["cards"]) for each in (good, made))
+        x, y = np.meshgrid(np.linspace(0, 2047, 5), np.linspace(0, 4175, 5))
+        here, there = pixel_to_sky(one, x, y), pixel_to_sky(other, x, y)
+        assert 3600 * np.abs(here[1] - there[1]).max() < 0.3
+        assert 3600 * np.abs(here[0] - there[0]).max() < 0.3
