@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from spica import __version__
-from spica.cli import begin, calib, cameras, cutting, frames, headers, metrics, pipelines, refcat, registry, story, work
+from spica.cli import (
+    begin,
+    calib,
+    cameras,
+    cutting,
+    frames,
+    headers,
+    metrics,
+    pipelines,
+    refcat,
+    registry,
+    story,
+    wcs,
+    work,
+)
 from spica.cli.door import Door
 from spica.cli.options import examples
 
@@ -71,5 +85,6 @@ app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(refcat.app, name="refcat", rich_help_panel=TABLES)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)
+app.add_typer(wcs.app, name="wcs", rich_help_panel=TABLES)
 app.add_typer(metrics.app, name="metrics", rich_help_panel=TABLES)
 app.add_typer(registry.app, name="registry", rich_help_panel=TABLES)

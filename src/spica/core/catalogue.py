@@ -162,6 +162,16 @@ CODES: dict[str, FaultCode] = {
         "no alignment of the stars with the reference stars is beyond chance",
         "is it the right field and catalogue? raise pointing.reach, give pointing.blur the size of trails",
     ),
+    # sky solutions of files
+    "wcs.none": FaultCode(_D, "the file has no sky solution", "find one with the task 'pointing'"),
+    "wcs.unsupported": FaultCode(
+        _D, "the sky solution is of a form that is not understood", "see docs/wcs.md for those that are"
+    ),
+    "wcs.inexact": FaultCode(
+        _D,
+        "the conversion would differ by more than is allowed",
+        "allow more with --tolerance, or choose --to tpv or sip",
+    ),
     # reference catalogues
     "refcat.unknown": FaultCode(_S, "no such reference catalogue", "see 'spica refcat list'"),
     "refcat.exists": FaultCode(

@@ -3,7 +3,7 @@
 References: Calabretta & Greisen 2002 (A&A 395, 1077); the TPV convention and the SIP convention of the FITS registry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,13 +23,13 @@ def _square(cards: Mapping[str, object], name: str, otherwise: Float64) -> Float
     return np.array([[_number(cards, f"{name}{i}_{j}", otherwise[i - 1, j - 1]) for j in (1, 2)] for i in (1, 2)])
 
 
-def _axes(cards: Mapping[str, object]) -> tuple[str, list[int]]:
+def _axes(cards: Mapping[str, object], known: Sequence[str] = ("TAN", "TPV")) -> tuple[str, list[int]]:
     """Projection of the cards, and the places of right ascension and declination among the axes."""
     types = [str(cards.get(f"CTYPE{axis}", "")).strip().upper() for axis in (1, 2)]
     names = [ctype[:4].rstrip("-") for ctype in types]
     codes = {ctype[5:8] for ctype in types}
-    if sorted(names) != ["DEC", "RA"] or len(codes) != 1 or not codes <= {"TAN", "TPV"}:
-        raise ValueError(f"axes {types} are not right ascension and declination in TAN or TPV")
+    if sorted(names) != ["DEC", "RA"] or len(codes) != 1 or not codes <= set(known):
+        raise ValueError(f"axes {types} are not right ascension and declination in {' or '.join(known)}")
     units = sorted({str(cards.get(f"CUNIT{axis}", "deg")).strip().lower() for axis in (1, 2)})
     if units != ["deg"]:
         raise ValueError(f"axes are in {units}, not in deg")
@@ -84,20 +84,36 @@ def from_cards(cards: Mapping[str, object]) -> TangentWcs:
     ValueError
         For another projection, other units, missing cards, or values that make no sense.
     """
-    projection, order = _axes(cards)
-    crval = [_number(cards, f"CRVAL{axis + 1}") for axis in order]
-    cd = _matrix(cards)[order]
+    projection, crval, crpix, cd, order = linear_part(cards, ("TAN", "TPV"))
     pv = _pv(cards, projection, order)
-    # The default of the standard: at the pole itself the native longitude of the pole is 0.
-    pole = _number(cards, "LONPOLE", 0.0 if crval[1] >= 90.0 else 180.0)
-    turn = np.radians(pole - 180.0)
-    if abs(np.sin(0.5 * turn)) > 1e-12:
-        if pv is not None:
-            raise ValueError(f"LONPOLE is {pole}: with a PV polynomial only 180 is understood")
-        cd = _rotation(turn) @ cd
-    crpix = [_number(cards, f"CRPIX{axis}") - 1.0 for axis in (1, 2)]
+    pole = _pole(cards, float(crval[1]))
+    if pv is not None and abs(pole - 180.0) > 1e-9:
+        raise ValueError(f"LONPOLE is {pole}: with a PV polynomial only 180 is understood")
     sip_a, sip_b = _sip(cards)
     return tangent_wcs(crval, crpix, cd, pv=pv, sip_a=sip_a, sip_b=sip_b)
+
+
+def linear_part(cards: Mapping[str, object], known: Sequence[str]) -> tuple[str, Float64, Float64, Float64, list[int]]:
+    """What all zenithal forms share: projection, tangent point, reference pixel (0-based), matrix, order of the axes.
+
+    Raises
+    ------
+    ValueError
+        For a projection that is not `known`, other units, missing cards.
+    """
+    projection, order = _axes(cards, known)
+    crval = np.array([_number(cards, f"CRVAL{axis + 1}") for axis in order])
+    cd = _matrix(cards)[order]
+    turn = np.radians(_pole(cards, float(crval[1])) - 180.0)
+    if abs(np.sin(0.5 * turn)) > 1e-12:
+        cd = _rotation(turn) @ cd
+    crpix = np.array([_number(cards, f"CRPIX{axis}") - 1.0 for axis in (1, 2)])
+    return projection, crval, crpix, cd, order
+
+
+def _pole(cards: Mapping[str, object], dec: float) -> float:
+    """Native longitude of the pole [degree]; by the standard 0 at the pole itself, else 180, where it is not told."""
+    return _number(cards, "LONPOLE", 0.0 if dec >= 90.0 else 180.0)
 
 
 def to_cards(wcs: TangentWcs) -> dict[str, str | int | float]:

@@ -1,0 +1,84 @@
+"""`spica wcs`: sky solutions of files shown, and converted from one form to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spica.cli.options import JsonOption, examples
+from spica.cli.render import print_json, say, show_table
+
+app = typer.Typer(no_args_is_help=True, help="Sky solutions of files: show, convert.")
+
+SHOW = examples("spica wcs show image.fits.fz", "spica wcs show scamp.head")
+CONVERT = examples(
+    "spica wcs convert image.fits image-sip.fits --to sip",
+    "spica wcs convert image.fits image.head --to tpv            as SCAMP writes it and SWarp reads it",
+    "spica wcs convert zpn.fits zpn.head --to tpv --tolerance 5  a fit that may differ by 5 mas",
+)
+
+
+@app.command("show", epilog=SHOW)
+def show(
+    file: Annotated[Path, typer.Argument(help="FITS file, or SCAMP's .head.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """The solution of each HDU: its form, where it points, scale, angle, parity."""
+    from spica.services import wcs
+
+    found = wcs.show(file)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            each.hdu,
+            each.name,
+            each.form,
+            each.frame,
+            *(
+                (each.problem, "", "", "")
+                if each.ra is None or each.dec is None or each.scale is None or each.rotation is None
+                else (
+                    f"{each.ra:.6f} {each.dec:+.6f}",
+                    f"{each.scale:.5f}",
+                    f"{each.rotation:.3f}",
+                    "mirrored" if each.mirrored else "as on the sky",
+                )
+            ),
+            "" if each.degree is None else each.degree,
+        )
+        for each in found
+    ]
+    columns = ("HDU", "name", "form", "frame", "centre [deg]", 'scale ["]', "+y E of N [deg]", "parity", "degree")
+    show_table("", columns, rows)
+
+
+@app.command("convert", epilog=CONVERT)
+def convert(
+    source: Annotated[Path, typer.Argument(help="FITS file, or SCAMP's .head.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="FITS file, or .head or .ahead.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="tpv, sip or tan.")] = "tpv",
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0.0, help="Greatest difference [mas] of a conversion that is a fit.")
+    ] = 1.0,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--size", metavar="NX NY", help="Size of the image, where the file lacks it."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the solutions of a file in another form; what cannot be exact is fitted, and refused beyond the tolerance."""
+    from spica.services import wcs
+
+    done = wcs.convert(source, target, to, tolerance=tolerance, size=size)
+    if as_json:
+        print_json(done)
+        return
+    for each in done:
+        left = "" if each.residual is None else f", at most {each.residual:.2g} mas off"
+        how = "exactly" if each.exact else "by a fit"
+        say(f"{each.hdu} {each.name}: {each.old} to {each.new} of degree {each.degree} {how}{left}", "green")
+    say(f"written: {target}", "bold green")
