@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from astro_metadata_translator.tests import read_test_file
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from spica.core.faults import DataFault
 from spica.files.heads import read_heads, write_heads
 from spica.services import wcs
 
@@ -25,7 +24,7 @@ FILES = (
     "wcs/tpv.fits",
     "wcs/scamp.head",
 )
-YAMLS = ("decam", "hsc", "megaprime", "suprimecam-CORR40535770")
+YAMLS = ("decam", "hsc", "megaprime", "sdss-fpC-006377-g4-0399", "suprimecam-CORR40535770")
 SIZE = (2048, 2048)
 
 
@@ -35,7 +34,7 @@ def solution(cards: dict[str, Any]) -> WCS:
     header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, *SIZE
     for key, value in cards.items():
         if wcs._OWN.fullmatch(key) and value is not None:
-            header[key] = value
+            header[key] = "deg" if value == "degree" else value
     if any(f"PV1_{k}" in header for k in (5, 7)):
         header["CTYPE1"], header["CTYPE2"] = (f"{header[key][:5]}TPV" for key in ("CTYPE1", "CTYPE2"))
     with warnings.catch_warnings():
@@ -48,12 +47,7 @@ def cards_of(real_data: Path, name: str) -> dict[str, Any]:
         return read_heads(real_data / name)[0]
     if name.endswith(".fits"):
         return {key: value for key, value in fits.getheader(real_data / name).items() if key and key != "COMMENT"}
-    text = yaml.safe_load((real_data / "headers" / f"fitsheader-{name}.yaml").read_text())
-    return (
-        {key: value for key, _, value, _ in text}
-        if len(text[0]) == 4 and text[0][1] != "String"
-        else {row[0]: row[2] for row in text}
-    )
+    return dict(read_test_file(str(real_data / "headers" / f"fitsheader-{name}.yaml")))
 
 
 @pytest.mark.parametrize("name", [*FILES, *YAMLS])
@@ -63,17 +57,11 @@ def test_headers_in_another_form_are_the_same_sky(real_data: Path, tmp_path: Pat
     size = (192, 192) if "1904" in name else SIZE
     write_heads(tmp_path / "in.head", [{key: value for key, value in cards.items() if wcs._OWN.fullmatch(key)}])
     target = tmp_path / "out.head"
-    if "STG" in name:
-        # Ten degrees of a stereographic sky are no polynomial of degree 7.
-        with pytest.raises(DataFault, match="mas"):
-            wcs.convert(tmp_path / "in.head", target, to, size=size)
-        (done,) = wcs.convert(tmp_path / "in.head", target, to, size=size, tolerance=1e6)
-        assert not done.exact
-    else:
-        (done,) = wcs.convert(tmp_path / "in.head", target, to, size=size)
-        assert done.exact
-        assert done.residual is not None
-        assert done.residual < 1e-3
+    (done,) = wcs.convert(tmp_path / "in.head", target, to, size=size)
+    # A stereographic sky is no polynomial, but near to one over an image.
+    assert done.exact == ("STG" not in name)
+    assert done.residual is not None
+    assert done.residual < (1e-3 if done.exact else 1.0)
     x, y = (part.ravel() for part in np.meshgrid(np.linspace(0, size[0] - 1, 9), np.linspace(0, size[1] - 1, 9)))
     want = np.array(solution(cards).all_pix2world(x, y, 0))
     got = np.array(solution(read_heads(target)[0]).all_pix2world(x, y, 0))

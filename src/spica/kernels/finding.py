@@ -113,7 +113,12 @@ def _try(
     extent = scale * max(float(np.abs(stars).max()), judge.error)
     ra, dec = centre[0], -centre[1] if rung.opposite else centre[1]
     voters = scale * stars[: rung.stars]
-    limits = rung.limits._replace(scale=(rung.limits.scale[0] / scale, rung.limits.scale[1] / scale))
+    # North turns on the way to the true centre: by as much as meridians converge.
+    turn = np.radians(rung.limits.reach) * np.tan(np.radians(min(abs(dec), 89.0)))
+    limits = rung.limits._replace(
+        angle=min(rung.limits.angle + min(turn, _TURNING), np.pi),
+        scale=(rung.limits.scale[0] / scale, rung.limits.scale[1] / scale),
+    )
     most = _number(scale * stars, rung.depth * voters.size, extent + limits.reach)
     which = reference.near(ra, dec, extent + limits.reach, most)
     attempt = Attempt(rung.name, 0, which.size, 0, 0.0, 0.0)
@@ -124,8 +129,8 @@ def _try(
     trials = _trials(rung, extent, judge.error)
     best: Matched | None = None
     for one in candidates:
-        turn = scale * one.turn
-        start = Alignment(ra, dec, 0j if one.mirrored else turn, turn if one.mirrored else 0j)
+        factor = scale * one.turn
+        start = Alignment(ra, dec, 0j if one.mirrored else factor, factor if one.mirrored else 0j)
         found = best_of(stars, reference, start.moved(one.offset), trials, judge)
         if found is not None and (best is None or found.log_false < best.log_false):
             best = found
@@ -177,6 +182,8 @@ _SEARCHES = ((6.0, 1.5, 60), (6.0, 1.5, 3000), (12.0, 5.0, 400))
 
 WIDE = 0.5
 """Offset [degree] up to which every rung goes; beyond it there are fewer."""
+_TURNING = float(np.radians(12.0))
+"""Greatest convergence of meridians that is followed."""
 BINNINGS = (2.0, 0.5, 3.0, 1.0 / 3.0, 4.0, 0.25)
 """Factors of scale of a header that knows nothing of the binning, or of another one."""
 
