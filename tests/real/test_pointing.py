@@ -67,6 +67,7 @@ def offsets(visit: Mapping[str, Any], cards: Mapping[int, Mapping[str, Any]]) ->
     return found
 
 
+@pytest.mark.slow
 def test_all_detectors_of_a_visit_are_brought_to_gaia(visit: dict[str, Any]) -> None:
     before = offsets(visit, visit["headers"])
     made = TASK.run(TASK.settings(), **visit)["pointing"]
@@ -82,6 +83,7 @@ def test_all_detectors_of_a_visit_are_brought_to_gaia(visit: dict[str, Any]) -> 
     assert max(own) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoilt", ["turned", "mirrored", "away"])
 def test_headers_that_are_spoilt_come_out_the_same(visit: dict[str, Any], spoilt: str) -> None:
     few = {**visit, "sources": visit["sources"][:6]}

@@ -111,6 +111,24 @@ def test_shown(tmp_path: Path) -> None:
     assert "GLON" in odd.problem
 
 
+@pytest.mark.parametrize(
+    ("told", "frame"),
+    [
+        ({"RADESYS": "FK5"}, "FK5"),
+        ({"RADESYS": "", "RADECSYS": "FK4"}, "FK4"),
+        ({"RADESYS": "", "EQUINOX": 2000.0}, "FK5"),
+        ({"RADESYS": "", "EQUINOX": 1950.0}, "FK4"),
+        ({"RADESYS": ""}, "ICRS"),
+    ],
+)
+def test_the_frame_is_passed_on(tmp_path: Path, told: dict[str, object], frame: str) -> None:
+    source = image(tmp_path / "a.fits", {**PLAIN, **told})
+    wcs.convert(source, tmp_path / "b.fits", "sip")
+    header = fits.getheader(tmp_path / "b.fits", 1)
+    assert header["RADESYS"] == frame
+    assert "RADECSYS" not in header
+
+
 def test_commands(tmp_path: Path) -> None:
     source = str(image(tmp_path / "a.fits", SIP))
     run = CliRunner()

@@ -60,17 +60,17 @@ class ZenithalWcs:
 
     def _distance(self, radius: Float64) -> Float64:
         """Distance from the pole [radian] of a radius in the plane [radian]."""
+        if self.code == "STG":
+            return np.asarray(2.0 * np.arctan(0.5 * radius))
+        if self.code == "ARC":
+            return radius
         with np.errstate(invalid="ignore"):
-            plain = {
-                "STG": lambda: 2.0 * np.arctan(0.5 * radius),
-                "ARC": lambda: radius,
-                "SIN": lambda: np.arcsin(radius),
-                "ZEA": lambda: 2.0 * np.arcsin(0.5 * radius),
-            }
-            if self.code in plain:
-                return np.asarray(plain[self.code]())
+            if self.code == "SIN":
+                return np.asarray(np.arcsin(radius))
+            if self.code == "ZEA":
+                return np.asarray(2.0 * np.arcsin(0.5 * radius))
         series = np.polynomial.Polynomial(self.radial)
-        slope = series.deriv()
+        slope = np.polynomial.Polynomial(np.polynomial.polynomial.polyder(self.radial))
         distance = radius / self.radial[1]
         for _ in range(_ROUNDS):
             step = (series(distance) - radius) / slope(distance)

@@ -25,9 +25,10 @@ Float64 = npt.NDArray[np.float64]
 FORMS = ("tpv", "sip", "tan")
 _SIP_HIGHEST = 9
 _GRID = 33
+_KEPT = ("EQUINOX", "FLXSCALE", "MAGZEROP", "PHOTIRMS", "PHOTINST", "PHOTLINK")
 _OWN = re.compile(
     r"WCSAXES|CTYPE[12]|CUNIT[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CD[12]_[12]|PC[12]_[12]|PC00[12]00[12]|PV[12]_\d+"
-    r"|PROJP\d+|[AB]P?_ORDER|[AB]P?_\d+_\d+|[AB]_DMAX|LONPOLE|LATPOLE|WAT[012]_\d{3}|WCSDIM"
+    r"|PROJP\d+|[AB]P?_ORDER|[AB]P?_\d+_\d+|[AB]_DMAX|LONPOLE|LATPOLE|RADEC?SYS|WAT[012]_\d{3}|WCSDIM"
 )
 
 
@@ -104,6 +105,14 @@ def _form(cards: Mapping[str, Scalar]) -> str:
     return "TAN with PV" if code == "TAN" and any(f"PV{axis}_{k}" in cards for axis in (1, 2) for k in (5, 7)) else code
 
 
+def _frame(cards: Mapping[str, Scalar]) -> str:
+    """RADESYS, or what the standard takes for it where it is not told."""
+    told, equinox = cards.get("RADESYS") or cards.get("RADECSYS"), cards.get("EQUINOX")
+    if told or not isinstance(equinox, int | float):
+        return str(told or "ICRS")
+    return "FK5" if equinox >= 1984.0 else "FK4"
+
+
 def _size(cards: Mapping[str, Scalar]) -> tuple[int, int] | None:
     axes = axes_of(cards)
     return (axes[0], axes[1]) if len(axes) >= 2 else None
@@ -124,7 +133,7 @@ def show(path: Path) -> list[Shown]:
 
 
 def _shown(number: int, name: str, cards: Mapping[str, Scalar]) -> Shown:
-    form, frame = _form(cards), str(cards.get("RADESYS") or cards.get("RADECSYS") or "ICRS")
+    form, frame = _form(cards), _frame(cards)
     try:
         one = _solution(cards)
     except ValueError as error:
@@ -170,12 +179,12 @@ def convert(
     found = _read(source)
     if not found:
         raise DataFault("wcs.none", f"{source}: no HDU has a sky solution", file=str(source))
-    made, done = {}, []
+    made: dict[int, dict[str, Scalar]] = {}
+    done: list[Converted] = []
     for number, name, cards in found:
         wcs, what = _converted(source, (number, name, cards), to, (tolerance, size))
-        frame = {key: cards[key] for key in ("RADESYS", "EQUINOX") if key in cards}
-        kept = {key: cards[key] for key in ("FLXSCALE", "MAGZEROP", "PHOTIRMS", "PHOTINST", "PHOTLINK") if key in cards}
-        made[number] = {**to_cards(wcs), **frame, **kept}
+        kept: dict[str, Scalar] = {key: cards[key] for key in _KEPT if key in cards}
+        made[number] = {**to_cards(wcs), "RADESYS": _frame(cards), **kept}
         done.append(what)
     if target.suffix in heads.SUFFIXES:
         heads.write_heads(target, list(made.values()))
