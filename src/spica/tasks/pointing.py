@@ -291,7 +291,7 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
 
 TASK = Task(
     name="pointing",
-    version=1,
+    version=2,
     grain=Grain.EXPOSURE,
     settings=PointingSettings,
     needs=(
