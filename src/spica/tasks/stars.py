@@ -26,6 +26,8 @@ _STEP = 0.01
 _CORE = 0.05
 """Stars' sizes are this near to their own in ln(size), and _SIDES compare it with what is around."""
 _SIDES = (0.15, 0.30)
+_BELOW = 0.6
+"""Sources that are sharper than the stars by up to this in ln(size) speak against them."""
 _EXPECTED, _UNEXPECTED = 0.5, 0.3
 """How far, in ln(size), the stars may be from where the width of bright peaks has them; what a crowd elsewhere is worth."""
 _BRIGHTEST = 3000
@@ -232,6 +234,11 @@ def _locus(seen: _Seen, fit: Bools, expected: float) -> float:
     around = np.convolve(density, ring / ring.sum(), "same") * (2 * inside + 1) * _STEP
     # An excess of a few among few is worth as much as it stands above chance.
     score = np.maximum(core - around, 0.0) / np.sqrt(core + around + 1.0)
+    # Nothing is sharper than a star: a crowd of galaxies has the stars below it. Cosmic rays are farther off.
+    up_to = np.concatenate([[0.0], np.cumsum(density) * _STEP])
+    place = np.arange(grid.size)
+    sharper = up_to[np.maximum(place - side[0] + 1, 0)] - up_to[np.maximum(place - round(_BELOW / _STEP), 0)]
+    score *= core / np.maximum(core + sharper, 1e-9)
     if np.isfinite(expected):
         # It may be wrong altogether.
         score *= _UNEXPECTED + (1.0 - _UNEXPECTED) * np.exp(-0.5 * ((grid - expected) / _EXPECTED) ** 2)
