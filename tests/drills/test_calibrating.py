@@ -25,7 +25,7 @@ SKY = {
     "detectors": "1,2",
     "density": "3000",
 }
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
