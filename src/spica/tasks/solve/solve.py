@@ -133,8 +133,9 @@ def _fitted(
     fit = adjust(mosaic, terms, found.seen, found.known, options)
     exposure = mosaic.exposure[found.seen.image]
     wide = {
-        number: robust_scale(fit.state.seen_pull[exposure == number], _RAYLEIGH)
-        for number in np.unique(exposure).tolist()
+        number: robust_scale(fit.state.seen_pull[rows], _RAYLEIGH)
+        for number, rows in enumerate(_rows_of(exposure, mosaic.ra.size))
+        if rows.size
     }
     worse = {number: scale for number, scale in wide.items() if scale > settings.largest_scatter}
     if worse and len(worse) < len(wide):
@@ -218,10 +219,17 @@ def _band(
     ):
         target[rows] = values
     bright = (fit.seen > 0.0) & (fluxes.sigma < 0.01)
+    rows_of = _rows_of(np.where(bright, image, -1), mosaic.exposure.size)
     for number in images:
-        away = np.abs(fit.residual[bright & (image == number)])
+        away = np.abs(fit.residual[rows_of[number]])
         light.scatter[number] = 1.4826 * np.median(away) if away.size else np.nan
     return replace(light, chi2=fit.chi2 / max(fit.freedom, 1.0), floor=fit.floor)
+
+
+def _rows_of(number: Integers, count: int) -> list[Integers]:
+    """Rows of each number from 0 to `count` - 1, in their order."""
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.searchsorted(number[order], np.arange(count + 1)))[1:-1]
 
 
 def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
