@@ -138,6 +138,9 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("STARSIZE", "float", "pixel", "half-light radius of stars", "catalogue"),
     Keyword("STARSEEN", "int", "", "candidates for stars of the PSF", "catalogue"),
     Keyword("STARGOOD", "int", "", "of these accepted", "catalogue"),
+    Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
+    Keyword("PSFWINGS", "float", "", "unrest of the light in its wings", "catalogue"),
+    Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

@@ -1,11 +1,11 @@
-"""Which sources have to be fitted at once: friends of friends, divided where too many hang together."""
+"""Which sources have to be fitted at once: friends of friends, divided where too many hang together.
+
+SciPy's trees and graphs are imported where there are pairs: they take as long to load as half of all kernels.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from spica.kernels.compiled import Float64, Int64
 
@@ -44,8 +44,7 @@ def groups(x: Float64, y: Float64, flux: Float64, link: float, largest: int, rea
     if x.size == 0:
         return Groups(np.zeros(1, np.int64), number, number, np.zeros((0, 2), np.int64))
     places = np.column_stack([x, y])
-    tree = cKDTree(places)
-    pairs = tree.query_pairs(max(link, 2.0 * float(np.max(reach, initial=0.0))), output_type="ndarray")
+    pairs = _pairs(places, max(link, 2.0 * float(np.max(reach, initial=0.0))))
     apart = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T)
     linked, short = pairs[apart < link], apart[apart < link]
     number = _components(linked, x.size)
@@ -70,7 +69,20 @@ def groups(x: Float64, y: Float64, flux: Float64, link: float, largest: int, rea
     return Groups(start.astype(np.int64), members, number, pairs[touching].astype(np.int64))
 
 
+def _pairs(places: Float64, within: float) -> Int64:
+    if len(places) < 2:
+        return np.zeros((0, 2), np.int64)
+    from scipy.spatial import cKDTree
+
+    return np.asarray(cKDTree(places).query_pairs(within, output_type="ndarray"), np.int64)
+
+
 def _components(pairs: Int64, n: int) -> Int64:
+    if len(pairs) == 0:
+        return np.arange(n)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
