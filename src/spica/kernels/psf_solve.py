@@ -206,7 +206,7 @@ def solve(
     """
     stars, size = stamps.light.shape[:2]
     terms, fine = prior.shape[:2]
-    m = 2 * int(np.ceil(reach / grid.corrections) + 2) + 1
+    m = samples_across(reach, grid.corrections)
     linear, rings = _room(stars, size), _Rings(m, grid.corrections, reach, size)
     kernel = _smoother(m, smooth / grid.corrections)
     allowed = np.ones(stars) if held is None else np.where(held, 0.0, 1.0)
@@ -235,6 +235,11 @@ def solve(
     where = _Rings(fine, grid.model, reach, size).samples
     variance = left * (worse * np.diagonal(posterior, axis1=1, axis2=2).T)[:, where]
     return Solved(cube, variance, used, linear.chi2 / np.maximum(linear.pixels - 4.0, 1.0), linear)
+
+
+def samples_across(reach: float, sampling: float) -> int:
+    """Samples along each axis of the corrections to a model of that reach [pixel]."""
+    return 2 * int(np.ceil(reach / sampling) + 2) + 1
 
 
 def _refined(corrections: Float32, grid: Grid, n: int) -> Float32:

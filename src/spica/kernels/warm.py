@@ -33,9 +33,9 @@ from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
 from spica.kernels.psf_cut import Neighbours, cut_stars
-from spica.kernels.psf_fit import Stamps
+from spica.kernels.psf_fit import Stamps, apply_normal
 from spica.kernels.psf_model import psf_stamps, stamp_at
-from spica.kernels.psf_solve import Grid, legendre_basis, solve
+from spica.kernels.psf_solve import Grid, legendre_basis, samples_across, solve
 from spica.kernels.psf_sources import Fitting, blurred, fit_sources
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
@@ -130,7 +130,10 @@ def _psf() -> None:
     around = Neighbours(np.zeros(0, np.int64), none, none, none, none, none)
     light, good, _ = cut_stars((_IMAGE, 0 * _IMAGE, _MASK), 0, (_PLACE, _PLACE), around, (3.0, 3.0), 3.0)
     stamps = Stamps(light, good, np.ones((1, 1)), np.ones(1), np.array([[1.0, 3.0, 3.0, 0.0]]))
-    solve(stamps, cube, legendre_basis(0), Grid(1.0, 1.0), (1.0, 0.0), reach=3.0, smooth=1.0)
+    solved = solve(stamps, cube, legendre_basis(0), Grid(1.0, 1.0), (1.0, 0.0), reach=3.0, smooth=1.0)
+    # A star that is the model itself leaves nothing to solve for.
+    direction = np.ones((1, samples_across(3.0, 1.0), samples_across(3.0, 1.0)), dtype=np.float32)
+    apply_normal(stamps, solved.linear, solved.used, direction, np.zeros(direction.shape))
 
 
 def _sums() -> None:
