@@ -84,8 +84,10 @@ def test_all_detectors_of_a_visit_are_brought_to_gaia(visit: dict[str, Any]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("spoilt", ["turned", "mirrored", "away"])
-def test_headers_that_are_spoilt_come_out_the_same(visit: dict[str, Any], spoilt: str) -> None:
+def test_headers_that_are_spoilt_come_out_the_same_or_not_at_all(visit: dict[str, Any], spoilt: str) -> None:
+    """Turned or mirrored each about its own place, detectors contradict each other: none may follow another's lead."""
     few = {**visit, "sources": visit["sources"][:6]}
     numbers = [int(member.unit.rpartition("/")[2]) for member in few["sources"]]
     turn = np.array([[0.6, -0.8], [0.8, 0.6]]) if spoilt == "turned" else np.diag([-1.0, 1.0])
@@ -100,7 +102,10 @@ def test_headers_that_are_spoilt_come_out_the_same(visit: dict[str, Any], spoilt
         headers[number] = cards
     good = TASK.run(TASK.settings(), **{**few, "headers": {n: visit["headers"][n] for n in numbers}})["pointing"]
     made = TASK.run(TASK.settings(), **{**few, "headers": headers})["pointing"]
-    for number in numbers:
+    placed = [number for number in numbers if made["detectors"][str(number)]["cards"]]
+    assert len(placed) >= (6 if spoilt == "away" else 4)
+    assert all(made["detectors"][str(number)]["reason"] for number in set(numbers) - set(placed))
+    for number in placed:
         one, other = (from_cards(each["detectors"][str(number)]["cards"]) for each in (good, made))
         x, y = np.meshgrid(np.linspace(0, 2047, 5), np.linspace(0, 4175, 5))
         here, there = pixel_to_sky(one, x, y), pixel_to_sky(other, x, y)

@@ -105,9 +105,14 @@ def by_one(
         alone = climb(own.places, stars, own.centre, rungs, judge)
         if alone.found is None:
             continue
-        start = transferred(alone.found.alignment, own.centre, field.centre, plane_of(chip.ra, chip.dec, own.centre))
+        places = plane_of(chip.ra, chip.dec, own.centre)
+        # The others by themselves: together with the leader's own matches they would always seem to agree.
+        rest = field_of([one for one in chips if one is not chip])
+        beside = transferred(alone.found.alignment, own.centre, rest.centre, places)
+        agreed = best_of(rest.places, stars, beside, _LOCAL, judge)
+        start = transferred(alone.found.alignment, own.centre, field.centre, places)
         found = best_of(field.places, stars, start, _LOCAL, judge)
-        if found is not None and accepted(found, judge) and found.stars.size > alone.found.stars.size:
+        if agreed is not None and accepted(agreed, judge) and found is not None and accepted(found, judge):
             return Climb(found, f"{alone.rung}, by detector {chip.number}", (*end.attempts, *alone.attempts))
         return replace(end, attempts=(*end.attempts, *alone.attempts))
     return end

@@ -291,7 +291,7 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
 
 TASK = Task(
     name="pointing",
-    version=2,
+    version=3,
     grain=Grain.EXPOSURE,
     settings=PointingSettings,
     needs=(
