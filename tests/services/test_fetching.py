@@ -117,6 +117,13 @@ def test_an_unknown_service_is_named(survey: Survey) -> None:
     assert fault.value.code == "order.nothing"
 
 
+def test_a_bad_name_is_refused_before_anything_is_fetched(tap: Tap, survey: Survey) -> None:
+    with pytest.raises(SetupFault) as fault:
+        fetch("no/name", "gaia", survey.root, place=(RA, DEC, 0.1), url=tap.url)
+    assert fault.value.code == "order.invalid"
+    assert tap.queries == []
+
+
 def test_the_command(tap: Tap, survey: Survey) -> None:
     place = ["--place", str(RA), str(DEC), "0.1", "--url", tap.url, "--survey", str(survey.root), "--json"]
     result = CliRunner().invoke(app, ["refcat", "fetch", "gaia", *place])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from spica.core.faults import Fault, SetupFault
-from spica.files.reference import healpix
+from spica.files.reference import healpix, store
 from spica.files.reference.regions import Cone, Polygon, Region
 from spica.intake import online
 from spica.services.footprints import footprints
@@ -75,9 +75,10 @@ def fetch(
     Raises
     ------
     SetupFault
-        ``online.unknown``, ``program.missing``, ``where.invalid``; ``order.nothing`` where no exposure has a place.
+        ``online.unknown``, ``order.invalid`` for a bad name, ``program.missing``, ``where.invalid``; ``order.nothing`` where no exposure has a place.
     """
     asked = online.service(service, url)
+    store.check_name(name)
     parent = locate(folder).references
     regions: Sequence[Region] = [Cone(*place)] if place else _of_exposures(folder, where)
     cells = online.cells_around(regions, margin)
@@ -98,8 +99,8 @@ def fetch(
     rows = sum(pq.read_metadata(path).num_rows for path in filled)
     taken = None
     if filled:
-        there = name in {path.name for path in parent.glob("*") if path.is_dir()}
-        taken = bring_in(name, filled, folder, epoch=asked.epoch, add=there, watcher=watcher)
+        add = name in store.names(parent)
+        taken = bring_in(name, filled, folder, epoch=asked.epoch, add=add, watcher=watcher)
     return Fetched(service, len(cells), kept, rows, tuple(lost), taken)
 
 
