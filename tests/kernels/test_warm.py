@@ -95,9 +95,14 @@ def tiny(value: float) -> float:
 """
 
 
-def test_what_is_older_than_a_source_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_older_than_a_source_of_its_own_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tiny.py"
     path.write_text(TINY)
+    # Named as the room's own: one that it imports, one that this one imports, and one that has nothing to do with it.
+    imported, further, other = (tmp_path / f"{name}.py" for name in ("compiled", "further", "other"))
+    imported.write_text("from spica.kernels import (\n    further,\n)\n")
+    further.write_text("from spica.kernels.compiled import nothing\n")
+    other.write_text("")
     spec = importlib.util.spec_from_file_location("tiny", path)
     assert spec is not None
     assert spec.loader is not None
@@ -109,10 +114,14 @@ def test_what_is_older_than_a_source_is_forgotten(tmp_path: Path, monkeypatch: p
     assert not list(cache.glob("*.nbi"))
     assert module.tiny(2.0) == 2.0
     (index,) = cache.glob("*.nbi")
-    assert forget_stale() == 0
-    os.utime(index, (0, 0))
-    assert forget_stale() == 1
-    assert not list(cache.glob("*.nbi"))
+    for changed, removed in ((other, 0), (further, 1), (imported, 1), (path, 1)):
+        index.touch()
+        later = index.stat().st_mtime + 1
+        assert forget_stale() == 0
+        os.utime(changed, (later, later))
+        assert forget_stale() == removed
+        assert index.exists() == (removed == 0)
+        os.utime(changed, (0, 0))
 
 
 SPARED = """

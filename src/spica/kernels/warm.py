@@ -5,6 +5,7 @@ here, makes all that a production will need.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -47,6 +48,8 @@ from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.trails import best_line, binned, profiles
 from spica.kernels.wcs import pixel_to_plane, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.wordsum import word_sum
+
+_IMPORTS = re.compile(r"^from spica\.kernels(?:\.(\w+))? import (\([^)]*\)|.*)$", re.MULTILINE)
 
 _IMAGE = np.ones((8, 8), dtype=np.float32)
 _MASK = np.zeros((8, 8), dtype=np.int32)
@@ -185,26 +188,46 @@ def _dispatchers() -> Iterator[Dispatcher]:
                 yield value
 
 
+def _made_of(stem: str, folder: Path, known: dict[str, frozenset[str]]) -> frozenset[str]:
+    """Names of the modules of a folder that one is made of: itself and what it imports from this room, to the end."""
+    if stem in known:
+        return known[stem]
+    # Ends a circle of imports, of which there is none that works.
+    known[stem] = frozenset()
+    found = {stem}
+    for module, names in _IMPORTS.findall((folder / f"{stem}.py").read_text(encoding="utf-8")):
+        for name in [module] if module else re.findall(r"\w+", names):
+            if (folder / f"{name}.py").exists():
+                found |= _made_of(name, folder, known)
+    known[stem] = frozenset(found)
+    return known[stem]
+
+
 def forget_stale() -> int:
-    """Empty the cache where part of it is older than the newest source file of the room; return how many were removed.
+    """Take from the cache what is older than a source file that it was made of; return how many functions that were.
 
     numba renews the cache of a function when its own file changes, but not when another file does from which it calls
-    a function that was compiled into it. Who edits a kernel would otherwise go on running the old one. All goes, since
-    what was compiled since then holds functions of which nothing would be kept alone any more.
+    a function that was compiled into it. Who edits a kernel would otherwise go on running the old one.
     """
-    newest = max(path.stat().st_mtime for path in Path(__file__).parent.glob("*.py"))
-    folders = {function.stats.cache_path for function in _dispatchers()}
-    # The folder holds this room's functions alone; numba makes it when the first of them is compiled.
-    held = [index for folder in folders if folder is not None for index in Path(folder).glob("*.nbi")]
+    places = {
+        (Path(function.stats.cache_path), Path(function.py_func.__code__.co_filename))
+        for function in _dispatchers()
+        if function.stats.cache_path is not None
+    }
+    known: dict[str, frozenset[str]] = {}
     removed = 0
-    try:
-        if any(index.stat().st_mtime < newest for index in held):
-            for index in held:
-                index.unlink(missing_ok=True)
+    for cache, source in places:
+        sources = (source.with_name(f"{stem}.py") for stem in _made_of(source.stem, source.parent, known))
+        newest = max(path.stat().st_mtime for path in sources)
+        # The folder is numba's, which makes it when the first function is compiled.
+        for index in cache.glob(f"{source.stem}.*.nbi"):
+            try:
+                if index.stat().st_mtime < newest:
+                    index.unlink()
+                    removed += 1
+            except FileNotFoundError:
+                # Another process that warms at the same moment was quicker.
                 removed += 1
-    except FileNotFoundError:
-        # Another process that warms at the same moment was quicker: it goes through the same ones.
-        return max(removed, 1)
     return removed
 
 
