@@ -13,6 +13,7 @@ from spica.core.columns import Catalogue
 from spica.core.faults import DataFault, SetupFault
 from spica.files.reference import catalogue as lookups
 from spica.files.reference import healpix, motion
+from spica.files.reference.around import stars_around
 from spica.files.reference.catalogue import ReferenceCatalogue, open_reference
 from spica.files.reference.coverage import Coverage
 from spica.files.reference.motion import Prior, motions_of, moved
@@ -112,6 +113,15 @@ def test_columns_rows_and_words_of_their_absence(opened: ReferenceCatalogue, eve
         with pytest.raises(SetupFault) as caught:
             opened.find(region, words, "" if words else "mag_K < 3")
         assert caught.value.code == code
+
+
+def test_who_names_no_columns_around_a_unit_gets_all_of_them(sky: Path, opened: ReferenceCatalogue) -> None:
+    cones = (Cone(10.0, 20.0, 0.5), Cone(10.4, 20.0, 0.5))
+    found = stars_around(str(opened.folder), opened.info.checksum, cones, (), "", 59000.0)
+    whole = opened.find(cones[0], mjd=59000.0)
+    assert set(found.columns) == set(whole.columns) >= {"source_id", "ra_err", "mag_G", "mag_G_err"}
+    assert ids(whole) < ids(found)
+    np.testing.assert_array_equal(found["mag_G"][: len(whole)], whole["mag_G"])
 
 
 def test_what_is_kept_in_memory_is_bounded_and_changes_nothing(sky: Path, everything: Catalogue) -> None:

@@ -52,8 +52,8 @@ def stars_around(
     catalogue = _opened(folder, checksum)
     there = catalogue.info.columns
     wanted = _expanded(columns, there)
-    # Two more than asked for: which cone a row is of is told by its place.
-    read = tuple(name for name in dict.fromkeys((*wanted, "ra", "dec")) if name in there or not wanted)
+    # Two more than asked for: which cone a row is of is told by its place. No names at all ask for every column.
+    read = tuple(name for name in dict.fromkeys((*wanted, "ra", "dec")) if name in there) if wanted else ()
     tested = names(tree) if (tree := parse(where)) is not None else ()
     unknown = tuple(name for name in tested if name not in there)
     if unknown:
