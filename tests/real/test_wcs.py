@@ -12,6 +12,7 @@ from astro_metadata_translator.tests import read_test_file
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
+from spica.core.keywords import is_sky
 from spica.files.heads import read_heads, write_heads
 from spica.services import wcs
 
@@ -33,7 +34,7 @@ def solution(cards: dict[str, Any]) -> WCS:
     header = fits.Header()
     header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, *SIZE
     for key, value in cards.items():
-        if wcs._OWN.fullmatch(key) and value is not None:
+        if is_sky(key) and value is not None:
             header[key] = "deg" if value == "degree" else value
     if any(f"PV1_{k}" in header for k in (5, 7)):
         header["CTYPE1"], header["CTYPE2"] = (f"{header[key][:5]}TPV" for key in ("CTYPE1", "CTYPE2"))
@@ -55,7 +56,7 @@ def cards_of(real_data: Path, name: str) -> dict[str, Any]:
 def test_headers_in_another_form_are_the_same_sky(real_data: Path, tmp_path: Path, name: str, to: str) -> None:
     cards = cards_of(real_data, name)
     size = (192, 192) if "1904" in name else SIZE
-    write_heads(tmp_path / "in.head", [{key: value for key, value in cards.items() if wcs._OWN.fullmatch(key)}])
+    write_heads(tmp_path / "in.head", [{key: value for key, value in cards.items() if is_sky(key)}])
     target = tmp_path / "out.head"
     (done,) = wcs.convert(tmp_path / "in.head", target, to, size=size)
     # A stereographic sky is no polynomial, but near to one over an image.

@@ -13,6 +13,7 @@ from spica.core.keys import exposure_id
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, FrameType, Scalar
 from spica.core.task import Member
+from spica.core.verdict import place_of
 from spica.instruments import tables
 from spica.instruments.sections import section
 from spica.simulate.settings import Effects, SimulationSettings
@@ -21,7 +22,7 @@ from spica.tasks.background import BackgroundSettings, background
 from spica.tasks.detect import DetectSettings, detect
 from spica.tasks.detrend import DetrendSettings, detrend
 from spica.tasks.focal_plane import COLOURS, FAILED, MISSING, FocalPlaneSettings, focal_plane
-from spica.tasks.grade import GradeSettings, grade, place_of
+from spica.tasks.grade import GradeSettings, grade
 from spica.tasks.measure import MeasureSettings, measure
 from spica.tasks.quality import QualitySettings, quality
 from spica.tasks.quicklook import QuicklookSettings, quicklook

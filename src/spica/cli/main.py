@@ -75,6 +75,9 @@ app.command("export", rich_help_panel=WORK, epilog=work.EXPORT)(work.export)
 app.command("cutout", rich_help_panel=WORK, epilog=cutting.CUTOUT, context_settings={"ignore_unknown_options": True})(
     cutting.cutout
 )
+app.command("covering", rich_help_panel=WORK, epilog=wcs.COVERING, context_settings={"ignore_unknown_options": True})(
+    wcs.covering
+)
 app.command("status", rich_help_panel=STORY, epilog=story.STATUS)(story.status)
 app.command("faults", rich_help_panel=STORY, epilog=story.FAULTS)(story.faults)
 app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)

@@ -1,4 +1,4 @@
-"""`spica wcs`: sky solutions of files shown, and converted from one form to another."""
+"""`spica wcs`: sky solutions of files shown and converted; `.head` files from joint solutions; what covers a place."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from spica.cli.options import JsonOption, examples
+from spica.cli.options import JsonOption, SurveyOption, WhereOption, examples
 from spica.cli.render import print_json, say, show_table
 
-app = typer.Typer(no_args_is_help=True, help="Sky solutions of files: show, convert.")
+app = typer.Typer(
+    no_args_is_help=True, help="Sky solutions: show and convert those of files; .head files from joint ones."
+)
 
 SHOW = examples("spica wcs show image.fits.fz", "spica wcs show scamp.head")
 CONVERT = examples(
@@ -18,6 +20,59 @@ CONVERT = examples(
     "spica wcs convert image.fits image.head --to tpv            as SCAMP writes it and SWarp reads it",
     "spica wcs convert zpn.fits zpn.head --to tpv --tolerance 5  a fit that may differ by 5 mas",
 )
+HEAD = examples(
+    "spica export --form maps --kind science --to stack; spica wcs head --to stack; SWarp stack/*.sci.fits",
+    "spica wcs head demo-20261120-00012 --mosaic      one file with a block for each detector",
+    "spica wcs head --where \"band='r'\" --zero-point 25",
+)
+COVERING = examples(
+    "spica covering 67.88 -21.69",
+    "spica covering 67.88 -21.69 --radius 0.5 --exposures --where \"band='r'\"",
+)
+
+
+@app.command("head", epilog=HEAD)
+def head(
+    unit: Annotated[str, typer.Argument(help="A unit; without it --where selects exposures.")] = "",
+    to: Annotated[Path, typer.Option("--to", help="Folder that the files are written into.")] = Path("heads"),
+    zero_point: Annotated[
+        float, typer.Option("--zero-point", help="Magnitude of 1 in images that are scaled by FLXSCALE.")
+    ] = 30.0,
+    mosaic: Annotated[bool, typer.Option("--mosaic", help="One file for each exposure, a block per detector.")] = False,
+    where: WhereOption = "",
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write .head files from the joint solution, as SCAMP does and SWarp reads: sky, flux scale, photometric flag."""
+    from spica.services import heads
+
+    done = heads.write(to, survey, unit=unit, where=where, zero_point=zero_point, mosaic=mosaic)
+    if as_json:
+        print_json(done)
+        return
+    say(f"{len(done.paths)} files in {to}", "bold green")
+    for each in done.without:
+        say(f"  {each} has no joint solution", "yellow")
+
+
+def covering(
+    ra: Annotated[float, typer.Argument(help="Right ascension, degrees, ICRS.", min=0.0, max=360.0)],
+    dec: Annotated[float, typer.Argument(help="Declination, degrees.", min=-90.0, max=90.0)],
+    radius: Annotated[float, typer.Option("--radius", help="Degrees about it.", min=0.0, max=90.0)] = 0.0,
+    exposures: Annotated[bool, typer.Option("--exposures", help="Exposures instead of detectors.")] = False,
+    where: WhereOption = "",
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What covers a place on the sky, by the outlines that joint solutions have recorded."""
+    from spica.services import sky
+
+    found = sky.covering(survey, ra, dec, radius=radius, where=where, exposures=exposures)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each.unit, each.night, each.band, len(each.ra)) for each in found]
+    show_table("", ("unit", "night", "band", "vertices"), rows, "nothing that is solved covers it")
 
 
 @app.command("show", epilog=SHOW)

@@ -293,6 +293,11 @@ CODES: dict[str, FaultCode] = {
         "an exposure has too few sources in common with others or the reference",
         "check its pointing, clouds, focus",
     ),
+    "solve.sparse": FaultCode(
+        _D,
+        "a detector of a solved exposure has no solution of its own",
+        "look at its catalogue: it is empty, or none of its sources is clean",
+    ),
     "solve.bad-fit": FaultCode(
         _D,
         "an exposure does not fit into the joint solution",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spica.core.faults import FaultRecord, Outcome
+from spica.core.outline import Outline
 from spica.core.records import Metric, Unit
 from spica.core.task import Form
 
@@ -79,6 +80,7 @@ class JobReport:
     outcome: Outcome
     products: tuple[ProductRecord, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    outlines: tuple[Outline, ...] = ()
     fault: FaultRecord | None = None
     cost: Cost = Cost()
     attempt: int = 1

@@ -58,6 +58,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("CALFRING", "text", "", "how the fringe master was chosen", "primary"),
     Keyword("MAGZERO", "float", "mag", "AB magnitude of 1 electron per second", "primary", "zero_point"),
     Keyword("MAGZERR", "float", "mag", "standard error of MAGZERO", "primary", "zero_point_err"),
+    Keyword("PHOTLINK", "bool", "", "MAGZERO is tied to reference magnitudes", "primary", "photometric"),
     Keyword("GRADE", "text", "", "verdict on its quality", "primary", "grade"),
     Keyword("RELEASE", "text", "", "data release that it belongs to", "primary", "release"),
     Keyword("BUNIT", "text", "", "unit of the pixels"),
@@ -148,6 +149,19 @@ REFRESHED: dict[str, Keyword] = {name: keyword for name, keyword in KEYWORDS.ite
 """Keywords whose values come later; the primary header has room for their cards from the beginning."""
 IDENTITY = ("SPICAKEY", "SPICAUNI", "SPICAPRO")
 """Keywords by which a product says what it is."""
+
+
+SKY_ROOM = 72
+"""Cards that SCIENCE has room for beside those of its first sky solution: a polynomial of degree 7 fits."""
+_SKY = re.compile(
+    r"WCSAXES|CTYPE[12]|CUNIT[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CD[12]_[12]|PC[12]_[12]|PC00[12]00[12]|PV[12]_\d+"
+    r"|PROJP\d+|[AB]P?_ORDER|[AB]P?_\d+_\d+|[AB]_DMAX|LONPOLE|LATPOLE|RADEC?SYS|WAT[012]_\d{3}|WCSDIM"
+)
+
+
+def is_sky(card: str) -> bool:
+    """Whether a card is part of a sky solution: a new solution takes the place of all of these."""
+    return _SKY.fullmatch(card) is not None
 
 
 def keyword(card: str) -> Keyword | None:

@@ -31,6 +31,8 @@ class Form(StrEnum):
     """Mapping of name to `Measured`; rows of the registry, no file."""
     VALUE = "value"
     """A small JSON-able mapping (levels, coefficients); kept in the registry beside the product."""
+    OUTLINE = "outline"
+    """Mapping of ``ra`` and ``dec`` to the vertices of the unit on the sky [degree]; a row of the registry, no file."""
     PICTURE = "picture"
     """``(ny, nx)`` or ``(ny, nx, 3)`` uint8; PNG."""
     MEMORY = "memory"

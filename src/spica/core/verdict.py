@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 GRADES = "ABCD"
 MEANINGS: dict[str, str] = {
@@ -12,6 +12,49 @@ MEANINGS: dict[str, str] = {
     "C": "of limited use",
     "D": "look at it before it is used",
 }
+
+
+class Figure(Protocol):
+    """A metric's value and unit: `spica.core.task.Measured`."""
+
+    @property
+    def value(self) -> float:
+        """The value."""
+
+    @property
+    def units(self) -> str:
+        """The unit."""
+
+
+def place_of(value: float, limits: Sequence[float]) -> int:
+    """How many of the limits a value passes: 0 for A … 3 for D; rising limits are of a figure's size, either sign."""
+    rising = limits[-1] >= limits[0]
+    return sum(abs(value) > limit if rising else value < limit for limit in limits)
+
+
+def reasons_of(
+    figures: Mapping[str, Figure], grading: Mapping[str, Sequence[float]], required: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Every graded figure that is no A, the worst first: its name, value, unit, grade, and the limit that it passes.
+
+    Parameters
+    ----------
+    grading : metric to the limits of A, B and C; beyond the last is D. Where they rise, less is better.
+    required : metrics that have to be there: one that is graded and missing is a D.
+    """
+    found: list[dict[str, Any]] = []
+    for name, limits in sorted(grading.items()):
+        if name not in figures:
+            if name in required:
+                found.append({"metric": name, "value": None, "units": "", "grade": GRADES[-1], "limit": limits[-1]})
+            continue
+        value = figures[name].value
+        place = place_of(value, limits)
+        if place:
+            grade, limit = GRADES[place], limits[place - 1]
+            units = figures[name].units
+            found.append({"metric": name, "value": value, "units": units, "grade": grade, "limit": limit})
+    return sorted(found, key=lambda reason: -GRADES.index(reason["grade"]))
 
 
 def number_of(grade: str) -> float:

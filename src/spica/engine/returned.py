@@ -10,6 +10,8 @@ import numpy as np
 from spica.core.columns import Catalogue
 from spica.core.faults import InternalFault
 from spica.core.images import Image
+from spica.core.outline import Outline
+from spica.core.records import Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Give, Measured
 from spica.pipelines.model import Step
@@ -55,6 +57,8 @@ def _wrong(give: Give, value: Any) -> str:
         case Form.METRICS:
             right = isinstance(value, Mapping) and all(isinstance(item, Measured) for item in value.values())
             wanted = "mapping of names to Measured"
+        case Form.OUTLINE:
+            right, wanted = _is_outline(value), "outline: a mapping of ra and dec to three vertices or more"
         case Form.VALUE:
             right, wanted = isinstance(value, Mapping), "mapping"
         case Form.PICTURE:
@@ -62,6 +66,14 @@ def _wrong(give: Give, value: Any) -> str:
         case Form.MEMORY:
             pass
     return "" if right else f"is a {kind}, no {wanted}"
+
+
+def _is_outline(value: Any) -> bool:
+    try:
+        Outline.of(Unit.parse("any"), value)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _wrong_image(give: Give, value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
 from spica.core.jobs import JobReport, ProductRecord
+from spica.core.outline import Outline
 from spica.core.records import Grain, Metric, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured
@@ -29,6 +30,7 @@ _VERSIONS = ("spica", "numpy", "numba", "astropy", "pyarrow")
 class _Made:
     products: tuple[ProductRecord, ...]
     metrics: tuple[Metric, ...]
+    outlines: tuple[Outline, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def work(spec: JobSpec) -> JobReport:
         settings[place] = {**settings[place], **rung.settings}
         ended = _attempt(spec, settings, meter)
     failed = ended if isinstance(ended, _Failed) else None
-    made = ended if isinstance(ended, _Made) else _Made((), ())
+    made = ended if isinstance(ended, _Made) else _Made((), (), ())
     return JobReport(
         key=spec.key,
         unit=spec.unit,
@@ -76,6 +78,7 @@ def work(spec: JobSpec) -> JobReport:
         outcome=Outcome.FAILED if failed else Outcome.DONE,
         products=made.products,
         metrics=made.metrics,
+        outlines=made.outlines,
         fault=failed.fault if failed else None,
         cost=meter.cost(),
         attempt=spec.attempt,
@@ -132,6 +135,7 @@ class _Run:
         self._writer = writer
         self._memory: dict[str, Any] = {}
         self._metrics: list[Metric] = []
+        self._outlines: list[Outline] = []
         chain = spec.recipe.chain
         self._sources: dict[int, Source] = {
             id(binding): source for binding, source in zip(chain.outside, spec.sources, strict=True)
@@ -150,7 +154,7 @@ class _Run:
             del needs
             self._take(step, checked(step, given))
             self._let_go(step)
-        return _Made(tuple(self._writer.records), (*self._metrics, *self._associations()))
+        return _Made(tuple(self._writer.records), (*self._metrics, *self._associations()), tuple(self._outlines))
 
     def _associations(self) -> Iterator[Metric]:
         """How well each master served a detector, as metrics: 0 the best; a frame without one is told so too."""
@@ -180,6 +184,9 @@ class _Run:
     def _take_one(self, step: Step, output: Output, value: Any) -> None:
         if output.give.form is Form.METRICS:
             self._metrics.extend(self._metric(step, name, measured) for name, measured in value.items())
+            return
+        if output.give.form is Form.OUTLINE:
+            self._outlines.append(Outline.of(self._spec.unit, value))
             return
         if output.written:
             self._writer.write(output, value)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault
-from spica.core.keywords import REFRESHED, comment
+from spica.core.keywords import REFRESHED, SKY_ROOM, comment
 from spica.core.mask import MEANINGS, Mask
 from spica.core.records import Scalar
 from spica.files import fits, original
@@ -276,6 +276,8 @@ def _own_cards(name: str, header: Mapping[str, Scalar]) -> list[Card]:
         # The standard wants WCSAXES before all other cards of the sky solution.
         ordered = sorted(header.items(), key=lambda card: card[0] != "WCSAXES")
         cards += [(key, value, comment(key)) for key, value in ordered if key not in STRUCTURE]
+        # Room for a better sky solution, in place.
+        cards += [("", None, "")] * SKY_ROOM
     if name == "mask":
         for bit in Mask:
             cards.append((f"BIT{bit.bit_length() - 1}", str(bit.name), MEANINGS[str(bit.name)]))

@@ -1,6 +1,7 @@
-"""Cards that come later, written into the primary header in place: no pixel moves.
+"""Cards that come later, written into headers in place: no pixel moves.
 
-The primary header of an image product has room for them (`spica.core.keywords.REFRESHED`) and keeps its size. What is
+The primary header of an image product has room for figures (`spica.core.keywords.REFRESHED`), that of SCIENCE for a better
+sky solution (`spica.core.keywords.SKY_ROOM`), and both keep their size. What is
 about to be written is first put down in a journal, so that a process that is killed, or a disk that fills, leaves
 nothing in between: whoever comes next finishes what the journal says (`finish`), as often as it likes.
 """
@@ -11,15 +12,16 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from spica.core.faults import DataFault
-from spica.core.keywords import REFRESHED
+from spica.core.keywords import REFRESHED, is_sky
 from spica.core.records import Scalar
 from spica.files import atomic, cards, fits
 from spica.files.cards import CARD
+from spica.files.fits import Hdu
 
 JOURNAL = "refresh.journal"
 """File in the survey folder: what is being written just now."""
@@ -29,19 +31,19 @@ _SUMS = ("DATASUM", "CHECKSUM")
 
 @dataclass(frozen=True)
 class Change:
-    """A primary header that is to be written over the one that a file has.
+    """Headers that are to be written over those that a file has.
 
     Attributes
     ----------
     key : of the product.
     path : of the file, relative to the survey's folder.
-    header : the new primary header, of the old one's size.
+    pieces : first byte and bytes of each new header, of the old one's size.
     before, after : checksum of the whole file.
     """
 
     key: str
     path: str
-    header: bytes
+    pieces: tuple[tuple[int, bytes], ...]
     before: str
     after: str
 
@@ -52,7 +54,20 @@ def cards_of(path: Path) -> dict[str, Scalar]:
     return {key: primary[key] for key in REFRESHED if primary.get(key) is not None}
 
 
-def change(root: Path, path: str, key: str, checksum: str, values: Mapping[str, Scalar]) -> Change | None:
+def sky_of(path: Path) -> dict[str, Scalar]:
+    """The cards of the sky solution that an image product has now; ``file.*`` as `fits.layout`."""
+    science = _science(fits.layout(fits.open_bytes(path), path))
+    return {} if science is None else {key: value for key, value in science.header.items() if is_sky(key)}
+
+
+def change(
+    root: Path,
+    path: str,
+    key: str,
+    checksum: str,
+    values: Mapping[str, Scalar],
+    sky: Mapping[str, Scalar] | None = None,
+) -> Change | None:
     """What is to be written so that a file's refreshed cards are these and no others; None where they are so already.
 
     Parameters
@@ -60,6 +75,7 @@ def change(root: Path, path: str, key: str, checksum: str, values: Mapping[str, 
     root, path : the survey's folder, and the file in it.
     key, checksum : of the product as recorded.
     values : keyword to value; what is None or empty has no card.
+    sky : cards of the sky solution of SCIENCE, in place of those that it has; None or empty leaves them.
 
     Raises
     ------
@@ -68,28 +84,73 @@ def change(root: Path, path: str, key: str, checksum: str, values: Mapping[str, 
     """
     wanted = {name: values[name] for name in REFRESHED if values.get(name) not in {None, ""}}
     data = fits.open_bytes(root / path)
-    primary = fits.layout(data, root / path)[0]
-    if cards_of(root / path) == wanted:
+    hdus = fits.layout(data, root / path)
+    pieces: list[tuple[int, bytes]] = []
+    if {name: hdus[0].header[name] for name in REFRESHED if hdus[0].header.get(name) is not None} != wanted:
+        pieces.append(_piece(hdus[0], _primary(hdus[0].text, wanted), path))
+    science = _science(hdus)
+    if sky and science is not None:
+        own = {name: value for name, value in science.header.items() if is_sky(name)}
+        if own != dict(sky):
+            pieces.append(_piece(science, _solved(science, sky), path))
+    if not pieces:
         return None
-    header = _header(primary.text, wanted)
-    if len(header) != primary.data - primary.start:
-        message = f"{path} has no room for {len(wanted)} cards in its primary header"
-        raise DataFault("header.no-room", message, path=path)
-    before, after = (hashlib.blake2b(start, digest_size=20) for start in (bytes(data[: primary.data]), header))
-    for at in range(primary.data, len(data), CHUNK):
-        block = data[at : at + CHUNK]
-        before.update(block)
-        after.update(block)
+    before, after = hashlib.blake2b(digest_size=20), hashlib.blake2b(digest_size=20)
+    for old, new in _blocks(data, pieces):
+        before.update(old)
+        after.update(new)
     if before.hexdigest() != checksum:
         message = f"{path} has other bytes than recorded"
         raise DataFault("file.corrupt", message, advice="'spica check --deep', then run it again", path=path)
-    return Change(key, path, header, checksum, after.hexdigest())
+    return Change(key, path, tuple(pieces), checksum, after.hexdigest())
+
+
+def _science(hdus: Sequence[Hdu]) -> Hdu | None:
+    return next((hdu for hdu in hdus if hdu.name == "SCIENCE"), None)
+
+
+def _piece(hdu: Hdu, header: bytes, path: str) -> tuple[int, bytes]:
+    if len(header) != hdu.data - hdu.start:
+        message = f"{path} has no room for more cards in its header {hdu.index}"
+        raise DataFault("header.no-room", message, path=path, hdu=hdu.index)
+    return hdu.start, header
+
+
+def _blocks(data: memoryview, pieces: Sequence[tuple[int, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """The bytes of a file as they are and as they shall be, a block at a time."""
+    at = 0
+    for start, header in [*pieces, (len(data), b"")]:
+        for first in range(at, start, CHUNK):
+            block = bytes(data[first : min(first + CHUNK, start)])
+            yield block, block
+        at = start + len(header)
+        yield bytes(data[start:at]), header
+
+
+def apply(path: Path, pieces: Iterable[tuple[int, bytes]]) -> None:
+    """Write headers over those that a file has; a file that is gone is left so."""
+    with atomic.disk_faults(path):
+        try:
+            handle = os.open(path, os.O_WRONLY)
+        except FileNotFoundError:
+            return
+        try:
+            for start, header in pieces:
+                os.pwrite(handle, header, start)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def begin(root: Path, changes: Iterable[Change]) -> None:
     """Put down in the journal what is to be written: from here on `finish` brings it to its end."""
     plain = [
-        {"key": each.key, "path": each.path, "header": base64.b64encode(each.header).decode(), "after": each.after}
+        {
+            "key": each.key,
+            "path": each.path,
+            "pieces": [(start, base64.b64encode(header).decode()) for start, header in each.pieces],
+            "after": each.after,
+        }
         for each in changes
     ]
     atomic.write_bytes(root / JOURNAL, json.dumps(plain).encode())
@@ -106,16 +167,9 @@ def finish(root: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in json.loads(journal.read_bytes()):
         path = root / each["path"]
-        with atomic.disk_faults(path):
-            try:
-                handle = os.open(path, os.O_WRONLY)
-            except FileNotFoundError:
-                continue
-            try:
-                os.pwrite(handle, base64.b64decode(each["header"]), 0)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        if not path.exists():
+            continue
+        apply(path, [(start, base64.b64decode(header)) for start, header in each["pieces"]])
         found[each["key"]] = each["after"]
     return found
 
@@ -125,11 +179,35 @@ def end(root: Path) -> None:
     (root / JOURNAL).unlink(missing_ok=True)
 
 
-def _header(text: str, wanted: Mapping[str, Scalar]) -> bytes:
+def _primary(text: str, wanted: Mapping[str, Scalar]) -> bytes:
     """The primary header with the cards wanted, in as many cards as it had."""
-    lines = [text[at : at + CARD] for at in range(0, len(text), CARD)]
+    lines = _lines(text)
     dropped = {*REFRESHED, *_SUMS, ""}
     kept = [line for line in lines if line[:8].rstrip() not in dropped]
     kept += [cards.card(name, value, REFRESHED[name].comment) for name, value in wanted.items()]
     kept += [" " * CARD] * (len(lines) - len(_SUMS) - len(kept))
     return fits.sealed("".join(kept), 0)
+
+
+def _solved(hdu: Hdu, sky: Mapping[str, Scalar]) -> bytes:
+    """The header of an image with another sky solution, in as many cards as it had; the sum of its data stands."""
+    lines = _lines(hdu.text)
+    # A new solution stands where the old one began, else behind the image's name.
+    first = next((at for at, line in enumerate(lines) if is_sky(line[:8].rstrip())), None)
+    if first is None:
+        first = 1 + next(at for at, line in enumerate(lines) if line.startswith("EXTNAME "))
+    ordered = sorted(sky.items(), key=lambda item: item[0] != "WCSAXES")
+    fresh = [cards.card(name, value) for name, value in ordered]
+    kept: list[str] = []
+    for at, line in enumerate(lines):
+        if at == first:
+            kept += fresh
+        name = line[:8].rstrip()
+        if name and name not in _SUMS and not is_sky(name):
+            kept.append(line)
+    kept += [" " * CARD] * (len(lines) - len(_SUMS) - len(kept))
+    return fits.sealed("".join(kept), int(fits.stored_sum(hdu.header, "DATASUM") or 0))
+
+
+def _lines(text: str) -> list[str]:
+    return [text[at : at + CARD] for at in range(0, len(text), CARD)]

@@ -10,7 +10,7 @@ from spica.core.faults import SetupFault
 from spica.core.records import Grain
 from spica.core.settings import resolve
 from spica.core.task import Form, Give, Need
-from spica.pipelines.graph import chains, makers
+from spica.pipelines.graph import ROWS, chains, makers
 from spica.pipelines.model import RENAMED, Pipeline, Step
 from spica.pipelines.reading import nearest
 
@@ -134,8 +134,8 @@ def _two_makers(pipeline: Pipeline) -> None:
     seen: dict[str, Step] = {}
     for step in pipeline.steps:
         for give in step.task.gives:
-            if give.form is Form.METRICS:
-                continue  # metrics are rows under names of their own, not a product that could hide another
+            if give.form in ROWS:
+                continue  # they are rows under names of their own, not a product that could hide another
             product = step.product(give.name)
             if product in seen:
                 raise _fault(
@@ -201,7 +201,9 @@ def _mismatch(step: Step, need: Need, maker: Step, give: Give) -> str:
         f"it wants planes of an image, and this is a {give.form}": bool(need.planes) and give.form is not Form.IMAGE,
         f"it wants columns or rows of a catalogue, and this is a {give.form}": bool(need.columns or need.where)
         and give.form is not Form.CATALOGUE,
-        "metrics are no product to hand on; give a value beside them": give.form is Form.METRICS,
+        f"{give.form}s are no product to hand on; give a value beside them"
+        if give.form is Form.OUTLINE
+        else "metrics are no product to hand on; give a value beside them": give.form in ROWS,
     }
     return next((wrong for wrong, true in found.items() if true), "")
 

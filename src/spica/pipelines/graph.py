@@ -12,6 +12,8 @@ from spica.pipelines.model import Pipeline, Step
 
 FILED = frozenset({Form.IMAGE, Form.CATALOGUE, Form.PICTURE})
 """Forms that lie on disk; values and metrics live in the registry."""
+ROWS = frozenset({Form.METRICS, Form.OUTLINE})
+"""Forms that are rows of the registry under the unit's own name: nothing to hand on."""
 
 GATHERED = frozenset(
     {
@@ -63,7 +65,7 @@ class Output:
         """Whether it leaves the job (as a file, or as a value or metrics in the registry)."""
         if self.give.form is Form.MEMORY:
             return False
-        return self.keep is not Keep.NEVER or self.give.form is Form.METRICS
+        return self.keep is not Keep.NEVER or self.give.form in ROWS
 
     @property
     def scratch(self) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, case, delete, func, select
 from spica.core.faults import Outcome
 from spica.core.jobs import JobReport, ProductRecord
 from spica.core.records import Unit
-from spica.registry import forms, metrics
+from spica.registry import footprints, forms, metrics
 from spica.registry import units as unit_numbers
 from spica.registry.door import Door
 from spica.registry.rows import JobState
@@ -147,6 +147,8 @@ def record_many(door: Door, reports: Sequence[JobReport], production: int | None
         if valid:
             _write_inputs(connection, valid.values(), old)
             _write_products(door, connection, valid.values(), numbers, now)
+            seen = [each for report in valid.values() for each in report.outlines]
+            footprints.write(door, connection, seen, numbers, now)
             metrics.write(door, connection, [each for report in valid.values() for each in report.metrics], numbers)
             _write_faults(door, connection, list(valid.values()), numbers, now)
         connection.execute(_RELEASE, [{"given": report.key, "mine": owner} for report in reports])
@@ -159,7 +161,10 @@ def _units_of(reports: Iterable[JobReport]) -> set[Unit]:
     return {
         unit
         for report in reports
-        for unit in (report.unit, *(m.unit for m in report.metrics), *(p.unit for p in report.products))
+        for unit in (
+            *(report.unit, *(m.unit for m in report.metrics)),
+            *(*(p.unit for p in report.products), *(o.unit for o in report.outlines)),
+        )
     }
 
 

@@ -7,12 +7,14 @@ from typing import Any, Self
 
 from spica.core.faults import DataFault, FaultKind, FaultRecord, InternalFault
 from spica.core.jobs import InputRecord, JobReport, ProductRecord
-from spica.core.records import Detector, Exposure, FileRecord, FrameType, IngestRecord, Metric, Unit
+from spica.core.outline import Outline
+from spica.core.records import Detector, Exposure, FileRecord, FrameType, Grain, IngestRecord, Metric, Unit
 from spica.registry import (
     ask,
     calibration_orders,
     catalogues,
     counts,
+    footprints,
     intake,
     jobs,
     last,
@@ -233,6 +235,17 @@ class Registry:
     def catalogues(self, where: str, name: str) -> list[Listed]:
         """The newest catalogue called `name` of each detector that a selection takes."""
         return catalogues.newest(self._door, where, name)
+
+    def outlines(self, units: Iterable[Unit]) -> dict[Unit, Outline]:
+        """Where units lie on the sky by their solutions; those without one are left out."""
+        return footprints.of_units(self._door, units)
+
+    def covering(self, ra: float, dec: float, radius: float = 0.0, grain: Grain = Grain.DETECTOR) -> list[Outline]:
+        """Outlines of detectors or exposures that hold a position [degree], by unit.
+
+        With a `radius` those that come within it, by the circles about the outlines: some may only come near.
+        """
+        return footprints.near(self._door, ra, dec, radius, grain)
 
     def all_products(self) -> Iterator[ProductRecord]:
         """Every product that should be on disk, by path."""

@@ -1,4 +1,4 @@
 """Version of the tables."""
 
-SCHEMA = 2
+SCHEMA = 3
 """Every migration raises it by one and writes it into the table `meta`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from spica.core.images import Image
 from spica.core.jobs import ProductRecord
 from spica.core.keys import DETECTOR_BITS, SOURCE_BITS
 from spica.core.mask import Mask
+from spica.core.outline import apart
 from spica.core.records import Detector, Grain, Scalar, Unit
 from spica.files.catalogues import read_catalogue
 from spica.files.images import FileRows, open_rows, read_identity, write_image
@@ -21,6 +22,7 @@ from spica.files.pictures import write_png
 from spica.kernels.wcs import pixel_to_sky, sky_to_pixel
 from spica.kernels.wcs_cards import from_cards
 from spica.registry.store import Registry
+from spica.services import sky
 from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
@@ -102,6 +104,7 @@ def cutout(
     with opened(folder) as house:
         ra, dec, found = _found(house, place, where, kind)
         root = house.survey.root
+        solutions = {product.unit: sky.cards_of(house.registry, product.unit) for product, _, _ in found}
     if not found:
         where_to = f"pixel {place.pixel} of {place.unit}" if place.pixel else f"RA {ra:.6f}, Dec {dec:+.6f}"
         chosen = f" where {where}" if where else ""
@@ -109,7 +112,7 @@ def cutout(
         raise SetupFault("order.nothing", f"no image {kind!r}{chosen} covers {where_to}", advice=advice)
     cuts = []
     for number, (product, x, y) in enumerate(found, start=1):
-        cuts.append(_cut(root / product.path, product.unit, (x, y), size, to, picture=picture))
+        cuts.append(_cut(root / product.path, product.unit, (x, y), size, to, solutions[product.unit], picture=picture))
         watcher(Step("cutout", number, len(found), str(product.unit)))
     return Cuts(ra, dec, tuple(cuts))
 
@@ -156,7 +159,7 @@ def _of_pixel(
         raise SetupFault("order.invalid", message, unit=str(unit))
     product = latest(registry, str(unit), "").get((unit, kind))
     try:
-        ra, dec = (float(each) for each in pixel_to_sky(from_cards(detector.wcs), *pixel))
+        ra, dec = (float(each) for each in pixel_to_sky(from_cards(sky.plate_of(registry, detector)), *pixel))
     except ValueError:
         return None, None, [] if product is None else [(product, *pixel)]
     return ra, dec, [] if product is None else [(product, *pixel)]
@@ -185,16 +188,21 @@ def _covering(
         exposure.name
         for exposure in registry.exposures(where)
         if exposure.ra is not None and exposure.dec is not None
-        if _apart(ra, dec, exposure.ra, exposure.dec) < WIDEST
+        if apart(ra, dec, exposure.ra, exposure.dec) < WIDEST
     }
     pairs = [(row.exposure, row.detector) for row in registry.detector_rows(where) if row.exposure in near]
     for first in range(0, len(pairs), _CHUNK):
         records = registry.detectors(pairs[first : first + _CHUNK])
+        outlines = registry.outlines(record.unit for record in records.values())
         for pair in pairs[first : first + _CHUNK]:
-            pixel = _pixel_of(records[pair], ra, dec)
+            unit = records[pair].unit
+            outline = outlines.get(unit)
+            if outline is not None and apart(ra, dec, *outline.middle) > outline.radius:
+                continue
+            cards = records[pair].wcs if outline is None else sky.plate_of(registry, records[pair])
+            pixel = _pixel_of(records[pair], cards, ra, dec)
             if pixel is None:
                 continue
-            unit = records[pair].unit
             products = [
                 each for each in registry.products_of(unit) if each.name == kind and each.path and not each.scratch
             ]
@@ -202,17 +210,17 @@ def _covering(
                 yield products[-1], *pixel
 
 
-def _pixel_of(detector: Detector, ra: float, dec: float) -> tuple[float, float] | None:
+def _pixel_of(detector: Detector, cards: Mapping[str, Scalar], ra: float, dec: float) -> tuple[float, float] | None:
     """The pixel of a detector that a position falls on; None where it is elsewhere, or the sky there is unknown."""
     try:
-        wcs = from_cards(detector.wcs)
+        wcs = from_cards(cards)
     except ValueError:
         return None
     x = np.array([(detector.nx - 1) / 2, 0.0, detector.nx - 1])
     y = np.array([(detector.ny - 1) / 2, 0.0, detector.ny - 1])
     there = pixel_to_sky(wcs, x, y)
-    reach = max(_apart(*(float(each[0]) for each in there), *(float(each[n]) for each in there)) for n in (1, 2))
-    if _apart(ra, dec, float(there[0][0]), float(there[1][0])) > 1.5 * reach:
+    reach = max(apart(*(float(each[0]) for each in there), *(float(each[n]) for each in there)) for n in (1, 2))
+    if apart(ra, dec, float(there[0][0]), float(there[1][0])) > 1.5 * reach:
         return None
     px, py = (float(each) for each in sky_to_pixel(wcs, ra, dec))
     return (px, py) if _on(detector, px, py) else None
@@ -222,17 +230,19 @@ def _on(detector: Detector, x: float, y: float) -> bool:
     return bool(-0.5 <= x < detector.nx - 0.5 and -0.5 <= y < detector.ny - 0.5)
 
 
-def _apart(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
-    """Angle between two positions [degree] (haversine)."""
-    a1, d1, a2, d2 = np.radians([ra1, dec1, ra2, dec2])
-    half = np.sin((d2 - d1) / 2) ** 2 + np.cos(d1) * np.cos(d2) * np.sin((a2 - a1) / 2) ** 2
-    return float(np.degrees(2 * np.arcsin(np.sqrt(min(half, 1.0)))))
-
-
-def _cut(path: Path, unit: Unit, centre: tuple[float, float], size: int, to: Path, *, picture: bool) -> Cut:
+def _cut(
+    path: Path,
+    unit: Unit,
+    centre: tuple[float, float],
+    size: int,
+    to: Path,
+    cards: Mapping[str, Scalar],
+    *,
+    picture: bool,
+) -> Cut:
     rows = open_rows(path)
     x0, y0 = (int(np.floor(each + 0.5)) - size // 2 for each in centre)
-    image, inside = window(rows, x0, y0, size)
+    image, inside = window(rows, x0, y0, size, cards)
     stem = f"{'_'.join(unit.values)}_x{x0}_y{y0}_{size}"
     made = [to / f"{stem}.fits"]
     write_image(made[0], image, read_identity(path), lossless=True)
@@ -242,8 +252,13 @@ def _cut(path: Path, unit: Unit, centre: tuple[float, float], size: int, to: Pat
     return Cut(str(unit), centre[0], centre[1], inside, tuple(map(str, made)))
 
 
-def window(rows: FileRows, x0: int, y0: int, size: int) -> tuple[Image, float]:
-    """The pixels from (x0, y0) on, `size` a side, with the header of their place; and the fraction that is there."""
+def window(
+    rows: FileRows, x0: int, y0: int, size: int, cards: Mapping[str, Scalar] | None = None
+) -> tuple[Image, float]:
+    """The pixels from (x0, y0) on, `size` a side, with the header of their place; and the fraction that is there.
+
+    `cards` are those of a better sky solution than the header's.
+    """
     ny, nx = rows.shape
     left, right, low, high = max(x0, 0), min(x0 + size, nx), max(y0, 0), min(y0 + size, ny)
     if left >= right or low >= high:
@@ -257,7 +272,7 @@ def window(rows: FileRows, x0: int, y0: int, size: int) -> tuple[Image, float]:
         made[into] = rows.read(low, high, name)[:, left:right]
         return made
 
-    header: dict[str, Scalar] = dict(rows.header) | {"CUTX": x0, "CUTY": y0}
+    header: dict[str, Scalar] = sky.overlaid(rows.header, cards or {}) | {"CUTX": x0, "CUTY": y0}
     for axis, start in (("CRPIX1", x0), ("CRPIX2", y0)):
         value = header.get(axis)
         if isinstance(value, int | float):

@@ -1,4 +1,7 @@
-"""Taking products out of a survey: copied as they are, or in the forms of other programs; each checked first."""
+"""Taking products out of a survey: copied, or in the forms of other programs; each checked first.
+
+Images go out with the newest sky solution and figures in their headers, whether or not theirs were refreshed.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,14 @@ from pathlib import Path
 
 from spica.core.faults import DataFault, SetupFault
 from spica.core.jobs import ProductRecord
+from spica.core.records import Scalar
 from spica.core.task import Form
-from spica.files import checksums, storage
+from spica.files import checksums, refresh, storage
+from spica.services import sky
+from spica.services.headers import values_of
 from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
-from spica.services.surveys import opened
+from spica.services.surveys import Opened, opened
 
 SCIENCE = "science"
 """Product whose pixels go with a catalogue in LDAC."""
@@ -20,19 +26,24 @@ SCIENCE = "science"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: paths in the target folder, in the order of their units."""
+    """What was written: paths in the target folder, in the order of their units; of them, those without room for news."""
 
     folder: Path
     paths: tuple[str, ...]
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Work:
-    """One product to be written in another form: where it lies, its unit's image if there is one, the name to take."""
+    """One product to be written in another form: where it lies, its unit's image if there is one, the name to take.
+
+    `sky` are the cards of its joint solution, empty where there is none.
+    """
 
     path: Path
     image: Path | None
     stem: Path
+    sky: Mapping[str, Scalar]
 
 
 def export(
@@ -77,19 +88,24 @@ def export(
             f"there is no {what} {f'for {form} ' if form else ''}of {unit or where or 'this survey'}{hint}",
         )
     written: list[str] = []
-    for number, product in enumerate(products, start=1):
-        target = to / Path(product.path).name
-        if form:
-            _sound(root / product.path, product)
-            image = found.get((product.unit, SCIENCE))
-            work = _Work(root / product.path, root / image.path if image else None, target.with_suffix(""))
-            written += map(str, FORMS[form][1](work))
-        else:
-            storage.copy(root / product.path, target)
-            _sound(target, product, copied=True)
-            written.append(str(target))
-        watcher(Step("export", number, len(products), target.name))
-    return Exported(to, tuple(written))
+    stale: list[str] = []
+    with opened(folder) as house:
+        for number, product in enumerate(products, start=1):
+            target = to / Path(product.path).name
+            if form:
+                _sound(root / product.path, product)
+                image = found.get((product.unit, SCIENCE))
+                cards = sky.cards_of(house.registry, product.unit)
+                work = _Work(root / product.path, root / image.path if image else None, target.with_suffix(""), cards)
+                written += map(str, FORMS[form][1](work))
+            else:
+                storage.copy(root / product.path, target)
+                _sound(target, product, copied=True)
+                written.append(str(target))
+                if not _up_to_date(house, product, target):
+                    stale.append(str(target))
+            watcher(Step("export", number, len(products), target.name))
+    return Exported(to, tuple(written), tuple(stale))
 
 
 def _sound(path: Path, product: ProductRecord, *, copied: bool = False) -> None:
@@ -102,6 +118,24 @@ def _sound(path: Path, product: ProductRecord, *, copied: bool = False) -> None:
     raise DataFault("file.corrupt", message, advice="'spica check --deep', then run it again", path=product.path)
 
 
+def _up_to_date(house: Opened, product: ProductRecord, target: Path) -> bool:
+    """Bring the headers of a copied image to what the registry knows now; False where they have no room for it."""
+    if product.form is not Form.IMAGE:
+        return True
+    values = values_of(house.registry, product.unit)
+    values["RELEASE"] = refresh.cards_of(target).get("RELEASE")
+    cards = sky.cards_of(house.registry, product.unit)
+    try:
+        change = refresh.change(target.parent, target.name, product.key, product.checksum, values, cards)
+    except DataFault as fault:
+        if fault.code != "header.no-room":
+            raise
+        return False
+    if change is not None:
+        refresh.apply(target, change.pieces)
+    return True
+
+
 def _ldac(work: _Work) -> list[Path]:
     from spica.files.catalogues import read_catalogue
     from spica.files.images import read_image
@@ -110,7 +144,8 @@ def _ldac(work: _Work) -> list[Path]:
     catalogue = read_catalogue(work.path)
     image = read_image(work.image) if work.image is not None else None
     target = work.stem.with_name(work.stem.name + ".ldac")
-    write_ldac(target, catalogue, catalogue.header if image is None else image.header, image)
+    header = catalogue.header if image is None else image.header
+    write_ldac(target, catalogue, sky.overlaid(header, work.sky), image)
     return [target]
 
 
@@ -130,7 +165,7 @@ def _maps(work: _Work) -> list[Path]:
     from spica.files.images import read_image
     from spica.files.maps import write_maps
 
-    return list(write_maps(work.stem, read_image(work.path)))
+    return list(write_maps(work.stem, sky.solved_image(read_image(work.path), work.sky)))
 
 
 FORMS: Mapping[str, tuple[Form, Callable[[_Work], list[Path]]]] = {

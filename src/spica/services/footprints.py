@@ -25,7 +25,7 @@ class Footprint:
 
 
 def footprints(house: Opened, where: str) -> Iterator[Footprint]:
-    """Outlines of the exposures of the sky that a selection takes, in order of time.
+    """Outlines of the exposures of the sky that a selection takes, in order of time; as joint solutions have them.
 
     Raises
     ------
@@ -45,10 +45,14 @@ def footprints(house: Opened, where: str) -> Iterator[Footprint]:
         batch = names[first : first + _CHUNK]
         pairs = [(name, number) for name in batch for number in numbers[name]]
         records = house.registry.detectors(pairs)
+        solved = house.registry.outlines(record.unit for record in records.values())
         for name in batch:
-            outlines = [
-                (number, found)
-                for number in sorted(numbers[name])
-                if (found := outline(camera(sky[name].camera), sky[name], records[name, number])) is not None
-            ]
+            outlines = []
+            for number in sorted(numbers[name]):
+                known = solved.get(records[name, number].unit)
+                found = outline(camera(sky[name].camera), sky[name], records[name, number])
+                if known is not None:
+                    found = Polygon.of(known.ra, known.dec)
+                if found is not None:
+                    outlines.append((number, found))
             yield Footprint(name, tuple(outlines))

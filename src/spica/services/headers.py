@@ -1,4 +1,4 @@
-"""Seeing, depth, zero point, grade and release in the headers of products: refreshed without rewriting pixels."""
+"""Sky solution, seeing, depth, zero point, grade and release in headers of products, without rewriting pixels."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from spica.core.task import Form
 from spica.files import refresh
 from spica.files.refresh import Change
 from spica.registry.store import Registry
+from spica.services import sky
 from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
@@ -55,7 +56,8 @@ def refreshed(
     """Bring the headers of the latest image products of a unit, or of what a selection takes, up to date.
 
     Values come from the registry: metrics of the detector, else of its exposure, in the unit that the keyword has; the
-    grade from people, else from the verdict. What the registry does not know has no card.
+    grade from people, else from the verdict. What the registry does not know has no card. Where a joint solution tells where a
+    detector lies, its cards take the place of those of SCIENCE.
 
     Parameters
     ----------
@@ -108,7 +110,9 @@ def _changes(
         try:
             values = values_of(house.registry, product.unit)
             values["RELEASE"] = refresh.cards_of(root / product.path).get("RELEASE") if release is None else release
-            change = refresh.change(root, product.path, product.key, product.checksum, values)
+            change = refresh.change(
+                *(root, product.path, product.key, product.checksum, values), sky.cards_of(house.registry, product.unit)
+            )
         except DataFault as fault:
             problems.append(Problem(product.path, fault.code, fault.message, fault.advice))
             continue
@@ -127,7 +131,8 @@ def values_of(registry: Registry, unit: Unit) -> dict[str, Scalar]:
         for name, keyword in REFRESHED.items():
             metric = metrics.get(keyword.metric)
             if metric is not None and metric.units == keyword.unit and metric.value == metric.value:
-                values.setdefault(name, float(f"{metric.value:.6g}"))
+                rounded = float(f"{metric.value:.6g}")
+                values.setdefault(name, bool(rounded) if keyword.kind == "bool" else rounded)
         grades = [note.text for note in registry.notes_of(each) if note.kind == "grade" and note.text]
         verdict = metrics.get(VERDICT)
         if grades:

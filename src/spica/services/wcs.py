@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault, SetupFault
+from spica.core.keywords import is_sky
 from spica.core.records import Scalar
 from spica.files import fits, heads
 from spica.files.atomic import writing
@@ -26,10 +26,6 @@ FORMS = ("tpv", "sip", "tan")
 _SIP_HIGHEST = 9
 _GRID = 33
 _KEPT = ("EQUINOX", "FLXSCALE", "MAGZEROP", "PHOTIRMS", "PHOTINST", "PHOTLINK")
-_OWN = re.compile(
-    r"WCSAXES|CTYPE[12]|CUNIT[12]|CRVAL[12]|CRPIX[12]|CDELT[12]|CROTA[12]|CD[12]_[12]|PC[12]_[12]|PC00[12]00[12]|PV[12]_\d+"
-    r"|PROJP\d+|[AB]P?_ORDER|[AB]P?_\d+_\d+|[AB]_DMAX|LONPOLE|LATPOLE|RADEC?SYS|WAT[012]_\d{3}|WCSDIM"
-)
 
 
 @dataclass(frozen=True)
@@ -279,7 +275,7 @@ def _copy(source: Path, target: Path, made: Mapping[int, Mapping[str, Scalar]]) 
     ):
         for number, cards in made.items():
             header = hdus[number].header
-            for key in [key for key in header if _OWN.fullmatch(key)]:
+            for key in [key for key in header if is_sky(key)]:
                 del header[key]
             header.update(cards)
         hdus.writeto(part, output_verify="silentfix", checksum="CHECKSUM" in hdus[0].header)

@@ -10,7 +10,7 @@ import numpy as np
 from spica.core.records import Exposure, Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.core.verdict import GRADES, number_of
+from spica.core.verdict import GRADES, number_of, reasons_of
 
 
 class GradeSettings(Settings):
@@ -40,8 +40,7 @@ def grade(
     known = {name: Measured(float(value), str(units)) for name, (value, units) in figures.items()}
     added = _in_sky(known, exposure, geometry) | _nominal(known, exposure, geometry, passband)
     known |= added
-    reasons = list(_reasons(settings, known, grading))
-    reasons.sort(key=lambda reason: -GRADES.index(reason["grade"]))
+    reasons = reasons_of(known, grading, settings.required)
     worst = reasons[0]["grade"] if reasons else GRADES[0]
     plain = {name: [figure.value, figure.units] for name, figure in known.items()}
     return {
@@ -93,37 +92,6 @@ def _nominal(
             rate = light / seconds / square
             found[name] = Measured(zero - 2.5 * float(np.log10(rate)), units)
     return found
-
-
-def _reasons(
-    settings: GradeSettings, figures: Mapping[str, Measured], grading: Mapping[str, Sequence[float]]
-) -> list[dict[str, Any]]:
-    """Every graded figure that is no A: its name, value, unit, grade, and the limit that it passes."""
-    found: list[dict[str, Any]] = []
-    for name, limits in sorted(grading.items()):
-        if name not in figures:
-            if name in settings.required:
-                found.append({"metric": name, "value": None, "units": "", "grade": GRADES[-1], "limit": limits[-1]})
-            continue
-        value = figures[name].value
-        place = place_of(value, limits)
-        if place:
-            found.append(
-                {
-                    "metric": name,
-                    "value": value,
-                    "units": figures[name].units,
-                    "grade": GRADES[place],
-                    "limit": limits[place - 1],
-                }
-            )
-    return found
-
-
-def place_of(value: float, limits: Sequence[float]) -> int:
-    """How many of the limits a value passes: 0 for A … 3 for D; rising limits are of a figure's size, either sign."""
-    rising = limits[-1] >= limits[0]
-    return sum(abs(value) > limit if rising else value < limit for limit in limits)
 
 
 TASK = Task(

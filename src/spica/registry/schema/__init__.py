@@ -5,6 +5,7 @@ from spica.registry.schema.detectors import detectors, readouts
 from spica.registry.schema.exposures import exposures
 from spica.registry.schema.faults import faults, quarantine
 from spica.registry.schema.files import copies, files, headers
+from spica.registry.schema.footprints import footprints
 from spica.registry.schema.jobs import chains, environments, inputs, jobs, leases
 from spica.registry.schema.meta import meta
 from spica.registry.schema.metrics import metric_names, metric_tags, metrics
@@ -26,6 +27,7 @@ __all__ = [
     "exposures",
     "faults",
     "files",
+    "footprints",
     "grades",
     "headers",
     "inputs",
