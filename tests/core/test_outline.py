@@ -44,7 +44,8 @@ def test_a_hull_holds_all_and_no_more(place: tuple[float, float]) -> None:
     for part in parts:
         for a, d in zip(part.ra, part.dec, strict=True):
             middle = part.middle
-            near = tangent_deproject(*(0.999 * value for value in _from(middle, a, d)), *middle)
+            east, north = _from(middle, a, d)
+            near = tangent_deproject(0.999 * east, 0.999 * north, *middle)
             assert whole.contains(*(float(value) for value in near))
     beyond = tangent_deproject(-0.3, 0.3, *place)
     assert not whole.contains(*(float(value) for value in beyond))

@@ -75,3 +75,11 @@ def test_odd_cards(card: str, value: Scalar) -> None:
 def test_the_first_of_two_counts() -> None:
     text = cards.card("A", 1) + cards.card("A", 2) + cards.card("LONG", "x" * 150)
     assert cards.parse(text) == {"A": 1, "LONG": "x" * 150}
+
+
+@pytest.mark.parametrize("value", [-7e-05, 1e22, 3.0, 1.5e-300, 0.1])
+def test_a_real_number_has_a_point(value: float) -> None:
+    """AstrOmatic's readers take 7E-05 for the integer 7."""
+    text = cards.card("CD1_1", value)[10:].strip()
+    assert "." in text
+    assert float(text) == value

@@ -14,7 +14,9 @@ from tests.registry.samples import detector_unit, exposure, ingest, report
 
 
 def box(unit: Unit, ra: float, dec: float, half: float = 0.1) -> Outline:
-    corners = tangent_deproject(half * np.array([-1.0, 1.0, 1.0, -1.0]), half * np.array([-1.0, -1.0, 1.0, 1.0]), ra, dec)
+    corners = tangent_deproject(
+        half * np.array([-1.0, 1.0, 1.0, -1.0]), half * np.array([-1.0, -1.0, 1.0, 1.0]), ra, dec
+    )
     return Outline.of(unit, dict(zip(("ra", "dec"), corners, strict=True)))
 
 
@@ -39,9 +41,9 @@ def test_every_position_is_found_in_the_outlines_that_hold_it(
     assert set(known) == set(placed)
     for ra, dec in placed.values():
         for u, v in rng.uniform(-0.12, 0.12, (3, 2)):
-            at = tuple(float(value) for value in tangent_deproject(u, v, ra, dec))
-            found = registry.covering(*at)
-            assert [each.unit for each in found] == sorted(unit for unit, each in known.items() if each.contains(*at))
+            a, d = (float(value) for value in tangent_deproject(u, v, ra, dec))
+            found = [each.unit for each in registry.covering(a, d)]
+            assert found == sorted(unit for unit, each in known.items() if each.contains(a, d))
     near = registry.covering(0.0, 0.0, 0.5)
     assert placed.keys() >= {each.unit for each in near} >= {next(iter(placed))}
 

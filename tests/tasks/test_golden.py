@@ -41,6 +41,7 @@ from spica.tasks import (
     delivered,
     detect,
     detrend,
+    express,
     focal_plane,
     grade,
     interpolate,
@@ -60,6 +61,7 @@ from spica.tasks import (
     running_sky,
     sensitivity,
     signal,
+    sky_summary,
     snaps,
     solve,
     stars,
@@ -77,9 +79,9 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend,
+        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
         focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
-        running_sky, sensitivity, signal, snaps, solve, stars, summary, trails, zero_point,
+        running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
 
@@ -233,7 +235,14 @@ def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     """The tasks that tie lists of sources to a reference catalogue."""
     field = draw_field(SMALL)
     one = run("zero_point", **exposure_inputs(field, 0))
-    return {"zero_point": one, "solve": run("solve", **joint_inputs(field))}
+    given = joint_inputs(field)
+    made = run("solve", **given)
+    record, unit = given["exposures"][1], Unit.parse("demo-1/0")
+    joint = {"solution": made["solution"], "refused": made["refused"]}
+    told = run("express", unit=unit, exposure=record, grading={}, **joint)
+    members = (Member(str(unit), told["sky_solution"]),)
+    whole = run("sky_summary", sky_solution=members, members=(0, 1))
+    return {"zero_point": one, "solve": made, "express": told, "sky_summary": whole}
 
 
 def measuring(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

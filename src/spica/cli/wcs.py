@@ -21,7 +21,7 @@ CONVERT = examples(
     "spica wcs convert zpn.fits zpn.head --to tpv --tolerance 5  a fit that may differ by 5 mas",
 )
 HEAD = examples(
-    "spica export --form maps --kind science --to stack; spica wcs head --to stack; SWarp stack/*.sci.fits",
+    "spica export --as maps --kind science --to stack; spica wcs head --to stack; SWarp stack/*.sci.fits",
     "spica wcs head demo-20261120-00012 --mosaic      one file with a block for each detector",
     "spica wcs head --where \"band='r'\" --zero-point 25",
 )

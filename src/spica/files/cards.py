@@ -126,7 +126,9 @@ def _number(value: Scalar) -> str:
     if isinstance(value, int):
         return str(int(value))
     if isinstance(value, float) and math.isfinite(value):
-        return repr(float(value)).upper()
+        mantissa, exponent, power = repr(float(value)).upper().partition("E")
+        # Some readers (those of SWarp and SCAMP, in .head files) take 7E-05 without a point for the integer 7.
+        return f"{mantissa}{'' if '.' in mantissa else '.0'}{exponent}{power}"
     return ""
 
 

@@ -184,11 +184,12 @@ def _of_source(house: Opened, source: int) -> tuple[Unit, float, float, tuple[fl
 def _covering(
     registry: Registry, ra: float, dec: float, where: str, kind: str
 ) -> Iterator[tuple[ProductRecord, float, float]]:
+    held = {outline.unit.values[0] for outline in registry.covering(ra, dec)}
     near = {
         exposure.name
         for exposure in registry.exposures(where)
-        if exposure.ra is not None and exposure.dec is not None
-        if apart(ra, dec, exposure.ra, exposure.dec) < WIDEST
+        if exposure.name in held
+        or (exposure.ra is not None and exposure.dec is not None and apart(ra, dec, exposure.ra, exposure.dec) < WIDEST)
     }
     pairs = [(row.exposure, row.detector) for row in registry.detector_rows(where) if row.exposure in near]
     for first in range(0, len(pairs), _CHUNK):

@@ -45,7 +45,7 @@ def write(
     ----------
     zero_point : magnitude of 1 in the images that SWarp makes with them (FLXSCALE).
     mosaic : one file for each exposure with a block for each detector by number, named after the exposure; else one for
-        each detector, named as 'spica export --form maps' names its pixels.
+        each detector, named as 'spica export --as maps' names its pixels.
 
     Raises
     ------
