@@ -6,6 +6,7 @@ detections that share a small cell of the sky are friends, and only the cells ar
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from spica.kernels.compiled import Bools, Float64, Int64
+from spica.kernels.compiled import Bools, Float64
+
+Numbering = npt.NDArray[Any]
+"""Whole numbers, int32 where there is one for each detection."""
 
 _ARCSEC = np.pi / 648_000.0
 _FINENESS = 4.0
 """Cells per linking length."""
+_CHUNK = 1 << 18
 _ROUNDS = 5
 """A group that holds two detections of an image is divided by a linking length of half the size, so many times at most."""
 
@@ -28,7 +33,7 @@ class Groups:
 
     Attributes
     ----------
-    group : (n,) int64
+    group : (n,) int32
         Number of the source, from 0 without gaps, in the order of each source's first detection; -1 for one left over.
     count : int
         How many sources there are.
@@ -36,7 +41,7 @@ class Groups:
         Left over: nearer to another detection of its image than positions can tell.
     """
 
-    group: Int64
+    group: Numbering
     count: int
     blended: Bools
 
@@ -48,13 +53,13 @@ def unit_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> Float64:
     return np.stack([level * np.cos(east), level * np.sin(east), np.sin(north)], axis=-1)
 
 
-def friends(ra: Float64, dec: Float64, image: Int64, radius: float) -> Groups:
+def friends(ra: Float64, dec: Float64, image: Numbering, radius: float) -> Groups:
     """Group detections that lie together on the sky.
 
     Parameters
     ----------
     ra, dec : (n,) arrays [degree]
-    image : (n,) int64
+    image : (n,) integers
         Which list each detection is of: one source has one detection in each list at most. The reference catalogue is
         a list like any other.
     radius : float [arcsec]
@@ -75,40 +80,64 @@ def friends(ra: Float64, dec: Float64, image: Int64, radius: float) -> Groups:
         rows = np.flatnonzero(twice)
         # Numbers beyond all others: the pieces of a divided group never meet those of another, see the pairing below.
         parts = _link(ra[rows], dec[rows], radius)
-        _, group[rows] = np.unique(np.stack([group[rows], parts]), axis=1, return_inverse=True)
-        group[rows] += ra.size
-        group = np.unique(group, return_inverse=True)[1].astype(np.int64)
+        _, pieces = np.unique(np.stack([group[rows], parts]), axis=1, return_inverse=True)
+        group[rows] = pieces + (int(group.max()) + 1)
+        group = _dense(group)
     blended = _surplus(ra, dec, group, image)
-    return Groups(*_numbered(np.where(blended, -1, group)), blended)
+    group[blended] = -1
+    return Groups(*_numbered(group), blended)
 
 
-def _link(ra: Float64, dec: Float64, radius: float) -> Int64:
+def _link(ra: Float64, dec: Float64, radius: float) -> Numbering:
     """Friends of friends, by cells of the sky."""
     size = radius / 3600.0 / _FINENESS
     row = np.floor((dec + 90.0) / size).astype(np.int64)
-    level = np.cos(np.radians((row + 0.5) * size - 90.0))
-    column = np.floor(ra * np.maximum(level, 0.0) / size).astype(np.int64)
-    cells, cell = np.unique(row * np.int64(360.0 / size + 2) + column, return_inverse=True)
-    vectors = unit_vectors(ra, dec)
-    weight = np.bincount(cell, minlength=cells.size)
-    middle = np.stack([np.bincount(cell, vectors[:, k], cells.size) / weight for k in range(3)], axis=1)
+    key = np.cos(np.radians((row + 0.5) * size - 90.0))
+    key = np.floor(ra * np.maximum(key, 0.0) / size).astype(np.int64)
+    key += row * np.int64(360.0 / size + 2)
+    del row
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero(np.diff(key, prepend=key[:1] - 1))
+    del key
+    middle = np.empty((start.size, 3))
+    bounds = np.append(start, ra.size)
+    # Some cells at a time: directions of all detections at once would be the largest array of all.
+    for first in range(0, start.size, _CHUNK):
+        last = min(first + _CHUNK, start.size)
+        rows = order[bounds[first] : bounds[last]]
+        total = np.add.reduceat(unit_vectors(ra[rows], dec[rows]), start[first:last] - bounds[first], axis=0)
+        middle[first:last] = total / np.diff(bounds[first : last + 1])[:, None]
     pairs = cKDTree(middle).query_pairs(radius * _ARCSEC, output_type="ndarray")
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (cells.size, cells.size))
-    joined: Int64 = connected_components(graph, directed=False)[1].astype(np.int64)
-    return joined[cell]
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (start.size, start.size))
+    joined = connected_components(graph, directed=False)[1].astype(np.int32)
+    out = np.empty(ra.size, np.int32)
+    out[order] = np.repeat(joined, np.diff(bounds))
+    return out
 
 
-def _clashing(group: Int64, image: Int64) -> Bools:
+def _dense(group: Numbering) -> Numbering:
+    """The same groups, numbered from 0 without gaps in their order."""
+    there = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    there[group] = True
+    number = np.cumsum(there, dtype=np.int32)
+    number -= 1
+    return np.asarray(number[group])
+
+
+def _clashing(group: Numbering, image: Numbering) -> Bools:
     """Members of groups that hold two detections of one image."""
-    pair = group * (int(image.max(initial=0)) + 1) + image
-    order = np.argsort(pair, kind="stable")
-    same = pair[order][1:] == pair[order][:-1]
+    images = int(image.max(initial=0)) + 1
+    pair = group.astype(np.int64)
+    pair *= images
+    pair += image
+    pair.sort()
     bad = np.zeros(int(group.max(initial=-1)) + 1, bool)
-    bad[group[order][1:][same]] = True
+    bad[pair[1:][pair[1:] == pair[:-1]] // images] = True
     return np.asarray(bad[group], bool)
 
 
-def _surplus(ra: Float64, dec: Float64, group: Int64, image: Int64) -> Bools:
+def _surplus(ra: Float64, dec: Float64, group: Numbering, image: Numbering) -> Bools:
     """All but the nearest detection of each image to the median of its group."""
     out = np.zeros(group.size, bool)
     rows = np.flatnonzero(_clashing(group, image))
@@ -124,12 +153,15 @@ def _surplus(ra: Float64, dec: Float64, group: Int64, image: Int64) -> Bools:
     return out
 
 
-def _numbered(group: Int64) -> tuple[Int64, int]:
+def _numbered(group: Numbering) -> tuple[Numbering, int]:
     """Numbers from 0 without gaps in the order of first appearance; -1 stays."""
-    kept = group >= 0
-    _, first, inverse = np.unique(group[kept], return_index=True, return_inverse=True)
-    rank = np.empty(first.size, np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
-    out = np.full(group.size, -1, np.int64)
-    out[kept] = rank[inverse]
-    return out, int(first.size)
+    rows = np.flatnonzero(group >= 0)
+    first = np.full(int(group.max(initial=-1)) + 1, -1, np.int64)
+    # Of repeated places the last one assigned stays: the first row.
+    first[group[rows[::-1]]] = rows[::-1]
+    there = np.flatnonzero(first >= 0)
+    rank = np.empty(first.size, np.int32)
+    rank[there[np.argsort(first[there], kind="stable")]] = np.arange(there.size)
+    out = np.full(group.size, -1, np.int32)
+    out[rows] = rank[group[rows]]
+    return out, int(there.size)

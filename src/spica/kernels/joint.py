@@ -96,8 +96,8 @@ def lay(images: Images, lists: Lists, reference: Float64, how: Matching) -> tupl
     first = np.searchsorted(lists.image, np.arange(images.exposure.size + 1))
     tree = cKDTree(reference) if reference.size else None
     found = []
-    for number in range(ra.size):
-        members = np.flatnonzero(images.exposure == number)
+    order = np.argsort(images.exposure, kind="stable")
+    for number, members in enumerate(np.split(order, np.cumsum(np.bincount(images.exposure))[:-1])):
         laid = _lay_one(images, lists, (reference, tree), how, (members, first, float(ra[number]), float(dec[number])))
         plane[members] = laid.move(plane[members])
         found.append(laid)

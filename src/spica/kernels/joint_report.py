@@ -52,8 +52,13 @@ def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit) -> ImageFi
     )
 
 
-def position_error(mosaic: Mosaic, fit: Fit, image: int, x: Float64, y: Float64) -> Float64:
-    """Standard error per coordinate [mas] of the solution itself at pixels of an image."""
+def position_error(
+    mosaic: Mosaic, fit: Fit, image: int, x: Float64, y: Float64, alone: Complex | None = None
+) -> Float64:
+    """Standard error per coordinate [mas] of the solution itself at pixels of an image.
+
+    `alone` is the covariance of its exposure's terms were the detectors' known, as `Solved.own_alone` has it.
+    """
     where = np.full(x.size, image)
     placed = place(mosaic, fit.terms, where, x, y)
     sensor, exposure = int(mosaic.sensor[image]), int(mosaic.exposure[image])
@@ -62,8 +67,21 @@ def position_error(mosaic: Mosaic, fit: Fit, image: int, x: Float64, y: Float64)
     )
     shared_at, own_at = columns
     shared = placed.slope[:, None] * placed.basis
-    variance = fit.solved.variance(shared_at, shared, own_at, placed.field)
+    variance = fit.solved.variance(shared_at, shared, own_at, placed.field, alone)
     return np.asarray(MAS * np.sqrt(np.maximum(variance, 0.0)))
+
+
+def position_errors(mosaic: Mosaic, fit: Fit) -> Float64:
+    """The same of all images (m,), rms over a grid of each."""
+    out = np.empty(mosaic.exposure.size)
+    order = np.argsort(mosaic.exposure, kind="stable")
+    width = mosaic.field_terms
+    for exposure, images in enumerate(np.split(order, np.cumsum(np.bincount(mosaic.exposure))[:-1])):
+        alone = fit.solved.own_alone(exposure * width + np.arange(width))
+        for image in images:
+            u, v = (each.ravel() for each in np.meshgrid(*(np.linspace(0.0, n - 1.0, 4) for n in mosaic.size[image])))
+            out[image] = np.sqrt(np.mean(position_error(mosaic, fit, int(image), u, v, alone) ** 2))
+    return out
 
 
 def star_of(seen: Seen, known: Known) -> Int64:

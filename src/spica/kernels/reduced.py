@@ -10,7 +10,7 @@ ones solved by Cholesky's.
 Memory for E exposures of k parameters, each overlapping with v others, and s shared ones: 16 bytes · (s² + 2·s·k·E + k²·v·E).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from spica.kernels.compiled import Float64, Int64
 
 Values = npt.NDArray[Any]
 """float64, or complex128 where a measurement is a place in a plane."""
+_HEAP = 1 << 18
+"""Elements that wait to be added, at least."""
 
 
 class Rows(NamedTuple):
@@ -59,6 +61,8 @@ class Normal:
     ee: Any
     bs: Values
     be: Values
+    pending: list[Any] = field(default_factory=list)
+    """Parts of `ee` that are still to be added: adding each by itself would cost its whole size every time."""
 
     @classmethod
     def empty(cls, shared: int, own: int, kind: type) -> "Normal":
@@ -93,7 +97,22 @@ class Normal:
         shared_out, own_out = ((level @ each).conj().T.tocsr() for each in (shared_sum, own_sum))
         _spread(self.ss, shared_out @ shared_sum)
         _spread(self.se, shared_out @ own_sum)
-        self.ee = self.ee - own_out @ own_sum
+        self._put(-(own_out @ own_sum))
+
+    def _put(self, part: csr_array) -> None:
+        """Add to `ee`, in heaps as large as what is there already."""
+        self.pending.append(part)
+        if sum(each.nnz for each in self.pending) > max(self.ee.nnz, _HEAP):
+            self.settle()
+
+    def settle(self) -> None:
+        """Add to `ee` what is pending."""
+        if self.pending:
+            parts = [self.ee, *self.pending]
+            self.pending.clear()
+            while len(parts) > 1:
+                parts = [sum(parts[at + 1 : at + 2], parts[at]) for at in range(0, len(parts), 2)]
+            self.ee = parts[0]
 
     def _add_measured(self, rows: Rows, mean: Values) -> None:
         """The part that does not know of the groups' unknown values: dense blocks, one for each set of columns."""
@@ -109,19 +128,20 @@ class Normal:
             turned = both.conj().T
             square = turned @ (rows.weight[chosen, None] * both)
             right = turned @ clean[chosen]
-            self.ss[np.ix_(shared_at, shared_at)] += square[:wide, :wide]
-            self.se[np.ix_(shared_at, own_at)] += square[:wide, wide:]
+            self.ss[shared_at[:, None], shared_at] += square[:wide, :wide]
+            self.se[shared_at[:, None], own_at] += square[:wide, wide:]
             self.bs[shared_at] -= right[:wide]
             self.be[own_at] -= right[wide:]
-            places.append(np.stack(np.meshgrid(own_at, own_at, indexing="ij")).reshape(2, -1))
+            places.append(own_at)
             blocks.append(square[wide:, wide:].ravel())
-        row, column = np.concatenate(places, axis=1)
-        self.ee = self.ee + coo_array((np.concatenate(blocks), (row, column)), self.ee.shape).tocsr()
+        at = np.array(places)
+        row, column = np.repeat(at, at.shape[1], axis=1).ravel(), np.tile(at, (1, at.shape[1])).ravel()
+        self._put(coo_array((np.concatenate(blocks), (row, column)), self.ee.shape).tocsr())
 
     def hold(self, shared: Float64, own: Float64) -> None:
         """Add a prior of value 0: inverse variances of all parameters."""
         self.ss[np.diag_indices(self.bs.size)] += shared
-        self.ee = self.ee + diags_array(own)
+        self._put(csr_array(diags_array(own, dtype=self.be.dtype)))
 
     def bind(self, direction: Values, weight: float) -> None:
         """Add the condition that the product of the shared parameters with a direction is 0."""
@@ -171,12 +191,18 @@ class Solved:
         unit[at, np.arange(at.size)] = 1.0
         return np.asarray(self._factor.solve(unit)[at])
 
-    def variance(self, shared_at: Int64, shared: Values, own_at: Int64, own: Values) -> Float64:
-        """Variance of predictions (n,): derivatives `shared` (n, K) and `own` (n, L) by parameters in these columns."""
+    def variance(
+        self, shared_at: Int64, shared: Values, own_at: Int64, own: Values, alone: Values | None = None
+    ) -> Float64:
+        """Variance of predictions (n,): derivatives `shared` (n, K) and `own` (n, L) by parameters in these columns.
+
+        `alone` is `own_alone(own_at)` where that is known: it costs a solution of the whole.
+        """
+        alone = self.own_alone(own_at) if alone is None else alone
         follow = -own @ self.carried[own_at]
         follow[:, shared_at] += shared
         by_shared = np.sum((follow @ self.inverse) * follow.conj(), axis=1)
-        by_own = np.sum((own @ self.own_alone(own_at)) * own.conj(), axis=1)
+        by_own = np.sum((own @ alone) * own.conj(), axis=1)
         return np.asarray((by_shared + by_own).real, np.float64)
 
 
@@ -188,6 +214,7 @@ def solve(normal: Normal) -> Solved:
     numpy.linalg.LinAlgError, RuntimeError
         The equations do not fix all parameters.
     """
+    normal.settle()
     ee = csc_array(normal.ee)
     factor = splu(ee, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     carried = factor.solve(np.ascontiguousarray(normal.se.conj().T))

@@ -16,7 +16,7 @@ from spica.kernels.express import as_tpv
 from spica.kernels.focal_model import Mosaic
 from spica.kernels.joint import Identified
 from spica.kernels.joint_astrometry import Fit
-from spica.kernels.joint_report import ImageFigures, position_error
+from spica.kernels.joint_report import ImageFigures, position_errors
 from spica.tasks.solve.inputs import Floats, Inputs, Integers
 
 
@@ -62,12 +62,7 @@ def solution(outcome: Outcome) -> Catalogue:
     mosaic, inputs, figures, light = outcome.mosaic, outcome.inputs, outcome.figures, outcome.light
     count = mosaic.exposure.size
     made = [as_tpv(mosaic, outcome.fit.terms, image) for image in range(count)]
-    errors = np.empty(count)
-    for image in range(count):
-        u, v = (
-            values.ravel() for values in np.meshgrid(*(np.linspace(0.0, size - 1.0, 4) for size in mosaic.size[image]))
-        )
-        errors[image] = np.sqrt(np.mean(position_error(mosaic, outcome.fit, image, u, v) ** 2))
+    errors = position_errors(mosaic, outcome.fit)
     numbers = np.array([record.id for record in inputs.exposures], np.int64)
     wcs = [each.wcs for each in made]
     values = {
