@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spica.core.records import Exposure, FrameType
 from spica.core.task import Member
-from spica.files.catalogues import read_catalogue, write_catalogue
+from spica.files.catalogues import FileTable, read_catalogue, write_catalogue, write_parts
 from spica.tasks.solve import TASK
 
 SOURCES = ("source_id", "x", "y", "x_err", "y_err", "flux_auto", "flux_auto_err", "flags")
@@ -24,7 +24,7 @@ def solve_folder(folder: Path, **settings: float) -> None:
         for chip, cards in enumerate(plain["detectors"]):
             unit = f"detector:{record.name}/{chip}"
             wcs[f"{record.name}/{chip}"] = cards
-            sources.append(Member(unit, read_catalogue(folder / f"{record.name}-{chip}.parquet", SOURCES)))
+            sources.append(Member(unit, FileTable(folder / f"{record.name}-{chip}.parquet", SOURCES)))
     start = time.process_time()
     made = TASK.run(
         TASK.settings(**settings),
@@ -34,9 +34,9 @@ def solve_folder(folder: Path, **settings: float) -> None:
         pointing=None,
         reference=read_catalogue(folder / "reference.parquet"),
     )
+    write_catalogue(folder / "solution.parquet", made["solution"], {})
+    write_parts(folder / "matches.parquet", made["matches"], {})
     cpu = time.process_time() - start
-    for name in ("solution", "matches"):
-        write_catalogue(folder / f"{name}.parquet", made[name], {})
     figures = {name: each.value for name, each in made["solving"].items()}
     Path(folder, "solving.json").write_text(json.dumps({"metrics": figures, "refused": made["refused"], "cpu": cpu}))
 

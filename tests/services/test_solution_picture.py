@@ -10,15 +10,15 @@ from PIL import Image
 
 from spica.core.task import Products
 from spica.services.solution_picture import draw as draw_picture
-from spica.tasks.solve import TASK
+from spica.tasks.solve.settings import SolveSettings
 from tests.support.joint_field import draw
 from tests.support.joint_lists import SMALL
-from tests.support.joint_task import inputs
+from tests.support.joint_task import inputs, solved
 
 
 @pytest.fixture(scope="module")
 def made() -> Products:
-    return TASK.run(TASK.settings(), **inputs(draw(SMALL)))
+    return solved(SolveSettings(), **inputs(draw(SMALL)))
 
 
 def test_it_is_drawn_and_the_same_twice(made: Products, tmp_path: Path) -> None:

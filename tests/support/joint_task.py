@@ -9,8 +9,11 @@ import numpy as np
 from spica.core.columns import Catalogue
 from spica.core.records import Exposure, FrameType, Scalar
 from spica.core.reference import declaration
+from spica.core.streams import Parts
 from spica.core.task import Member
 from spica.kernels.wcs import TangentWcs
+from spica.tasks.solve import TASK as SOLVE
+from spica.tasks.solve.settings import SolveSettings
 from tests.support.joint_field import Field
 
 
@@ -62,6 +65,19 @@ def inputs(field: Field) -> dict[str, Any]:
         "pointing": None,
         "reference": reference,
     }
+
+
+def solved(settings: SolveSettings, **given: Any) -> dict[str, Any]:
+    """What the task gives, its `matches` as one catalogue."""
+    made = dict(SOLVE.run(settings, **given))
+    return made | {"matches": whole(made["matches"])}
+
+
+def whole(parts: Parts) -> Catalogue:
+    """All parts as one catalogue."""
+    each = list(parts.parts)
+    columns = {name: np.concatenate([part[name] for part in each]) for name in each[0].columns}
+    return Catalogue(columns, parts.header, each[0].extra)
 
 
 def exposure_inputs(field: Field, number: int) -> dict[str, Any]:

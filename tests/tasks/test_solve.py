@@ -16,11 +16,10 @@ from spica.core.task import Member, Products
 from spica.files.catalogues import read_catalogue, write_catalogue
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns, to_columns
-from spica.tasks.solve import TASK
 from spica.tasks.solve.settings import SolveSettings
 from tests.support.joint_field import Field, draw, together, true_positions
 from tests.support.joint_lists import SMALL
-from tests.support.joint_task import cards, inputs
+from tests.support.joint_task import cards, inputs, solved
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def given(field: Field) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def made(given: dict[str, Any]) -> Products:
-    return TASK.run(TASK.settings(), **given)
+    return solved(SolveSettings(), **given)
 
 
 def away(field: Field, solution: Catalogue) -> np.ndarray:
@@ -99,14 +98,14 @@ def test_products_survive_the_disk(made: Products, tmp_path: Path) -> None:
 
 def test_the_order_of_the_members_does_not_matter(given: dict[str, Any], made: Products) -> None:
     turned = {name: value[::-1] if isinstance(value, tuple) else value for name, value in given.items()}
-    again = TASK.run(TASK.settings(), **turned)
+    again = solved(SolveSettings(), **turned)
     for column in made["solution"].columns:
         assert np.array_equal(again["solution"][column], made["solution"][column], equal_nan=True)
 
 
 def test_a_former_solution_is_a_pointing(field: Field, given: dict[str, Any], made: Products) -> None:
     member = Member("group:before", made["solution"])
-    again = TASK.run(SolveSettings(search=1.5), **given | {"pointing": (member,)})
+    again = solved(SolveSettings(search=1.5), **given | {"pointing": (member,)})
     assert rms(away(field, again["solution"]) - away(field, made["solution"])) < 1.0
 
 
@@ -118,7 +117,7 @@ def test_what_the_task_pointing_found_is_taken(field: Field, given: dict[str, An
     ]
     pointing = tuple(Member(f"exposure:demo-{number}", value) for number, value in enumerate(told))
     lost = {unit: {"NAXIS1": SMALL.nx, "NAXIS2": SMALL.ny} for unit in given["wcs"]}
-    again = TASK.run(TASK.settings(), **given | {"pointing": pointing, "wcs": lost})
+    again = solved(SolveSettings(), **given | {"pointing": pointing, "wcs": lost})
     assert rms(away(field, again["solution"]) - away(field, made["solution"])) < 0.01
 
 
@@ -131,7 +130,7 @@ def test_spoilt_sources_and_bad_errors_are_left_out(field: Field, given: dict[st
         columns["flags"] = np.where(rows % 7 == 0, int(Flag.SATURATED), 0)
         columns["x_err"] = np.where(rows % 11 == 0, np.nan, columns["x_err"])
         worse.append(Member(member.unit, Catalogue(columns)))
-    again = TASK.run(TASK.settings(), **given | {"sources": tuple(worse)})
+    again = solved(SolveSettings(), **given | {"sources": tuple(worse)})
     assert rms(away(field, again["solution"])) < 1.6 * np.sqrt(np.mean(again["solution"]["sky_err"] ** 2))
 
 
@@ -140,7 +139,7 @@ def test_a_reference_without_errors_is_taken_with_the_setting_s(field: Field, gi
     columns["ra_err"] = np.full(len(columns["ra"]), np.nan, np.float32)
     columns["ra"] = np.where(np.arange(len(columns["ra"])) % 50 == 0, np.nan, columns["ra"])
     reference = Catalogue(columns, extra=given["reference"].extra)
-    again = TASK.run(SolveSettings(reference_error=30.0), **given | {"reference": reference})
+    again = solved(SolveSettings(reference_error=30.0), **given | {"reference": reference})
     assert again["solving"]["reference_without_error"].value > 100
     assert rms(away(field, again["solution"])) < 2.0 * np.sqrt(np.mean(again["solution"]["sky_err"] ** 2))
 
@@ -148,7 +147,7 @@ def test_a_reference_without_errors_is_taken_with_the_setting_s(field: Field, gi
 def test_one_exposure_far_from_all_others_is_refused_by_name(field: Field, made: Products) -> None:
     lonely = draw(replace(SMALL, exposures=1, centre=(200.0, -50.0), seed=7))
     both = together(field, lonely)
-    again = TASK.run(TASK.settings(), **inputs(both))
+    again = solved(SolveSettings(), **inputs(both))
     assert list(again["refused"]) == ["demo-5"]
     assert again["refused"]["demo-5"]["code"] == "solve.unmatched"
     assert (again["solution"]["standing"][-2:] == Standing.UNMATCHED).all()
@@ -165,7 +164,7 @@ def test_a_field_of_its_own_with_reference_stars_is_solved_along(field: Field) -
         ref_dec=np.r_[field.ref_dec, other.ref_dec],
         ref_mag=np.r_[field.ref_mag, other.ref_mag],
     )
-    again = TASK.run(TASK.settings(), **inputs(both))
+    again = solved(SolveSettings(), **inputs(both))
     assert again["refused"] == {}
     assert rms(away(both, again["solution"])[10:]) < 2.0 * np.sqrt(np.mean(again["solution"]["sky_err"][10:] ** 2))
 
@@ -191,7 +190,7 @@ def test_what_cannot_be_solved_ends_with_its_name(given: dict[str, Any], code: s
     if changes.get("wcs") == "none":
         wrong["wcs"] = {unit: {"NAXIS1": SMALL.nx, "NAXIS2": SMALL.ny} for unit in given["wcs"]}
     with pytest.raises(DataFault) as raised:
-        TASK.run(TASK.settings(), **wrong)
+        solved(SolveSettings(), **wrong)
     assert raised.value.code == code
 
 

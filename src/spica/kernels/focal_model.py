@@ -7,6 +7,7 @@ as a rule (shift, rotation, scale, shear).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,16 @@ class Mosaic:
     def terms(self) -> int:
         """Coefficients of a detector."""
         return (self.degree + 1) * (self.degree + 2) // 2
+
+    @cached_property
+    def shared_at(self) -> Int64:
+        """Places (m, terms) of each image's detector's coefficients among all of them."""
+        return np.asarray(self.sensor[:, None] * self.terms + np.arange(self.terms), np.int64)
+
+    @cached_property
+    def own_at(self) -> Int64:
+        """Places (m, field terms) of each image's exposure's coefficients among all of them."""
+        return np.asarray(self.exposure[:, None] * self.field_terms + np.arange(self.field_terms), np.int64)
 
     @property
     def field_terms(self) -> int:

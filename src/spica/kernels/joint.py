@@ -6,6 +6,7 @@ other and with the reference, and where they crowd, thinned to a uniform density
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,35 +14,39 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from spica.kernels.associate import friends, unit_vectors
+from spica.kernels.associate import Groups, Numbering, friends, unit_vectors
 from spica.kernels.compiled import Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, Terms, directions, to_plane
-from spica.kernels.focal_start import common_plane, node_pixels
+from spica.kernels.focal_start import NODES, common_plane, node_pixels
 from spica.kernels.joint_astrometry import Known, Seen
 from spica.kernels.rough_match import Laid, lay_over
 from spica.kernels.wcs import TangentWcs, pixel_to_sky
 
+Values = npt.NDArray[Any]
+"""float64, or float32 where there is one for each detection."""
+
 _ARCSEC = np.pi / 648_000.0
+_CHUNK = 1 << 18
 _BLOCK = 1200.0
 """Side of a block of the first search [pixel], about."""
 
 
 @dataclass(frozen=True)
 class Lists:
-    """Detections of many images.
+    """Detections of many images; int32 and float32 will do where a table is long, but for x and y.
 
     Attributes
     ----------
-    image : (n,) int64, ascending.
+    image : (n,) integers, ascending.
     x, y, err : (n,) [pixel]; the error is per coordinate.
     snr : (n,) signal-to-noise: the brightest are looked at first.
     """
 
-    image: Int64
+    image: Numbering
     x: Float64
     y: Float64
-    err: Float64
-    snr: Float64
+    err: Values
+    snr: Values
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,14 @@ def lay(images: Images, lists: Lists, reference: Float64, how: Matching) -> tupl
     Where nothing was found the header stands, and the exposure's `Laid` has no matches.
     """
     ra, dec = pointings(images)
-    plane = _node_planes(images, ra, dec)
+    plane = np.empty((images.exposure.size, NODES**2), np.complex128)
     first = np.searchsorted(lists.image, np.arange(images.exposure.size + 1))
     tree = cKDTree(reference) if reference.size else None
     found = []
     order = np.argsort(images.exposure, kind="stable")
     for number, members in enumerate(np.split(order, np.cumsum(np.bincount(images.exposure))[:-1])):
         laid = _lay_one(images, lists, (reference, tree), how, (members, first, float(ra[number]), float(dec[number])))
-        plane[members] = laid.move(plane[members])
+        plane[members] = laid.move(_node_planes(images, members, float(ra[number]), float(dec[number])))
         found.append(laid)
     terms, radius = common_plane(plane, images.exposure, images.sensor, images.context, (how.degree, how.field_degree))
     mosaic = Mosaic(
@@ -108,13 +113,10 @@ def lay(images: Images, lists: Lists, reference: Float64, how: Matching) -> tupl
     return mosaic, terms, found
 
 
-def _node_planes(images: Images, ra: Float64, dec: Float64) -> Complex:
-    out = []
-    for number, wcs in enumerate(images.wcs):
-        sky = pixel_to_sky(wcs, *node_pixels(tuple(images.size[number])))
-        exposure = images.exposure[number]
-        out.append(to_plane(unit_vectors(*sky), float(ra[exposure]), float(dec[exposure])))
-    return np.array(out)
+def _node_planes(images: Images, members: Int64, ra: float, dec: float) -> Complex:
+    """Places of the nodes of some images of one exposure, by their solutions so far."""
+    sky = [pixel_to_sky(images.wcs[image], *node_pixels(tuple(images.size[image]))) for image in members]
+    return np.array([to_plane(unit_vectors(*each), ra, dec) for each in sky])
 
 
 def _lay_one(
@@ -159,14 +161,14 @@ class Identified:
     Attributes
     ----------
     seen, known : what a solution is made of, ordered by group.
-    rows, stars : (n,), (r,) int64
+    rows, stars : (n,), (r,) integers
         Which detection of the lists, which star of the reference each of them is.
     """
 
     seen: Seen
     known: Known
-    rows: Int64
-    stars: Int64
+    rows: Numbering
+    stars: Numbering
 
 
 def identify(
@@ -179,28 +181,53 @@ def identify(
     scale : (m,) milliarcseconds per pixel of each image.
     reference : unit vectors (r, 3) and errors (r,) [mas].
     """
-    direction = directions(mosaic, terms, lists.image, lists.x, lists.y)
-    both = np.concatenate([direction, reference[0]])
-    ra = np.degrees(np.arctan2(both[:, 1], both[:, 0])) % 360.0
-    dec = np.degrees(np.arctan2(both[:, 2], np.hypot(both[:, 0], both[:, 1])))
-    # One exposure sees a source once, on whichever detector.
-    source = np.concatenate([mosaic.exposure[lists.image] + 1, np.zeros(len(reference[0]), np.int64)])
-    groups = friends(ra, dec, source, how.radius)
-    members = np.bincount(groups.group[groups.group >= 0], minlength=groups.count)
-    useful = members > 1
-    if how.density > 0:
-        useful &= _thinned(groups.group, groups.count, (ra, dec), source == 0, members, how.density)
-    kept = (groups.group >= 0) & useful[groups.group]
-    number = np.cumsum(useful) - 1
-    group = np.where(kept, number[groups.group], -1)
     count = lists.image.size
-    rows = np.flatnonzero(kept[:count])
-    rows = rows[np.argsort(group[rows], kind="stable")]
-    stars = np.flatnonzero(kept[count:])
-    stars = stars[np.argsort(group[count + stars], kind="stable")]
+    ra, dec = np.empty((2, count + len(reference[0])))
+    for begin in range(0, count, _CHUNK):
+        part = slice(begin, min(begin + _CHUNK, count))
+        found = directions(mosaic, terms, lists.image[part], lists.x[part], lists.y[part])
+        ra[part], dec[part] = _position(found)
+    ra[count:], dec[count:] = _position(reference[0])
+    # One exposure sees a source once, on whichever detector.
+    source = np.zeros(ra.size, np.int32)
+    source[:count] = mosaic.exposure[lists.image] + 1
+    groups = friends(ra, dec, source, how.radius)
+    kept, number = _useful(groups, (ra, dec), count, how.density)
+    del ra, dec, source
+    rows, stars = (_by_group(kept[part], groups.group[part]) for part in (slice(count), slice(count, None)))
     image = lists.image[rows]
-    seen = Seen(group[rows], image, lists.x[rows], lists.y[rows], lists.err[rows] * scale[image])
-    return Identified(seen, Known(group[count + stars], reference[0][stars], reference[1][stars]), rows, stars)
+    sigma = (lists.err[rows] * scale[image]).astype(lists.err.dtype)
+    seen = Seen(number[groups.group[rows]], image, lists.x[rows], lists.y[rows], sigma)
+    tied = number[groups.group[count + stars.astype(np.int64)]]
+    return Identified(seen, Known(tied, reference[0][stars], reference[1][stars]), rows, stars)
+
+
+def _position(direction: Float64) -> tuple[Float64, Float64]:
+    """Right ascension and declination [degree] of unit vectors."""
+    ra = np.degrees(np.arctan2(direction[:, 1], direction[:, 0])) % 360.0
+    return ra, np.degrees(np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1])))
+
+
+def _useful(
+    groups: Groups, where: tuple[Float64, Float64], detections: int, density: float
+) -> tuple[npt.NDArray[np.bool_], Numbering]:
+    """Which members take part: those of groups of two, thinned; and the number that each group has among these."""
+    joined = groups.group >= 0
+    members = np.bincount(groups.group[joined], minlength=groups.count)
+    useful = members > 1
+    if density > 0:
+        known = np.arange(joined.size) >= detections
+        useful &= _thinned(groups.group, groups.count, where, known, members, density)
+    number = np.cumsum(useful, dtype=np.int32)
+    number -= 1
+    joined &= useful[groups.group]
+    return joined, number
+
+
+def _by_group(kept: npt.NDArray[np.bool_], group: Numbering) -> Numbering:
+    """Rows that are kept, in the order of their groups."""
+    rows = np.flatnonzero(kept).astype(np.int32)
+    return np.asarray(rows[np.argsort(group[rows], kind="stable")])
 
 
 def ties(mosaic: Mosaic, found: Identified, least: int) -> tuple[Int64, Int64]:
@@ -217,7 +244,8 @@ def ties(mosaic: Mosaic, found: Identified, least: int) -> tuple[Int64, Int64]:
     exposure = mosaic.exposure[found.seen.image]
     groups = int(found.seen.group[-1]) + 1 if exposure.size else 0
     count = mosaic.ra.size
-    sees = coo_array((np.ones(exposure.size, np.int64), (exposure, found.seen.group)), (count, max(groups, 1))).tocsr()
+    shape = (count, max(groups, 1))
+    sees = coo_array((np.ones(exposure.size, np.int32), (exposure.astype(np.int32), found.seen.group)), shape).tocsr()
     common = (sees @ sees.T).tocoo()
     strong = common.data >= least
     graph = coo_array((np.ones(int(strong.sum()), np.int8), (common.row[strong], common.col[strong])), (count, count))
@@ -235,7 +263,8 @@ def without(found: Identified, exposure: Int64, dropped: npt.NDArray[np.bool_]) 
     members = np.bincount(found.seen.group[keep], minlength=groups)
     whole = members + np.bincount(found.known.group, minlength=groups) > 1
     whole &= members > 0
-    number = np.cumsum(whole) - 1
+    number = np.cumsum(whole, dtype=np.int32)
+    number -= 1
     keep &= whole[found.seen.group]
     stays = whole[found.known.group]
     old, tie = found.seen, found.known
@@ -245,7 +274,7 @@ def without(found: Identified, exposure: Int64, dropped: npt.NDArray[np.bool_]) 
 
 
 def _thinned(
-    group: Int64,
+    group: Numbering,
     count: int,
     where: tuple[Float64, Float64],
     known: npt.NDArray[np.bool_],

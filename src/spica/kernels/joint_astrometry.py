@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, Placed, Terms, frames, place, to_sky
 from spica.kernels.focal_start import node_pixels
-from spica.kernels.leave_out import Members, factors, group_means, pulls, raised_floor, robust_scale
-from spica.kernels.reduced import Normal, Rows, Solved, block, solve
+from spica.kernels.leave_out import Members, Values, factors, group_means, pulls, raised_floor, robust_scale
+from spica.kernels.reduced import Normal, Rows, Solved, solve
 
 MAS = 3.6e6
 """Milliarcseconds per degree."""
@@ -26,6 +27,7 @@ _SMALL = 0.02
 _STEADY = 0.05
 _CHUNK = 1 << 14
 """Detections that are in the equations' hands at once."""
+_SINGLE = np.float32
 _RAYLEIGH = np.sqrt(2.0 * np.log(2.0))
 """Median length of a two-dimensional normal vector of unit variance per coordinate."""
 
@@ -42,18 +44,18 @@ class Seen:
     sigma : (n,) standard error per coordinate [mas].
     """
 
-    group: Int64
-    image: Int64
+    group: Numbering
+    image: Numbering
     x: Float64
     y: Float64
-    sigma: Float64
+    sigma: Values
 
 
 @dataclass(frozen=True)
 class Known:
     """Reference stars, ordered by group, one in a group at most: unit vectors (r, 3) and errors per coordinate [mas]."""
 
-    group: Int64
+    group: Numbering
     direction: Float64
     sigma: Float64
 
@@ -81,12 +83,15 @@ class Options:
 
 @dataclass(frozen=True)
 class State:
-    """Of every detection and reference star: weight's factor, deletion residual over its error, error floor [mas]."""
+    """Of every detection and reference star: weight's factor, deletion residual over its error, error floor [mas].
 
-    seen: Float64
-    known: Float64
-    seen_pull: Float64
-    known_pull: Float64
+    There is one for each detection: float32 will do.
+    """
+
+    seen: Values
+    known: Values
+    seen_pull: Values
+    known_pull: Values
     floor: Float64
     known_floor: float
 
@@ -99,7 +104,7 @@ class Fit:
     ----------
     terms, solved : the coefficients, and their covariances.
     state : factors (0 or 1) and pulls of all members.
-    residual, known_residual : (n,), (r,) complex [mas], east + i north: member minus its group's mean.
+    residual, known_residual : (n,), (r,) complex64 [mas], east + i north: member minus its group's mean.
     share : (n,) what part of its group's weight each detection has.
     centre : (groups, 3) unit vectors to the groups' means.
     chi2, freedom : over all that count.
@@ -109,9 +114,9 @@ class Fit:
     terms: Terms
     solved: Solved
     state: State
-    residual: Complex
-    known_residual: Complex
-    share: Float64
+    residual: Values
+    known_residual: Values
+    share: Values
     centre: Float64
     chi2: float
     freedom: float
@@ -193,15 +198,16 @@ class _Weighing:
     """Factors and pulls of all members as they develop."""
 
     def __init__(self, mosaic: Mosaic, seen: Seen, known: Known, start: State | None) -> None:
-        self.exposure = mosaic.exposure[seen.image]
-        self.context = mosaic.context[mosaic.sensor[seen.image]]
+        self.exposure = mosaic.exposure.astype(np.int32)[seen.image]
+        self.context = mosaic.context.astype(np.int32)[mosaic.sensor][seen.image]
         self.group, self.known_group = seen.group, known.group
         self.sigma, self.known_sigma = seen.sigma, known.sigma
         self.state = start or State(
-            *(np.ones(seen.group.size), np.ones(known.group.size), np.zeros(seen.group.size)),
-            *(np.zeros(known.group.size), np.zeros(int(mosaic.context.max(initial=0)) + 1), 0.0),
+            *(np.ones(seen.group.size, _SINGLE), np.ones(known.group.size, _SINGLE)),
+            *(np.zeros(seen.group.size, _SINGLE), np.zeros(known.group.size, _SINGLE)),
+            *(np.zeros(int(mosaic.context.max(initial=0)) + 1), 0.0),
         )
-        self.seen_spread, self.known_spread = np.ones(seen.group.size), np.ones(known.group.size)
+        self.seen_spread, self.known_spread = (np.ones(each.group.size, _SINGLE) for each in (seen, known))
         self.scale = np.ones(mosaic.ra.size)
         self.known_scale = 1.0
 
@@ -315,8 +321,7 @@ def _equations(
         image = seen.image[part.seen]
         rows = Rows(
             *(*detections, image),
-            block(mosaic.sensor * mosaic.terms, mosaic.terms),
-            block(mosaic.exposure * mosaic.field_terms, mosaic.field_terms),
+            *(mosaic.shared_at, mosaic.own_at),
             (MAS * looked.turn * looked.placed.slope)[:, None] * looked.placed.basis,
             (MAS * looked.turn)[:, None] * looked.placed.field,
         )
@@ -370,9 +375,9 @@ def _stepped(mosaic: Mosaic, terms: Terms, solved: Solved) -> tuple[Terms, float
 def _finished(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tuple[_Weighing, Solved, int, bool]) -> Fit:
     weighing, solved, taken, converged = how
     state = weighing.state
-    residual, known_residual = np.empty(seen.group.size, complex), np.empty(known.group.size, complex)
+    residual, known_residual = np.empty(seen.group.size, np.complex64), np.empty(known.group.size, np.complex64)
     groups = int(seen.group[-1]) + 1 if seen.group.size else 0
-    share, centre = np.empty(seen.group.size), np.empty((groups, 3))
+    share, centre = np.empty(seen.group.size, _SINGLE), np.empty((groups, 3))
     chi2, freedom = 0.0, -2.0 * (terms.exposures.size + terms.detectors.size)
     freedom += 2.0 * mosaic.field_terms * np.unique(mosaic.context).size
     for part in _parts(seen, known):
@@ -381,8 +386,9 @@ def _finished(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, how: tuple
         detections, stars, _ = weighing.members(part, looked, state)
         total, mean = group_means(part.count, (detections, stars))
         for member, target, rows in ((detections, residual, part.seen), (stars, known_residual, part.known)):
-            target[rows] = member.value - mean[member.group]
-            chi2 += float(member.weight @ np.abs(target[rows]) ** 2)
+            away = member.value - mean[member.group]
+            target[rows] = away
+            chi2 += float(member.weight @ np.abs(away) ** 2)
             freedom += 2.0 * np.count_nonzero(member.weight)
         freedom -= 2.0 * np.count_nonzero(total)
         share[part.seen] = detections.weight / np.where(total > 0.0, total, 1.0)[detections.group]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Bools, Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, place
 from spica.kernels.joint_astrometry import MAS, Fit, Known, Seen
@@ -84,10 +85,10 @@ def position_errors(mosaic: Mosaic, fit: Fit) -> Float64:
     return out
 
 
-def star_of(seen: Seen, known: Known) -> Int64:
+def star_of(seen: Seen, known: Known) -> Numbering:
     """Index of each detection's reference star, -1 without one."""
     groups = int(max(seen.group.max(initial=-1), known.group.max(initial=-1))) + 1
-    star = np.full(groups, -1, np.int64)
+    star = np.full(groups, -1, np.int32)
     star[known.group] = np.arange(known.group.size)
     return star[seen.group]
 

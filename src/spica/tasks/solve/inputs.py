@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from spica.core.faults import DataFault
 from spica.core.records import Exposure, Scalar, Unit
 from spica.core.reference import ReferenceFlag
 from spica.core.solution import Standing
+from spica.core.streams import Table
 from spica.core.task import Member
 from spica.kernels.associate import unit_vectors
 from spica.kernels.joint import Images, Lists
@@ -23,6 +25,9 @@ from spica.tasks.solve.settings import SolveSettings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Values = npt.NDArray[Any]
+_COMPACT = {"x": "f8", "y": "f8", "source_id": "i8", "err": "f4", "flux": "f4", "error": "f4", "snr": "f4"}
+"""What is held of each detection: errors and fluxes need no more digits than they have."""
 
 SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.BAD_PIXELS
 DOUBTFUL = ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POOR_POSITION
@@ -57,10 +62,15 @@ class Inputs:
     detector: Integers
     images: Images
     lists: Lists
-    flux: Floats
-    flux_err: Floats
+    flux: Values
+    flux_err: Values
     source_id: Integers
     stars: Stars
+
+    def placed(self) -> Inputs:
+        """The same without the lists: once it is known which source each detection is of, they are not looked at again."""
+        nothing = np.zeros(0, np.float32)
+        return replace(self, lists=Lists(np.zeros(0, np.int32), *(nothing,) * 4))
 
 
 def gather(
@@ -97,11 +107,13 @@ def gather(
         solutions,
     )
     lists, light, number = _lists(settings, [catalogues[key] for key in keys])
-    seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place])[images.exposure[lists.image]]
+    for values in light:
+        seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place], np.float32)
+        values /= seconds[images.exposure][lists.image]
     bands = {records[name].band for name in place}
     return Inputs(
         *(tuple(records[name] for name in place), np.array([number for _, number in keys]), images, lists),
-        *(light[0] / seconds, light[1] / seconds, number, _stars(settings, reference, bands)),
+        *(*light, number, _stars(settings, reference, bands)),
     )
 
 
@@ -143,11 +155,17 @@ def _size(cards: Mapping[str, Scalar]) -> tuple[float, float]:
     return float(cards["NAXIS1"] or 0), float(cards["NAXIS2"] or 0)
 
 
-def _lists(settings: SolveSettings, catalogues: Sequence[Catalogue]) -> tuple[Lists, tuple[Floats, Floats], Integers]:
-    """Clean detections of all images with finite errors: lists, fluxes with errors [electron], identifiers."""
-    columns: dict[str, list[npt.NDArray[np.generic]]] = {}
+def _lists(
+    settings: SolveSettings, catalogues: Sequence[Catalogue | Table]
+) -> tuple[Lists, tuple[Values, Values], Integers]:
+    """Clean detections of all images with finite errors: lists, fluxes with errors [electron], identifiers.
+
+    A table is read when its turn comes: what is not used of a catalogue is never held.
+    """
+    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _COMPACT}
     sizes = []
-    for catalogue in catalogues:
+    for each in catalogues:
+        catalogue = each if isinstance(each, Catalogue) else each.read()
         spread = np.sqrt(0.5 * (catalogue["x_err"].astype(float) ** 2 + catalogue["y_err"].astype(float) ** 2))
         flux, error = catalogue["flux_auto"].astype(float), catalogue["flux_auto_err"].astype(float)
         ratio = np.where(error > 0.0, flux / np.where(error > 0.0, error, 1.0), 0.0)
@@ -158,16 +176,16 @@ def _lists(settings: SolveSettings, catalogues: Sequence[Catalogue]) -> tuple[Li
         given = {name: catalogue[name] for name in ("x", "y", "source_id")}
         given |= {"err": spread, "flux": flux, "error": error, "snr": ratio}
         for name, values in given.items():
-            columns.setdefault(name, []).append(values[rows])
+            columns[name].append(values[rows].astype(_COMPACT[name]))
     if sum(sizes) == 0:
         raise DataFault(
             "solve.no-sources", "no catalogue has a clean source of enough signal", catalogues=len(catalogues)
         )
-    joined = {name: np.concatenate(values) for name, values in columns.items()}
-    image = np.repeat(np.arange(len(catalogues)), sizes)
-    lists = Lists(image, *(joined[name].astype(np.float64) for name in ("x", "y", "err", "snr")))
-    light = joined["flux"].astype(np.float64), joined["error"].astype(np.float64)
-    return lists, light, joined["source_id"].astype(np.int64)
+    # Column by column: the parts of one go before the next is joined.
+    joined = {name: np.concatenate(columns.pop(name)) for name in _COMPACT}
+    image = np.repeat(np.arange(len(catalogues), dtype=np.int32), sizes)
+    lists = Lists(image, *(joined[name] for name in ("x", "y", "err", "snr")))
+    return lists, (joined["flux"], joined["error"]), joined["source_id"]
 
 
 def _stars(settings: SolveSettings, reference: Catalogue, bands: set[str]) -> Stars:

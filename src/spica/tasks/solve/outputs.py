@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,18 @@ import numpy as np
 from spica.core.columns import Catalogue, Column
 from spica.core.records import Scalar
 from spica.core.solution import MATCH_COLUMNS, SOLUTION_COLUMNS, Standing
+from spica.core.streams import Parts
 from spica.core.task import Measured
 from spica.kernels.express import as_tpv
 from spica.kernels.focal_model import Mosaic
 from spica.kernels.joint import Identified
 from spica.kernels.joint_astrometry import Fit
 from spica.kernels.joint_report import ImageFigures, position_errors
-from spica.tasks.solve.inputs import Floats, Inputs, Integers
+from spica.tasks.solve.inputs import Floats, Inputs, Integers, Values
+
+
+_ROWS = 1 << 17
+"""Rows of a part of `matches`."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,10 @@ class Light:
     zero_err: Floats
     scatter: Floats
     tied: Integers
-    mag: Floats
-    off: Floats
-    pull: Floats
-    used: Integers
+    mag: Values
+    off: Values
+    pull: Values
+    used: Values
     chi2: float
     floor: float
 
@@ -61,21 +66,23 @@ def solution(outcome: Outcome) -> Catalogue:
     """One row for each image."""
     mosaic, inputs, figures, light = outcome.mosaic, outcome.inputs, outcome.figures, outcome.light
     count = mosaic.exposure.size
-    made = [as_tpv(mosaic, outcome.fit.terms, image) for image in range(count)]
     errors = position_errors(mosaic, outcome.fit)
+    sky = {name: np.empty((count, width)) for name, width in (("crval", 2), ("crpix", 2), ("cd", 4), ("pv", 80))}
+    expressed = np.empty(count)
+    for image in range(count):
+        made = as_tpv(mosaic, outcome.fit.terms, image)
+        expressed[image] = made.residual
+        for name, values in sky.items():
+            values[image] = getattr(made.wcs, name).ravel()
     numbers = np.array([record.id for record in inputs.exposures], np.int64)
-    wcs = [each.wcs for each in made]
     values = {
         "exposure_id": numbers[mosaic.exposure],
         "detector": inputs.detector,
         "standing": outcome.standing,
         "nx": mosaic.size[:, 0],
         "ny": mosaic.size[:, 1],
-        "crval": np.array([each.crval for each in wcs]),
-        "crpix": np.array([each.crpix for each in wcs]),
-        "cd": np.array([each.cd.ravel() for each in wcs]),
-        "pv": np.array([each.pv.ravel() for each in wcs]),
-        "expressed": np.array([each.residual for each in made]),
+        **sky,
+        "expressed": expressed,
         "sky_err": errors * np.sqrt(max(outcome.fit.chi2 / max(outcome.fit.freedom, 1.0), 1.0)),
         "used": figures.used,
         "rejected": figures.rejected,
@@ -104,39 +111,75 @@ def _table(values: Mapping[str, Any], header: dict[str, Scalar], declared: Mappi
     return Catalogue(columns, header, declared)
 
 
-def matches(outcome: Outcome) -> Catalogue:
-    """One row for each detection, then one for each reference star, ordered by source within both."""
-    found, fit, inputs, light = outcome.found, outcome.fit, outcome.inputs, outcome.light
-    seen, known = found.seen, found.known
-    ra = np.degrees(np.arctan2(fit.centre[:, 1], fit.centre[:, 0])) % 360.0
-    dec = np.degrees(np.arctan2(fit.centre[:, 2], np.hypot(fit.centre[:, 0], fit.centre[:, 1])))
-    group = np.concatenate([seen.group, known.group])
-    residual = np.concatenate([fit.residual, fit.known_residual])
-    context = outcome.mosaic.context[outcome.mosaic.sensor[seen.image]]
-    sigma = np.hypot(seen.sigma, fit.state.floor[context])
+def matches(outcome: Outcome) -> Parts:
+    """One row for each detection, then one for each reference star, ordered by source within both; part by part."""
+    sources = outcome.fit.centre.shape[0]
+    return Parts(_parts(outcome), {"SOURCES": sources})
+
+
+def _parts(outcome: Outcome) -> Iterator[Catalogue]:
+    for begin in range(0, outcome.found.seen.group.size, _ROWS):
+        yield _table(_seen(outcome, slice(begin, begin + _ROWS)), {}, MATCH_COLUMNS)
+    for begin in range(0, outcome.found.known.group.size, _ROWS):
+        yield _table(_known(outcome, slice(begin, begin + _ROWS)), {}, MATCH_COLUMNS)
+
+
+def _places(outcome: Outcome, group: Integers) -> dict[str, Any]:
+    """Means of sources [degree]."""
+    centre = outcome.fit.centre[group]
+    ra = np.degrees(np.arctan2(centre[:, 1], centre[:, 0])) % 360.0
+    return {"ra": ra, "dec": np.degrees(np.arctan2(centre[:, 2], np.hypot(centre[:, 0], centre[:, 1])))}
+
+
+def _seen(outcome: Outcome, rows: slice) -> dict[str, Any]:
+    """Some rows of detections."""
+    found, fit, inputs, light, mosaic = outcome.found, outcome.fit, outcome.inputs, outcome.light, outcome.mosaic
+    seen = found.seen
+    image, group, residual = seen.image[rows], seen.group[rows], fit.residual[rows]
     numbers = np.array([record.id for record in inputs.exposures], np.int64)
-    stars = known.group.size
-    nothing = np.full(stars, np.nan)
-    values = {
-        "exposure_id": np.r_[numbers[outcome.mosaic.exposure[seen.image]], np.zeros(stars, np.int64)],
-        "detector": np.r_[inputs.detector[seen.image], np.full(stars, -1)],
+    return {
+        "exposure_id": numbers[mosaic.exposure[image]],
+        "detector": inputs.detector[image],
         "match_id": group,
-        "source_id": np.r_[inputs.source_id[found.rows], inputs.stars.source_id[found.stars]],
-        "x": np.r_[seen.x, nothing],
-        "y": np.r_[seen.y, nothing],
-        "ra": ra[group],
-        "dec": dec[group],
+        "source_id": inputs.source_id[found.rows[rows]],
+        "x": seen.x[rows],
+        "y": seen.y[rows],
+        **_places(outcome, group),
         "off_east": residual.real,
         "off_north": residual.imag,
-        "sigma": np.r_[sigma, np.hypot(known.sigma, fit.state.known_floor)],
-        "pull": np.r_[fit.state.seen_pull, fit.state.known_pull],
-        "used": np.r_[fit.state.seen, fit.state.known] > 0.0,
-        "mag": np.r_[light.mag, nothing],
-        "mag_off": np.r_[light.off, nothing],
-        "mag_pull": np.r_[light.pull, nothing],
-        "mag_used": np.r_[light.used, np.zeros(stars, np.int64)],
+        "sigma": np.hypot(seen.sigma[rows], fit.state.floor[mosaic.context[mosaic.sensor[image]]]),
+        "pull": fit.state.seen_pull[rows],
+        "used": fit.state.seen[rows] > 0.0,
+        "mag": light.mag[rows],
+        "mag_off": light.off[rows],
+        "mag_pull": light.pull[rows],
+        "mag_used": light.used[rows],
     }
-    return _table(values, {"SOURCES": len(ra)}, MATCH_COLUMNS)
+
+
+def _known(outcome: Outcome, rows: slice) -> dict[str, Any]:
+    """Some rows of reference stars."""
+    fit, known = outcome.fit, outcome.found.known
+    group, residual = known.group[rows], fit.known_residual[rows]
+    nothing, none = np.full(group.size, np.nan), np.zeros(group.size, np.int64)
+    return {
+        "exposure_id": none,
+        "detector": none - 1,
+        "match_id": group,
+        "source_id": outcome.inputs.stars.source_id[outcome.found.stars[rows]],
+        "x": nothing,
+        "y": nothing,
+        **_places(outcome, group),
+        "off_east": residual.real,
+        "off_north": residual.imag,
+        "sigma": np.hypot(known.sigma[rows], fit.state.known_floor),
+        "pull": fit.state.known_pull[rows],
+        "used": fit.state.known[rows] > 0.0,
+        "mag": nothing,
+        "mag_off": nothing,
+        "mag_pull": nothing,
+        "mag_used": none,
+    }
 
 
 def metrics(outcome: Outcome) -> dict[str, Measured]:

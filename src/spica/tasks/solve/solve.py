@@ -53,14 +53,14 @@ def solve(
     ----------
     exposures : records.
     wcs : by ``exposure/detector`` the cards of the first sky solution, with NAXIS1 and NAXIS2.
-    sources : catalogues.
+    sources : catalogues, or tables that are read one by one.
     pointing : solutions to begin with: what the task `pointing` found, or a former `solution`.
     reference : with positions at the exposures' epoch.
 
     Returns
     -------
     solution : one row for each image: sky solution (TPV), errors, zero point, residuals, counts.
-    matches : one row for each detection and reference star: residuals, weights, magnitudes.
+    matches : one row for each detection and reference star: residuals, weights, magnitudes; a part after the other.
     solving : metrics of the whole.
     refused : value: name of each refused exposure to its fault code and reason.
     """
@@ -69,6 +69,7 @@ def solve(
     mosaic, terms, _ = lay(inputs.images, inputs.lists, inputs.stars.direction, how)
     scale = _scales(mosaic, terms)
     found = identify(mosaic, terms, inputs.lists, scale, (inputs.stars.direction, inputs.stars.error), how)
+    inputs = inputs.placed()
     standing, reasons = _refused(settings, inputs, mosaic, found)
     found = without(found, mosaic.exposure, standing > 0)
     if found.known.group.size == 0 or np.all(standing > 0):
@@ -152,7 +153,8 @@ def _light(settings: SolveSettings, inputs: Inputs, mosaic: Mosaic, found: Ident
     images, count = mosaic.exposure.size, seen.group.size
     light = Light(
         *(np.full(images, np.nan), np.full(images, np.nan), np.full(images, np.nan), np.full(images, -1)),
-        *(np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), np.zeros(count, np.int64)),
+        *(np.full(count, np.nan, np.float32) for _ in range(3)),
+        np.zeros(count, bool),
         chi2=float("nan"),
         floor=0.0,
     )
@@ -179,20 +181,23 @@ def _band(
     name, rows, flux, error = chosen
     seen = found.seen
     image = seen.image[rows]
-    _, first, group = np.unique(seen.group[rows], return_index=True, return_inverse=True)
+    new = np.diff(seen.group[rows], prepend=-1) > 0
+    first, group = np.flatnonzero(new), np.cumsum(new, dtype=np.int32) - np.int32(1)
     ties = star[rows[first]]
     mag, mag_err = inputs.stars.mag.get(name, (np.full(len(inputs.stars.error), np.nan),) * 2)
     mag, mag_err, hue = (values[found.stars] for values in (mag, mag_err, inputs.stars.colour))
     tied = np.flatnonzero((ties >= 0) & np.isfinite(np.where(ties >= 0, mag[ties], np.nan)) & np.isfinite(hue[ties]))
-    colour = np.where(star[rows] >= 0, hue[star[rows]], 0.0)
+    colour = np.broadcast_to(np.float32(0.0), rows.size)
+    if settings.colour is not None:
+        colour = np.nan_to_num(np.where(star[rows] >= 0, hue[star[rows]], 0.0), posinf=0.0, neginf=0.0)
     frames = Frames(
         *(mosaic.exposure, mosaic.sensor, mosaic.size, mosaic.context),
         _nights(settings, inputs),
         np.array([record.airmass or 1.0 for record in inputs.exposures]),
     )
     fluxes = Fluxes(
-        *(group, image, seen.x[rows], seen.y[rows], -2.5 * np.log10(flux), _PER_MAG * error / flux),
-        np.where(np.isfinite(colour), colour, 0.0),
+        *(group, image, seen.x[rows].astype(np.float32), seen.y[rows].astype(np.float32)),
+        *(-2.5 * np.log10(flux), _PER_MAG * error / flux, colour),
     )
     standards = Standards(tied, mag[ties[tied]], mag_err[ties[tied]])
     options = PhotometryOptions(
@@ -242,7 +247,7 @@ def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
 
 TASK = Task(
     name="solve",
-    version=2,
+    version=3,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
@@ -254,13 +259,19 @@ TASK = Task(
             columns=("source_id", "x", "y", "x_err", "y_err", "flux_auto", "flux_auto_err", "flags"),
             where="snr > 5",
             quorum=1,
+            stream=True,
         ),
         Need("pointing", grain=Grain.EXPOSURE, quorum=1, optional=True),
         Need("reference", source="reference", section="astrometry"),
     ),
     gives=(
         Give("solution", Form.CATALOGUE, meaning="sky solution and zero point of each exposure and detector"),
-        Give("matches", Form.CATALOGUE, meaning="detections and reference stars of the solution, with residuals"),
+        Give(
+            "matches",
+            Form.CATALOGUE,
+            stream=True,
+            meaning="detections and reference stars of the solution, with residuals",
+        ),
         Give("solving", Form.METRICS, meaning="residuals, counts, zero points of the whole"),
         Give("refused", Form.VALUE, meaning="exposures without a solution, and why"),
     ),
