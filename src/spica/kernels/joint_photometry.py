@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Bools, Float64, Int64
 from spica.kernels.focal_model import pixel_basis
-from spica.kernels.leave_out import Members, factors, group_means, pulls, raised_floor, robust_scale
+from spica.kernels.leave_out import Members, Values, factors, group_means, pulls, raised_floor, robust_scale
 from spica.kernels.nights import photometric_nights
 from spica.kernels.reduced import Normal, Rows, Solved, block, solve
 
@@ -57,13 +58,13 @@ class Frames:
 class Fluxes:
     """Detections, ordered by group: pixels, magnitudes (zero point 0) and their errors [mag], colours (0: not known)."""
 
-    group: Int64
-    image: Int64
-    x: Float64
-    y: Float64
-    mag: Float64
-    sigma: Float64
-    colour: Float64
+    group: Numbering
+    image: Numbering
+    x: Values
+    y: Values
+    mag: Values
+    sigma: Values
+    colour: Values
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def robust_scale(pull: Float64, normal: float) -> float:
     return max(float(np.median(some)) / normal, 1.0) if some.size else 1.0
 
 
-def raised_floor(pull: Float64, spread: Float64, gain: Float64, floor: float, normal: float) -> tuple[float, bool]:
+def raised_floor(pull: Values, spread: Values, gain: Values, floor: float, normal: float) -> tuple[float, bool]:
     """The term that errors lack, added in squares, for the most precise eighth to scatter as it should.
 
     Parameters

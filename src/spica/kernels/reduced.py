@@ -117,21 +117,27 @@ class Normal:
     def _add_measured(self, rows: Rows, mean: Values) -> None:
         """The part that does not know of the groups' unknown values: dense blocks, one for each set of columns."""
         order = np.argsort(rows.pattern, kind="stable")
-        bounds = np.flatnonzero(np.diff(rows.pattern[order], prepend=-1, append=rows.shared_at.shape[0]))
-        clean = rows.weight * (rows.residual - mean[rows.group])
+        pattern = rows.pattern[order]
+        bounds = np.flatnonzero(np.diff(pattern, prepend=-1, append=rows.shared_at.shape[0]))
         wide = rows.shared.shape[1]
+        # In the order of their columns, so that each block is a run of rows.
+        both = np.concatenate([rows.shared, rows.own], axis=1)[order]
+        heavy = rows.weight[order, None] * both
+        turned, clean = both.conj().T, rows.weight * (rows.residual - mean[rows.group])
+        clean = clean[order]
         places, blocks = [], []
-        for begin, end in pairwise(bounds):
-            chosen = order[begin:end]
-            shared_at, own_at = (at[rows.pattern[chosen[0]]] for at in (rows.shared_at, rows.own_at))
-            both = np.concatenate([rows.shared[chosen], rows.own[chosen]], axis=1)
-            turned = both.conj().T
-            square = turned @ (rows.weight[chosen, None] * both)
-            right = turned @ clean[chosen]
-            self.ss[shared_at[:, None], shared_at] += square[:wide, :wide]
-            self.se[shared_at[:, None], own_at] += square[:wide, wide:]
-            self.bs[shared_at] -= right[:wide]
-            self.be[own_at] -= right[wide:]
+        for begin, end in pairwise(bounds.tolist()):
+            shared_at, own_at = (at[pattern[begin]] for at in (rows.shared_at, rows.own_at))
+            there, own = _run(shared_at), _run(own_at)
+            square = turned[:, begin:end] @ heavy[begin:end]
+            right = turned[:, begin:end] @ clean[begin:end]
+            if isinstance(there, slice):
+                self.ss[there, there] += square[:wide, :wide]
+            else:
+                self.ss[there[:, None], there] += square[:wide, :wide]
+            self.se[there if isinstance(own, slice) else shared_at[:, None], own] += square[:wide, wide:]
+            self.bs[there] -= right[:wide]
+            self.be[own] -= right[wide:]
             places.append(own_at)
             blocks.append(square[wide:, wide:].ravel())
         at = np.array(places)
@@ -146,6 +152,13 @@ class Normal:
     def bind(self, direction: Values, weight: float) -> None:
         """Add the condition that the product of the shared parameters with a direction is 0."""
         self.ss += weight * np.outer(direction.conj(), direction)
+
+
+def _run(at: Int64) -> slice | Int64:
+    """Columns as a slice where they follow each other: that is quicker."""
+    if at.size and at[-1] - at[0] == at.size - 1 and (at.size < 2 or at[1] == at[0] + 1):
+        return slice(int(at[0]), int(at[-1]) + 1)
+    return at
 
 
 def _matrix(at: Int64, values: Values, columns: int) -> csr_array:

@@ -69,8 +69,8 @@ class Inputs:
 
     def placed(self) -> Inputs:
         """The same without the lists: once it is known which source each detection is of, they are not looked at again."""
-        nothing = np.zeros(0, np.float32)
-        return replace(self, lists=Lists(np.zeros(0, np.int32), *(nothing,) * 4))
+        nothing = np.zeros(0)
+        return replace(self, lists=Lists(np.zeros(0, np.int32), nothing, nothing, nothing, nothing))
 
 
 def gather(
@@ -107,13 +107,13 @@ def gather(
         solutions,
     )
     lists, light, number = _lists(settings, [catalogues[key] for key in keys])
-    for values in light:
-        seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place], np.float32)
-        values /= seconds[images.exposure][lists.image]
+    seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place], np.float32)
+    seconds = seconds[images.exposure]
+    flux, flux_err = (values / seconds[lists.image] for values in light)
     bands = {records[name].band for name in place}
     return Inputs(
         *(tuple(records[name] for name in place), np.array([number for _, number in keys]), images, lists),
-        *(*light, number, _stars(settings, reference, bands)),
+        *(flux, flux_err, number, _stars(settings, reference, bands)),
     )
 
 

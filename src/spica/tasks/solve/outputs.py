@@ -20,7 +20,6 @@ from spica.kernels.joint_astrometry import Fit
 from spica.kernels.joint_report import ImageFigures, position_errors
 from spica.tasks.solve.inputs import Floats, Inputs, Integers, Values
 
-
 _ROWS = 1 << 17
 """Rows of a part of `matches`."""
 
@@ -67,13 +66,13 @@ def solution(outcome: Outcome) -> Catalogue:
     mosaic, inputs, figures, light = outcome.mosaic, outcome.inputs, outcome.figures, outcome.light
     count = mosaic.exposure.size
     errors = position_errors(mosaic, outcome.fit)
-    sky = {name: np.empty((count, width)) for name, width in (("crval", 2), ("crpix", 2), ("cd", 4), ("pv", 80))}
+    columns = {name: np.empty((count, width)) for name, width in (("crval", 2), ("crpix", 2), ("cd", 4), ("pv", 80))}
     expressed = np.empty(count)
     for image in range(count):
         made = as_tpv(mosaic, outcome.fit.terms, image)
         expressed[image] = made.residual
-        for name, values in sky.items():
-            values[image] = getattr(made.wcs, name).ravel()
+        for name, column in columns.items():
+            column[image] = getattr(made.wcs, name).ravel()
     numbers = np.array([record.id for record in inputs.exposures], np.int64)
     values = {
         "exposure_id": numbers[mosaic.exposure],
@@ -81,7 +80,7 @@ def solution(outcome: Outcome) -> Catalogue:
         "standing": outcome.standing,
         "nx": mosaic.size[:, 0],
         "ny": mosaic.size[:, 1],
-        **sky,
+        **columns,
         "expressed": expressed,
         "sky_err": errors * np.sqrt(max(outcome.fit.chi2 / max(outcome.fit.freedom, 1.0), 1.0)),
         "used": figures.used,

@@ -153,17 +153,17 @@ def _light(settings: SolveSettings, inputs: Inputs, mosaic: Mosaic, found: Ident
     images, count = mosaic.exposure.size, seen.group.size
     light = Light(
         *(np.full(images, np.nan), np.full(images, np.nan), np.full(images, np.nan), np.full(images, -1)),
-        *(np.full(count, np.nan, np.float32) for _ in range(3)),
-        np.zeros(count, bool),
+        *(np.full(count, np.nan, "f4"), np.full(count, np.nan, "f4"), np.full(count, np.nan, "f4")),
+        used=np.zeros(count, bool),
         chi2=float("nan"),
         floor=0.0,
     )
     flux, error = inputs.flux[found.rows], inputs.flux_err[found.rows]
-    bands = np.array([record.band for record in inputs.exposures])
-    band = bands[mosaic.exposure[seen.image]]
+    names, number = np.unique([record.band for record in inputs.exposures], return_inverse=True)
+    band = number.astype(np.int16)[mosaic.exposure][seen.image]
     star = star_of(seen, known)
-    for name in np.unique(band).tolist():
-        rows = np.flatnonzero((band == name) & (flux > settings.least_photometric_snr * error))
+    for place, name in enumerate(names.tolist()):
+        rows = np.flatnonzero((band == place) & (flux > settings.least_photometric_snr * error))
         if rows.size:
             light = _band(settings, inputs, (mosaic, found, star), light, (name, rows, flux[rows], error[rows]))
     return light
