@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
 
 from spica.core.columns import Catalogue
 from spica.core.keys import exposure_id
@@ -14,7 +16,7 @@ from spica.core.solution import Standing
 from spica.files.catalogues import read_catalogue
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns
-from spica.services import ingest, initialise, references, run, simulation
+from spica.services import headers, heads, ingest, initialise, references, run, simulation, sky
 
 SKY = {
     "bands": "r",
@@ -88,3 +90,32 @@ def test_every_detector_has_a_psf_and_every_source_a_fit(night: Path) -> None:
             / measured["flux_auto"][bright & (fitted["p_star"] > 0.9)]
         )
         assert abs(np.median(ratio) - 1.0) < 0.03
+
+
+def test_the_solution_is_delivered(night: Path, tmp_path: Path) -> None:
+    """Headers, `.head` files and outlines of every detector, from the one place."""
+    home = night / "survey"
+    solved = solution(night)
+    done = headers.refreshed(home)
+    assert done.problems == ()
+    images = sorted((home / "products" / "science").rglob("*.fits"))
+    assert len(images) == 6
+    written = heads.write(tmp_path, home)
+    assert (len(written.paths), written.without) == (6, ())
+    for row in range(6):
+        wcs = from_columns(solved.columns, row)
+        x, y = np.array([10.0, 300.0]), np.array([200.0, 20.0])
+        ra, dec = pixel_to_sky(wcs, x, y)
+        there = [fits.getheader(path, "SCIENCE") for path in images]
+        [mine] = [
+            each
+            for each in there
+            if each["DETECTOR"] == solved["detector"][row]
+            and exposure_id("demo", each["EXPNAME"]) == solved["exposure_id"][row]
+        ]
+        assert np.allclose(WCS(mine).all_pix2world(x, y, 0), (ra, dec), rtol=0, atol=1e-9)
+        found = {each.unit for each in sky.covering(home, float(ra[0]), float(dec[0]))}
+        assert f"detector:{mine['EXPNAME']}/{mine['DETECTOR']}" in found
+        assert f"exposure:{mine['EXPNAME']}" in {
+            each.unit for each in sky.covering(home, float(ra[0]), float(dec[0]), exposures=True)
+        }
