@@ -13,7 +13,8 @@ from photutils.psf import ImagePSF, PSFPhotometry, SourceGrouper
 from spica.kernels.compiled import Float32, Float64
 from spica.kernels.draw import Psf, add_stars
 from spica.kernels.psf_groups import groups
-from spica.kernels.psf_sources import FAILED, HELD, Fitted, Fitting, blurred, fit_sources
+from spica.kernels.psf_members import FAILED, HELD
+from spica.kernels.psf_sources import Fitted, Fitting, blurred, fit_sources
 
 FWHM, BETA, SKY, READ = 3.4, 3.0, 400.0, 5.0
 STEP = 0.5

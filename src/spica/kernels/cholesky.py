@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float64, compiled
+from spica.kernels.compiled import Float64
+from spica.kernels.inner import inner
 
 
-@compiled
+@inner
 def factorise(matrix: Float64, damping: float, size: int, lower: Float64) -> bool:
     """Cholesky factor of M + λ diag M in the first `size` rows; False where that is not positive definite.
 
@@ -25,7 +26,7 @@ def factorise(matrix: Float64, damping: float, size: int, lower: Float64) -> boo
     return True
 
 
-@compiled
+@inner
 def substitute(lower: Float64, size: int, vector: Float64, x: Float64) -> None:
     """Solve L Lᵀ x = vector in the first `size` rows."""
     for m in range(size):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.inner import inner
 
 _SEEN = 0.5
 """Neighbours' pixels are left out as far as they are brighter than this part of the sky's noise."""
@@ -86,7 +87,7 @@ def gather_stamps(
             _leave_out(near[:, m], x0, y0, wing, light[k], good[k])
 
 
-@compiled
+@inner
 def _leave_out(near: Float64, x0: int, y0: int, wing: tuple[float, float], light: Float32, good: Float32) -> None:
     """Take away a neighbour's light as far as it is worth it, and leave out the pixels where it is bright."""
     size, alpha2 = light.shape[0], wing[0] * wing[0]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int64, compiled
+from spica.kernels.inner import inner
 from spica.kernels.psf_model import TAPS, combine_terms, place_with, tap_weights
 
 _FREE = 4
@@ -51,7 +52,7 @@ class Linear(NamedTuple):
     pixels: Float64
 
 
-@compiled
+@inner
 def _factor(planes: Float32, weight: Float32, lower: Float64) -> bool:
     """Cholesky factor of the normal matrix of a star's own parameters; False where the pixels do not tell them."""
     size = weight.size
@@ -87,7 +88,7 @@ def _factor(planes: Float32, weight: Float32, lower: Float64) -> bool:
     return True
 
 
-@compiled
+@inner
 def _own_part(planes: Float32, weight: Float32, lower: Float64, pixels: Float32, answer: Float64) -> None:
     """Take from `pixels` what a change of the star's parameters explains of them; fill in that change."""
     size = weight.size
@@ -114,30 +115,31 @@ def _own_part(planes: Float32, weight: Float32, lower: Float64, pixels: Float32,
         values[i] -= a * p0[i] + b * p1[i] + c * p2[i] + d
 
 
-@compiled
-def _back(pixels: Float32, first: Int64, taps: Float32, work: Float32, samples: Float32) -> None:
-    """The transpose of interpolation: add what each pixel says to the samples that make it."""
+@inner
+def _back(pixels: Float32, weight: Float32, first: Int64, taps: Float32, work: Float32, samples: Float32) -> None:
+    """The transpose of interpolation: add what each pixel says, times its weight, to the samples that make it."""
     size = pixels.shape[0]
     samples[:, :] = np.float32(0.0)
     work[:, :] = np.float32(0.0)
     for j in range(size):
         line = work[j]
         for i in range(size):
-            value, f = pixels[j, i], first[0, i]
+            value, f = pixels[j, i] * weight[j, i], first[0, i]
             line[f] += taps[0, i, 0] * value
             line[f + 1] += taps[0, i, 1] * value
             line[f + 2] += taps[0, i, 2] * value
             line[f + 3] += taps[0, i, 3] * value
             line[f + 4] += taps[0, i, 4] * value
             line[f + 5] += taps[0, i, 5] * value
-        for a in range(TAPS):
+        # As many as there are, not six: that would be compiled into six loops.
+        for a in range(taps.shape[2]):
             w = taps[1, j, a]
             target = samples[first[1, j] + a]
             for k in range(line.size):
                 target[k] += w * line[k]
 
 
-@compiled
+@inner
 def _spread(samples: Float32, values: Float64, factor: float, out: Float64) -> None:
     """Add a star's part of a gradient to all terms."""
     flat = samples.reshape(samples.size)
@@ -148,7 +150,7 @@ def _spread(samples: Float32, values: Float64, factor: float, out: Float64) -> N
             target[i] += w * flat[i]
 
 
-@compiled
+@inner
 def _weigh(
     light: Float32,
     good: Float32,
@@ -170,43 +172,95 @@ def _weigh(
             off[j, i] = light[j, i] - expected - above
 
 
-@compiled
-def _settle(
-    planes: Float32, weight: Float32, lower: Float64, off: Float32, star: Float64, clip2: float
-) -> tuple[float, float]:
-    """One step of a star's own parameters, a second one without the pixels that are far off; χ² and number of pixels."""
-    change = np.empty(_FREE)
-    chi2, count = np.inf, 0
-    flux, limit = star[0], np.float32(clip2)
-    for _ in range(2):
-        if not (flux > 0.0 and _factor(planes, weight, lower)):
-            # Without weights nothing is asked of these but to be a factor.
-            weight.reshape(weight.size)[:] = np.float32(0.0)
-            for m in range(_FREE):
-                for n in range(_FREE):
-                    lower[m, n] = 1.0 if m == n else 0.0
-            return np.inf, 0.0
-        _own_part(planes, weight, lower, off, change)
-        chi2, count, left = 0.0, 0, 0
-        for j in range(off.shape[0]):
-            for i in range(off.shape[1]):
-                square = weight[j, i] * off[j, i] * off[j, i]
-                if clip2 > 0.0 and square > limit:
-                    weight[j, i] = np.float32(0.0)
-                    left += 1
-                elif weight[j, i] > 0.0:
-                    chi2 += square
-                    count += 1
-        star[0] += change[0]
-        star[1] += min(max(change[1] / flux, -_STEP), _STEP)
-        star[2] += min(max(change[2] / flux, -_STEP), _STEP)
-        star[3] += change[3]
-        if left == 0:
-            break
-    return chi2, float(count)
+@inner
+def _void(weight: Float32, lower: Float64) -> None:
+    """A star without an answer: without weights nothing is asked of the factor but to be one."""
+    for j in range(weight.shape[0]):
+        for i in range(weight.shape[1]):
+            weight[j, i] = np.float32(0.0)
+    for m in range(_FREE):
+        for n in range(_FREE):
+            lower[m, n] = 1.0 if m == n else 0.0
+
+
+@inner
+def _tell(
+    weight: Float32, off: Float32, change: Float64, flux: float, star: Float64, clip2: float
+) -> tuple[float, float, int]:
+    """Leave out the pixels that are far off, and move the star; χ², number of pixels, and how many were left out.
+
+    `flux` is the light that the star had when its model was drawn.
+    """
+    chi2, count, left = 0.0, 0, 0
+    limit = np.float32(clip2)
+    for j in range(off.shape[0]):
+        for i in range(off.shape[1]):
+            square = weight[j, i] * off[j, i] * off[j, i]
+            if clip2 > 0.0 and square > limit:
+                weight[j, i] = np.float32(0.0)
+                left += 1
+            elif weight[j, i] > 0.0:
+                chi2 += square
+                count += 1
+    star[0] += change[0]
+    for axis in range(2):
+        star[1 + axis] += min(max(change[1 + axis] / flux, -_STEP), _STEP)
+    star[3] += change[3]
+    return chi2, float(count), left
 
 
 @compiled
+def _over_stars(
+    stamps: Stamps,
+    cube: Float32,
+    sampling: tuple[float, float],
+    error: tuple[float, float, float],
+    used: Float64,
+    side: Float64,
+    found: Linear,
+    out: Float64,
+    which: Int64,
+    normal: bool,
+) -> None:
+    """`linearise`, or `apply_normal` where that is asked for, of the stars `which`: one function, so that its parts are compiled once."""
+    light, good, values, noise, star = stamps
+    n, size, coarse = cube.shape[1], light.shape[1], out.shape[2]
+    model, samples = np.empty((n, n), np.float32), np.empty((coarse, coarse), np.float32)
+    work, rows = np.empty((size, n), np.float32), np.empty((size, coarse), np.float32)
+    pixels, change = np.empty((1, size, size), np.float32), np.empty(_FREE)
+    begin, fine = np.empty((2, size), np.int64), np.empty((2, size, TAPS), np.float32)
+    slope = np.empty((2, size, TAPS), np.float32)
+    off = pixels[0]
+    for k in which:
+        planes, weight, lower = found.planes[k], found.weight[k], found.lower[k]
+        first, taps, target, flux = found.first[k], found.taps[k], pixels, star[k, 0]
+        combine_terms(cube, values[k], model)
+        if not normal:
+            for axis in range(2):
+                tap_weights(coarse, sampling[1], star[k, 1 + axis], first[axis], taps[axis], slope[axis])
+                tap_weights(n, sampling[0], star[k, 1 + axis], begin[axis], fine[axis], slope[axis])
+            first, taps, target = begin, fine, planes[:3]
+        place_with(model, first, taps, slope, work, target)
+        if not normal:
+            _weigh(light[k], good[k], noise[k], star[k], error, planes, weight, off)
+            found.chi2[k], found.pixels[k] = np.inf, 0.0
+        for _ in range(1 if normal else 2):
+            if not normal and not (flux > 0.0 and _factor(planes, weight, lower)):
+                _void(weight, lower)
+                found.chi2[k], found.pixels[k] = np.inf, 0.0
+                break
+            _own_part(planes, weight, lower, off, change)
+            if normal:
+                break
+            found.chi2[k], found.pixels[k], left = _tell(weight, off, change, flux, star[k], error[2] * error[2])
+            if left == 0:
+                break
+        _back(off, weight, found.first[k], found.taps[k], rows, samples)
+        factor = used[k] * flux * (flux if normal else 1.0)
+        for half in range(out.shape[0]):
+            _spread(samples, values[k], factor if half == 0 else factor * side[k], out[half])
+
+
 def linearise(
     stamps: Stamps,
     coefficients: Float32,
@@ -240,58 +294,16 @@ def linearise(
         Receives minus half of the derivative of χ² by the samples of corrections, and the same with the stars' sides for
         signs: of that only noise is left.
     """
-    light, good, values, noise, star = stamps
-    n, size = coefficients.shape[1], light.shape[1]
-    coarse = gradient.shape[2]
-    model, samples = np.empty((n, n), np.float32), np.empty((coarse, coarse), np.float32)
-    work, off = np.empty((size, n), np.float32), np.empty((size, size), np.float32)
-    rows = np.empty((size, coarse), np.float32)
-    begin, fine = np.empty((2, size), np.int64), np.empty((2, size, TAPS), np.float32)
-    slope = np.empty((2, size, TAPS), np.float32)
-    gradient.reshape(gradient.size)[:] = 0.0
-    clip2 = error[2] * error[2]
-    for k in range(light.shape[0]):
-        planes, weight, first, taps = found.planes[k], found.weight[k], found.first[k], found.taps[k]
-        combine_terms(coefficients, values[k], model)
-        for axis in range(2):
-            tap_weights(coarse, sampling[1], star[k, 1 + axis], first[axis], taps[axis], slope[axis])
-            tap_weights(n, sampling[0], star[k, 1 + axis], begin[axis], fine[axis], slope[axis])
-        place_with(model, begin, fine, slope, work, planes[:3])
-        planes[3] = np.float32(1.0)
-        flux = star[k, 0]
-        _weigh(light[k], good[k], noise[k], star[k], error, planes, weight, off)
-        found.chi2[k], found.pixels[k] = _settle(planes, weight, found.lower[k], off, star[k], clip2)
-        for j in range(size):
-            for i in range(size):
-                off[j, i] *= weight[j, i]
-        _back(off, first, taps, rows, samples)
-        _spread(samples, values[k], used[k] * flux, gradient[0])
-        _spread(samples, values[k], side[k] * used[k] * flux, gradient[1])
+    gradient[...] = 0.0
+    everybody = np.arange(side.size)
+    _over_stars(stamps, coefficients, sampling, error, used, side, found, gradient, everybody, False)
 
 
-@compiled
 def apply_normal(stamps: Stamps, found: Linear, used: Float64, direction: Float32, out: Float64) -> None:
     """The normal matrix of the samples, the stars' own parameters solved for, times a direction (terms, n, n).
 
     ``used`` (n,) are the stars' weights: 0 for those that do not count.
     """
-    values, star = stamps.values, stamps.star
-    n, size = direction.shape[1], stamps.light.shape[1]
-    model, samples = np.empty((n, n), np.float32), np.empty((n, n), np.float32)
-    work = np.empty((size, n), np.float32)
-    pixels = np.empty((1, size, size), np.float32)
-    slope = np.empty((2, size, TAPS), np.float32)
-    change = np.empty(_FREE)
-    out[:, :, :] = 0.0
-    for k in range(values.shape[0]):
-        if used[k] == 0.0:
-            continue
-        weight = found.weight[k]
-        combine_terms(direction, values[k], model)
-        place_with(model, found.first[k], found.taps[k], slope, work, pixels)
-        _own_part(found.planes[k], weight, found.lower[k], pixels[0], change)
-        for j in range(size):
-            for i in range(size):
-                pixels[0, j, i] *= weight[j, i]
-        _back(pixels[0], found.first[k], found.taps[k], work, samples)
-        _spread(samples, values[k], used[k] * star[k, 0] ** 2, out)
+    out[...] = 0.0
+    which = np.flatnonzero(used)
+    _over_stars(stamps, direction, (1.0, 1.0), (0.0, 0.0, 0.0), used, used, found, out[None], which, True)

@@ -1,12 +1,16 @@
-"""A group of overlapping sources fitted at once: flux and place of each, by least squares with a known profile."""
+"""Parts of the fit of a group of overlapping sources: flux and place of each, by least squares with a known profile.
+
+What `spica.kernels.psf_sources` makes a fit of. Each is called from one place of it: a compiled function is compiled again within
+each that calls it.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.cholesky import factorise, substitute
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, compiled
-from spica.kernels.psf_model import place_model
+from spica.kernels.cholesky import substitute
+from spica.kernels.compiled import Float32, Float64, Int32, Int64
+from spica.kernels.inner import inner
 
 X, Y, FLUX, X0, Y0, HALF, REACH, FREE = range(8)
 """Columns of a source's state: where it is and how bright; where it began; half of its stamp's side and radius of the
@@ -14,24 +18,32 @@ pixels that are fitted [pixel]; whether its place is fitted (1), is not (0), or 
 VAR_FLUX, VAR_X, VAR_Y, COV_XY, CHI2, PIXELS, COVERED, SPREAD, SPREAD_ERR, STEP = range(10)
 """Columns of what comes out: variances; χ² and number of the pixels within reach; part of the profile's light there
 that falls on good pixels; `SPREAD` and its error; the last change of flux in standard deviations."""
+HELD = 1
+"""The place was fitted, but ran away or the light was negative: it is held where it was detected."""
+UNFINISHED = 2
+"""The steps were used up."""
+FAILED = 4
+"""No answer: no good pixels, or sources that cannot be told apart."""
 CONVERGED, STUCK, SINGULAR = range(3)
 """How a fit ended: well; at the last step allowed; without an answer."""
-_FLUXES, _PLACES, _ERRORS = range(3)
+FLUXES, PLACES, ERRORS = range(3)
 """What is done in a step: fluxes alone, all, or nothing more: the equations are left at the solution."""
 
-_STEPS = 12
-_CLOSE = 2e-3
+STEPS = 12
+CLOSE = 2e-3
 """A step of no source by more than this ends the search [pixel]."""
 _SMALL = 0.03
 """Or by this part of its standard error."""
 
 
 class Room(NamedTuple):
-    """Work space for the members of one group: profiles, stamps, and the box of pixels about all of them."""
+    """Work space for the members of one group: profiles, stamps, and the box of pixels about all of them.
+
+    Stamps and pixels begin at the first places of what is as large as the largest needs.
+    """
 
     local: Float32
     stamps: Float32
-    wide: Float32
     data: Float32
     rest: Float32
     weight: Float32
@@ -40,62 +52,48 @@ class Room(NamedTuple):
     gradient: Float64
     step: Float64
     kept: Float64
+    sums: Float64
     first: Int64
 
 
-@compiled
-def stamp_of(stamps: Float32, a: int, half: int) -> Float32:
-    """A member's stamps: its profile of unit light, and that one's slopes by x and y."""
-    size = 2 * half + 1
-    return stamps[a, : 3 * size * size].reshape(3, size, size)
-
-
-@compiled
-def plane_of(flat: Float32, box: tuple[int, int, int, int]) -> Float32:
-    """Work space as the plane of the box's pixels."""
-    x0, x1, y0, y1 = box
-    return flat[: (y1 - y0) * (x1 - x0)].reshape(y1 - y0, x1 - x0)
-
-
-@compiled
+@inner
 def origin_of(state: Float64, k: int) -> tuple[int, int, int]:
     """Place on the detector of the first pixel of a source's stamp, and half of its side."""
     half = int(state[k, HALF])
     return int(np.floor(state[k, X0] + 0.5)) - half, int(np.floor(state[k, Y0] + 0.5)) - half, half
 
 
-@compiled
-def box_of(state: Float64, members: Int64, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Columns and rows of the image that the stamps of all members cover, half open."""
+@inner
+def place_in_stamp(state: Float64, k: int) -> tuple[float, float, int]:
+    """Where in its stamp a source is [pixel], and the stamp's side."""
+    x0, y0, half = origin_of(state, k)
+    return state[k, X] - x0, state[k, Y] - y0, 2 * half + 1
+
+
+@inner
+def begin(
+    state: Float64, members: Int64, shape: tuple[int, int], kept: Float64, status: Int64
+) -> tuple[tuple[int, int, int, int], bool]:
+    """Columns and rows of the image that the stamps of all members cover, half open; and whether fluxes are known.
+
+    Each member has another try at its place: its neighbours may have found theirs since.
+    """
     ny, nx = shape
     x0, x1, y0, y1 = nx, 0, ny, 0
-    for k in members:
+    known = False
+    for a in range(members.size):
+        k = members[a]
         x, y, half = origin_of(state, k)
         x0, x1 = min(x0, max(x, 0)), max(x1, min(x + 2 * half + 1, nx))
         y0, y1 = min(y0, max(y, 0)), max(y1, min(y + 2 * half + 1, ny))
-    return x0, max(x1, x0), y0, max(y1, y0)
+        kept[a, 3] = state[k, FLUX]
+        known |= state[k, FLUX] != 0.0
+        state[k, FREE] = abs(state[k, FREE])
+        status[k] = 0
+    return (x0, max(x1, x0), y0, max(y1, y0)), known
 
 
-@compiled
-def add_members(
-    state: Float64, members: Int64, box: tuple[int, int, int, int], stamps: Float32, flat: Float32, sign: float
-) -> None:
-    """Add the light of all members to the pixels of the box, times `sign`."""
-    bx0, bx1, by0, by1 = box
-    plane = plane_of(flat, box)
-    for a in range(members.size):
-        k = members[a]
-        x0, y0, half = origin_of(state, k)
-        unit = stamp_of(stamps, a, half)[0]
-        flux = np.float32(sign * state[k, FLUX])
-        i0, i1 = max(bx0, x0), min(bx1, x0 + 2 * half + 1)
-        for y in range(max(by0, y0), min(by1, y0 + 2 * half + 1)):
-            line, light = plane[y - by0, i0 - bx0 : i1 - bx0], unit[y - y0, i0 - x0 : i1 - x0]
-            for i in range(line.size):
-                line[i] += flux * light[i]
-
-
-@compiled
+@inner
 def gather(
     residual: Float32,
     variance: Float32,
@@ -124,36 +122,52 @@ def gather(
                     weight[y - y0, x - x0] = np.float32(1.0)
 
 
-@compiled
-def _leave_rest(
+@inner
+def leave_rest(
     state: Float64,
     members: Int64,
     box: tuple[int, int, int, int],
     stamps: Float32,
     data: Float32,
     rest: Float32,
+    back: bool,
+) -> None:
+    """What the members leave of the light, in `rest`.
+
+    With `back`, their light is put back into `data` before.
+    """
+    bx0, bx1, by0, by1 = box
+    for turn in range(0 if back else 1, 2):
+        plane = data if turn == 0 else rest
+        if turn == 1:
+            for j in range(by1 - by0):
+                for i in range(bx1 - bx0):
+                    rest[j, i] = data[j, i]
+        for a in range(members.size):
+            k = members[a]
+            x0, y0, half = origin_of(state, k)
+            flux = np.float32(state[k, FLUX] if turn == 0 else -state[k, FLUX])
+            i0, i1 = max(bx0, x0), min(bx1, x0 + 2 * half + 1)
+            for y in range(max(by0, y0), min(by1, y0 + 2 * half + 1)):
+                line, light = plane[y - by0, i0 - bx0 : i1 - bx0], stamps[a, 0, y - y0, i0 - x0 : i1 - x0]
+                for i in range(line.size):
+                    line[i] += flux * light[i]
+
+
+@inner
+def weigh(
+    variance: Float32,
+    gain: float,
+    floor: float,
+    box: tuple[int, int, int, int],
+    rest: Float32,
     weight: Float32,
+    fresh: int,
 ) -> float:
-    """What the members leave of the light, in `rest`; its χ² with the weights as they are."""
-    size = (box[1] - box[0]) * (box[3] - box[2])
-    for i in range(size):
-        rest[i] = data[i]
-    add_members(state, members, box, stamps, rest, -1.0)
-    chi2 = 0.0
-    for i in range(size):
-        if weight[i] > 0.0:
-            chi2 += weight[i] * rest[i] * rest[i]
-    return chi2
+    """χ² of what is left; where `fresh` is 1, with new weights: the inverse variances that the model predicts.
 
-
-@compiled
-def _weigh(
-    variance: Float32, gain: float, floor: float, box: tuple[int, int, int, int], rest: Float32, weight: Float32
-) -> float:
-    """Inverse variances that the model predicts: those of the pixels without the noise that is in them; χ² with them.
-
-    A pixel that is brighter by noise than the model says it should be has a variance larger by `gain` times that. Weights
-    that follow the noise would pull fluxes down.
+    Those are the variances of the pixels without the noise that is in them: a pixel that is brighter by noise than the model
+    says it should be has a variance larger by `gain` times that. Weights that follow the noise would pull fluxes down.
     """
     x0, x1, y0, y1 = box
     part, least = np.float32(gain), np.float32(floor)
@@ -162,69 +176,28 @@ def _weigh(
         for i in range(x1 - x0):
             if weight[j, i] > 0.0:
                 left = rest[j, i]
-                weight[j, i] = np.float32(1.0) / max(variance[y0 + j, x0 + i] - part * left, least)
+                if fresh > 0:
+                    weight[j, i] = np.float32(1.0) / max(variance[y0 + j, x0 + i] - part * left, least)
                 chi2 += weight[j, i] * left * left
     return chi2
 
 
-@compiled
-def _own_block(
-    state: Float64,
-    k: int,
-    p: int,
-    only: bool,
-    box: tuple[int, int, int, int],
-    unit: Float32,
-    rest: Float32,
-    weight: Float32,
-    matrix: Float64,
-    gradient: Float64,
-) -> None:
-    """Normal equations of source k with itself, from row p of `matrix` and of `gradient`."""
-    x0, y0, half = origin_of(state, k)
-    ff = fx = fy = xx = xy = yy = gf = gx = gy = 0.0
-    i0, i1 = max(box[0], x0), min(box[1], x0 + 2 * half + 1)
-    for y in range(max(box[2], y0), min(box[3], y0 + 2 * half + 1)):
-        value, along, across = unit[0, y - y0], unit[1, y - y0], unit[2, y - y0]
-        line, left = weight[y - box[2]], rest[y - box[2]]
-        for x in range(i0, i1):
-            w = line[x - box[0]]
-            if w > 0.0:
-                v, s, t, r = value[x - x0], along[x - x0], across[x - x0], left[x - box[0]]
-                wv, ws, wt = w * v, w * s, w * t
-                ff += wv * v
-                fx += wv * s
-                fy += wv * t
-                xx += ws * s
-                xy += ws * t
-                yy += wt * t
-                gf += wv * r
-                gx += ws * r
-                gy += wt * r
-    flux = state[k, FLUX]
-    matrix[p, p], gradient[p] = ff, gf
-    if state[k, FREE] > 0.0 and not only:
-        matrix[p + 1, p], matrix[p + 2, p] = flux * fx, flux * fy
-        matrix[p + 1, p + 1], matrix[p + 2, p + 2] = flux * flux * xx, flux * flux * yy
-        matrix[p + 2, p + 1] = flux * flux * xy
-        gradient[p + 1], gradient[p + 2] = flux * gx, flux * gy
-
-
-@compiled
+@inner
 def _cross_block(
     state: Float64,
+    members: Int64,
     pair: tuple[int, int],
     corner: tuple[int, int],
     only: bool,
     box: tuple[int, int, int, int],
-    one: Float32,
-    other: Float32,
+    stamps: Float32,
     weight: Float32,
     matrix: Float64,
     sums: Float64,
 ) -> None:
     """Normal equations of a pair of sources, from row and column `corner` of `matrix`."""
-    k, m = pair
+    k, m = members[pair[0]], members[pair[1]]
+    one, other = stamps[pair[0]], stamps[pair[1]]
     ax, ay, ah = origin_of(state, k)
     bx, by, bh = origin_of(state, m)
     i0, i1 = max(box[0], ax, bx), min(box[1], ax + 2 * ah + 1, bx + 2 * bh + 1)
@@ -245,30 +218,71 @@ def _cross_block(
             matrix[corner[0] + i, corner[1] + j] = scale * sums[i, j]
 
 
-@compiled
-def _normal_equations(
-    state: Float64, members: Int64, only: bool, box: tuple[int, int, int, int], room: Room, sums: Float64
+@inner
+def equations(
+    state: Float64,
+    members: Int64,
+    only: bool,
+    box: tuple[int, int, int, int],
+    stamps: Float32,
+    rest: Float32,
+    weight: Float32,
+    matrix: Float64,
+    gradient: Float64,
+    first: Int64,
+    sums: Float64,
 ) -> int:
-    """Fill in `matrix` (lower triangle) and `gradient`, of the fluxes only or of all; how many unknowns there are."""
-    size = 0
+    """Normal equations (lower triangle) and gradient of the fluxes only or of all; how many unknowns there are."""
+    p = 0
     for a in range(members.size):
-        room.first[a] = size
-        size += 3 if state[members[a], FREE] > 0.0 and not only else 1
-    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
-    for a in range(members.size):
-        k, p = members[a], room.first[a]
-        unit = stamp_of(room.stamps, a, int(state[k, HALF]))
-        for q in range(p):
-            room.matrix[p, q] = 0.0
-        _own_block(state, k, p, only, box, unit, rest, weight, room.matrix, room.gradient)
+        k = members[a]
+        first[a] = p
+        x0, y0, half = origin_of(state, k)
+        ff = fx = fy = xx = xy = yy = gf = gx = gy = 0.0
+        i0, i1 = max(box[0], x0), min(box[1], x0 + 2 * half + 1)
+        for y in range(max(box[2], y0), min(box[3], y0 + 2 * half + 1)):
+            value, along, across = stamps[a, 0, y - y0], stamps[a, 1, y - y0], stamps[a, 2, y - y0]
+            line, left = weight[y - box[2]], rest[y - box[2]]
+            for x in range(i0, i1):
+                w = line[x - box[0]]
+                if w > 0.0:
+                    v, s, t, r = value[x - x0], along[x - x0], across[x - x0], left[x - box[0]]
+                    wv, ws, wt = w * v, w * s, w * t
+                    ff += wv * v
+                    fx += wv * s
+                    fy += wv * t
+                    xx += ws * s
+                    xy += ws * t
+                    yy += wt * t
+                    gf += wv * r
+                    gx += ws * r
+                    gy += wt * r
+        matrix[p, p], gradient[p] = ff, gf
         for b in range(a):
-            other = stamp_of(room.stamps, b, int(state[members[b], HALF]))
-            _cross_block(state, (k, members[b]), (p, room.first[b]), only, box, unit, other, weight, room.matrix, sums)
-    return size
+            _cross_block(state, members, (a, b), (first[a], first[b]), only, box, stamps, weight, matrix, sums)
+        if state[k, FREE] > 0.0 and not only:
+            flux = state[k, FLUX]
+            matrix[p + 1, p], matrix[p + 2, p] = flux * fx, flux * fy
+            matrix[p + 1, p + 1], matrix[p + 2, p + 2] = flux * flux * xx, flux * flux * yy
+            matrix[p + 2, p + 1] = flux * flux * xy
+            gradient[p + 1], gradient[p + 2] = flux * gx, flux * gy
+            p += 2
+        p += 1
+    return p
 
 
-@compiled
-def _take_step(
+@inner
+def next_phase(phase: int, ended: int, step: int, settled: bool, fresh: bool) -> tuple[int, int, bool]:
+    """What is done now, how that ends, and whether pixels are weighed anew: errors come once all is settled, or at the end."""
+    if settled:
+        return ERRORS, CONVERGED, True
+    if step == STEPS + 1 and phase != ERRORS:
+        return ERRORS, ended, True
+    return phase, ended, fresh
+
+
+@inner
+def take_step(
     state: Float64,
     members: Int64,
     only: bool,
@@ -294,69 +308,64 @@ def _take_step(
     return largest
 
 
-@compiled
-def _draw_members(sampling: float, state: Float64, members: Int64, local: Float32, stamps: Float32) -> None:
-    for a in range(members.size):
-        k = members[a]
-        x0, y0, half = origin_of(state, k)
-        place_model(local[a], sampling, state[k, X] - x0, state[k, Y] - y0, stamp_of(stamps, a, half))
-
-
-@compiled
-def _go_back(state: Float64, members: Int64, kept: Float64) -> None:
+@inner
+def go_back(state: Float64, members: Int64, kept: Float64) -> None:
+    """Undo a step."""
     for a in range(members.size):
         k = members[a]
         state[k, X], state[k, Y], state[k, FLUX] = kept[a, 0], kept[a, 1], kept[a, 2]
 
 
-@compiled
-def fit_members(
-    variance: Float32,
-    limits: tuple[float, float, float, float, float],
+@inner
+def hold(state: Float64, members: Int64, furthest: float, everybody: bool, status: Int64) -> bool:
+    """Hold at their start the places of members that ran away or have no light; whether there were any."""
+    some = False
+    for k in members:
+        if state[k, FREE] > 0.0:
+            away = np.hypot(state[k, X] - state[k, X0], state[k, Y] - state[k, Y0])
+            if everybody or not away <= furthest or not state[k, FLUX] > 0.0:
+                state[k, X], state[k, Y], state[k, FREE] = state[k, X0], state[k, Y0], -1.0
+                status[k] |= HELD
+                some = True
+    return some
+
+
+@inner
+def close(
     state: Float64,
     members: Int64,
-    box: tuple[int, int, int, int],
-    room: Room,
-    known: int,
-) -> tuple[int, int]:
-    """Levenberg's and Marquardt's steps in fluxes and free places; how it ended, and the number of unknowns.
+    ended: int,
+    size: int,
+    room: tuple[Int64, Float64, Float64, Float64, Float64],
+    out: Float64,
+    status: Int64,
+) -> None:
+    """How the fit ended, and variances of each member from the factor of the whole group's equations: neighbours' are in them.
 
-    `limits`: pixels per sample, variance per light, least variance, longest step; unless fluxes are `known` (1, not 0), they come first, with all
-    places held. Weights are those of the model at the first places; the equations left behind are those of the last.
+    `room`: the first unknown of each member, the factor, two vectors, and what each member had before.
     """
-    sampling, gain, floor, limit, _ = limits
-    sums = np.empty((3, 3))
-    phase = _PLACES if known > 0 else _FLUXES
-    ended = STUCK
-    damping = chi2 = largest = 0.0
-    moved, fresh = True, True
-    size = 0
-    for step in range(_STEPS + 3):
-        if moved:
-            _draw_members(sampling, state, members, room.local, room.stamps)
-        if step == 0 and known > 0:
-            add_members(state, members, box, room.stamps, room.data, 1.0)
-        new = _leave_rest(state, members, box, room.stamps, room.data, room.rest, room.weight)
-        accepted = fresh or new <= chi2 * (1.0 + 1e-6) + 1e-6
-        if not fresh and accepted and largest < _CLOSE:
-            phase, fresh, ended = _ERRORS, True, CONVERGED
-        if step == _STEPS + 1 and phase != _ERRORS:
-            phase, fresh = _ERRORS, True
-        if accepted or phase == _ERRORS:
-            chi2 = new
-            if fresh:
-                chi2 = _weigh(variance, gain, floor, box, plane_of(room.rest, box), plane_of(room.weight, box))
-            damping *= 0.1
-            size = _normal_equations(state, members, phase == _FLUXES, box, room, sums)
-        else:
-            damping = max(10.0 * damping, 1e-2)
-            _go_back(state, members, room.kept)
-        if phase == _ERRORS:
-            return (ended, size) if factorise(room.matrix, 0.0, size, room.lower) else (SINGULAR, size)
-        if not factorise(room.matrix, damping + 1e-9, size, room.lower):
-            break
-        substitute(room.lower, size, room.gradient, room.step)
-        largest = _take_step(state, members, phase == _FLUXES, limit, room.first, room.step, room.matrix, room.kept)
-        moved, fresh = phase == _PLACES and (largest > 0.0 or not accepted), phase == _FLUXES
-        phase = _PLACES
-    return SINGULAR, size
+    first, lower, vector, answer, kept = room
+    for a in range(members.size):
+        k = members[a]
+        status[k] |= FAILED if ended == SINGULAR else UNFINISHED if ended == STUCK else 0
+        if ended == SINGULAR:
+            state[k, FLUX] = out[k, STEP] = 0.0
+            continue
+        out[k, VAR_X] = out[k, VAR_Y] = out[k, COV_XY] = np.nan
+        for i in range(3 if state[k, FREE] > 0.0 else 1):
+            for q in range(size):
+                vector[q] = 0.0
+            vector[first[a] + i] = 1.0
+            substitute(lower, size, vector, answer)
+            out[k, VAR_FLUX + i] = answer[first[a] + i]
+            if i == 1:
+                out[k, COV_XY] = answer[first[a] + 2]
+        out[k, STEP] = abs(state[k, FLUX] - kept[a, 3]) / np.sqrt(out[k, VAR_FLUX])
+
+
+@inner
+def put_back(plane: Float32, box: tuple[int, int, int, int], residual: Float32) -> None:
+    """What is left of the light in the box, back where it was taken from."""
+    for j in range(box[3] - box[2]):
+        for i in range(box[1] - box[0]):
+            residual[box[2] + j, box[0] + i] = plane[j, i]

@@ -12,50 +12,42 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Float32, Float64, Int64, as_coordinates, as_pixels, compiled
+from spica.kernels.inner import inner
 
 TAPS = 6
 """Samples that one value is interpolated from."""
 
 
-@compiled
-def _inner(x: float) -> tuple[float, float]:
-    """Weight of a sample at a distance x of 0 to 1 [sample], and its derivative."""
-    return (
-        1.0 + x * x * x * (-95.0 + x * (138.0 - 55.0 * x)) / 12.0,
-        x * x * (-285.0 + x * (552.0 - 275.0 * x)) / 12.0,
-    )
-
-
-@compiled
-def _middle(x: float) -> tuple[float, float]:
-    """The same from 1 to 2."""
-    cubic = -138.0 + x * (348.0 + x * (-249.0 + 55.0 * x))
-    rise = 348.0 + x * (-498.0 + 165.0 * x)
-    product = (x - 1.0) * (x - 2.0)
-    return product * cubic / 24.0, ((2.0 * x - 3.0) * cubic + product * rise) / 24.0
-
-
-@compiled
-def _outer(x: float) -> tuple[float, float]:
-    """The same from 2 to 3; beyond, it is 0."""
+@inner
+def _weight(a: int, x: float) -> tuple[float, float]:
+    """Weight of a sample at a distance x between a and a + 1 [sample], and its derivative."""
+    if a == 0:
+        return (
+            1.0 + x * x * x * (-95.0 + x * (138.0 - 55.0 * x)) / 12.0,
+            x * x * (-285.0 + x * (552.0 - 275.0 * x)) / 12.0,
+        )
+    if a == 1:
+        cubic = -138.0 + x * (348.0 + x * (-249.0 + 55.0 * x))
+        rise = 348.0 + x * (-498.0 + 165.0 * x)
+        product = (x - 1.0) * (x - 2.0)
+        return product * cubic / 24.0, ((2.0 * x - 3.0) * cubic + product * rise) / 24.0
     square = -54.0 + x * (50.0 - 11.0 * x)
     product = (x - 2.0) * (x - 3.0) * (x - 3.0)
     return product * square / 24.0, ((x - 3.0) * (3.0 * x - 7.0) * square + product * (50.0 - 22.0 * x)) / 24.0
 
 
-@compiled
+@inner
 def combine_terms(coefficients: Float32, values: Float64, out: Float32) -> None:
     """``out = Σ_k values[k] · coefficients[k]``, (n, n); as many terms as there are values."""
-    flat = out.reshape(out.size)
-    flat[:] = np.float32(0.0)
     for k in range(values.size):
         value = np.float32(values[k])
-        term = coefficients[k].reshape(out.size)
-        for i in range(flat.size):
-            flat[i] += value * term[i]
+        for j in range(out.shape[0]):
+            line, term = out[j], coefficients[k, j]
+            for i in range(line.size):
+                line[i] = value * term[i] + (line[i] if k > 0 else np.float32(0.0))
 
 
-@compiled
+@inner
 def tap_weights(n: int, sampling: float, at: float, first: Int64, weight: Float32, slope: Float32) -> None:
     """Which samples, and with what weights, make the pixels of one axis of a stamp.
 
@@ -76,12 +68,10 @@ def tap_weights(n: int, sampling: float, at: float, first: Int64, weight: Float3
         part = place - whole
         # With one sample per pixel all pixels share their weights.
         if part != last:
-            value[0], rise[0] = _outer(2.0 + part)
-            value[1], rise[1] = _middle(1.0 + part)
-            value[2], rise[2] = _inner(part)
-            value[3], rise[3] = _inner(1.0 - part)
-            value[4], rise[4] = _middle(2.0 - part)
-            value[5], rise[5] = _outer(3.0 - part)
+            for a in range(3):
+                # The distances from 0 to 1, from 1 to 2 and from 2 to 3 of the samples before and after the pixel.
+                for x, b in ((a + part, 2 - a), (a + 1.0 - part, 3 + a)):
+                    value[b], rise[b] = _weight(a, x)
             last = part
         base = whole - 2
         # Samples beyond the model are zero: six that exist are taken, some with the weight 0.
@@ -96,37 +86,8 @@ def tap_weights(n: int, sampling: float, at: float, first: Int64, weight: Float3
             slope[i, a] = np.float32(sign * rise[tap]) if known else np.float32(0.0)
 
 
-@compiled
-def _along_y(model: Float32, first: Int64, weight: Float32, work: Float32) -> None:
-    """Rows of the stamp from rows of samples: (size, n)."""
-    for j in range(first.size):
-        rows = model[first[j] : first[j] + TAPS]
-        r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-        w0, w1, w2, w3, w4, w5 = weight[j, 0], weight[j, 1], weight[j, 2], weight[j, 3], weight[j, 4], weight[j, 5]
-        line = work[j]
-        for k in range(line.size):
-            line[k] = w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k] + w4 * r4[k] + w5 * r5[k]
-
-
-@compiled
-def _along_x(work: Float32, first: Int64, weight: Float32, out: Float32) -> None:
-    """Pixels of the stamp from its rows at the samples: (size, size)."""
-    for j in range(out.shape[0]):
-        line, target = work[j], out[j]
-        for i in range(target.size):
-            f = first[i]
-            target[i] = (
-                weight[i, 0] * line[f]
-                + weight[i, 1] * line[f + 1]
-                + weight[i, 2] * line[f + 2]
-                + weight[i, 3] * line[f + 3]
-                + weight[i, 4] * line[f + 4]
-                + weight[i, 5] * line[f + 5]
-            )
-
-
-@compiled
-def place_model(model: Float32, sampling: float, x: float, y: float, out: Float32) -> None:
+@inner
+def place_model(model: Float32, sampling: float, x: float, y: float, size: int, out: Float32) -> None:
     """Interpolate samples onto the pixels of a stamp, for a source of unit light at (x, y) of the stamp.
 
     Parameters
@@ -137,10 +98,12 @@ def place_model(model: Float32, sampling: float, x: float, y: float, out: Float3
         Pixels per sample.
     x, y : float
         The source's centre [pixel of the stamp, 0-based].
-    out : (1 or 3, size, size) float32
-        Filled with the light in each pixel; where there are three planes, the others with its derivatives by x and y.
+    size : int
+        Side of the stamp [pixel].
+    out : (1 or 3, size or more, size or more) float32
+        Its first pixels are filled with their light; where there are three planes, the others with its derivatives by x and y.
     """
-    n, size = model.shape[0], out.shape[1]
+    n = model.shape[0]
     first = np.empty((2, size), np.int64)
     weight, slope = np.empty((2, size, TAPS), np.float32), np.empty((2, size, TAPS), np.float32)
     tap_weights(n, sampling, x, first[0], weight[0], slope[0])
@@ -148,15 +111,31 @@ def place_model(model: Float32, sampling: float, x: float, y: float, out: Float3
     place_with(model, first, weight, slope, np.empty((size, n), np.float32), out)
 
 
-@compiled
+@inner
 def place_with(model: Float32, first: Int64, weight: Float32, slope: Float32, work: Float32, out: Float32) -> None:
     """`place_model` with the samples and weights of x (0) and y (1) of `tap_weights`, and room for (size, n) numbers."""
-    _along_y(model, first[1], weight[1], work)
-    _along_x(work, first[0], weight[0], out[0])
-    if out.shape[0] == 3:
-        _along_x(work, first[0], slope[0], out[1])
-        _along_y(model, first[1], slope[1], work)
-        _along_x(work, first[0], weight[0], out[2])
+    for plane in range(out.shape[0]):
+        # Light and its slope by x come from the same rows.
+        across, along = slope[1] if plane == 2 else weight[1], slope[0] if plane == 1 else weight[0]
+        for j in range(first.shape[1]):
+            line, target = work[j], out[plane, j, : first.shape[1]]
+            if plane != 1:
+                rows = model[first[1, j] : first[1, j] + TAPS]
+                r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+                taps = across[j]
+                w0, w1, w2, w3, w4, w5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
+                for k in range(line.size):
+                    line[k] = w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k] + w4 * r4[k] + w5 * r5[k]
+            for i in range(target.size):
+                f = first[0, i]
+                target[i] = (
+                    along[i, 0] * line[f]
+                    + along[i, 1] * line[f + 1]
+                    + along[i, 2] * line[f + 2]
+                    + along[i, 3] * line[f + 3]
+                    + along[i, 4] * line[f + 4]
+                    + along[i, 5] * line[f + 5]
+                )
 
 
 @compiled
@@ -167,7 +146,7 @@ def _stamps(coefficients: Float32, values: Float64, sampling: float, x: Float64,
     for k in range(x.size):
         combine_terms(coefficients, values[k], model)
         at_x, at_y = x[k] - math.floor(x[k] + 0.5) + half, y[k] - math.floor(y[k] + 0.5) + half
-        place_model(model, sampling, at_x, at_y, out[k])
+        place_model(model, sampling, at_x, at_y, out.shape[2], out[k])
 
 
 def psf_stamps(

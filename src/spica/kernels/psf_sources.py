@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.cholesky import substitute
+from spica.kernels.cholesky import factorise, substitute
 from spica.kernels.compiled import (
     Bools,
     Float32,
@@ -19,20 +19,27 @@ from spica.kernels.compiled import (
     as_plain,
     compiled,
 )  # fmt: skip
+from spica.kernels.inner import inner
 from spica.kernels.psf_groups import groups
 from spica.kernels.psf_members import (
     CHI2,
+    CLOSE,
     COV_XY,
     COVERED,
+    ERRORS,
+    FAILED,
     FLUX,
+    FLUXES,
     FREE,
     HALF,
     PIXELS,
+    PLACES,
     REACH,
     SINGULAR,
     SPREAD,
     SPREAD_ERR,
     STEP,
+    STEPS,
     STUCK,
     VAR_FLUX,
     VAR_X,
@@ -42,21 +49,22 @@ from spica.kernels.psf_members import (
     Room,
     X,
     Y,
-    box_of,
-    fit_members,
+    begin,
+    close,
+    equations,
     gather,
+    go_back,
+    hold,
+    leave_rest,
+    next_phase,
     origin_of,
-    plane_of,
-    stamp_of,
+    place_in_stamp,
+    put_back,
+    take_step,
+    weigh,
 )  # fmt: skip
 from spica.kernels.psf_model import combine_terms, place_model
 
-HELD = 1
-"""The place was fitted, but ran away or the light was negative: it is held where it was detected."""
-UNFINISHED = 2
-"""The steps were used up."""
-FAILED = 4
-"""No answer: no good pixels, or sources that cannot be told apart."""
 LEAST = 0.5
 """No variance is smaller than this part of the dark sky's."""
 _COLUMNS = 10
@@ -115,43 +123,28 @@ class Fitted(NamedTuple):
     rest: Float32
 
 
-@compiled
-def _covariances(state: Float64, members: Int64, size: int, room: Room, out: Float64) -> None:
-    """Variances of each member from the factor of the whole group's equations: neighbours' uncertainty is in them."""
-    for a in range(members.size):
-        k, p = members[a], room.first[a]
-        out[k, VAR_X] = out[k, VAR_Y] = out[k, COV_XY] = np.nan
-        for i in range(3 if state[k, FREE] > 0.0 else 1):
-            for q in range(size):
-                room.gradient[q] = 0.0
-            room.gradient[p + i] = 1.0
-            substitute(room.lower, size, room.gradient, room.step)
-            out[k, VAR_FLUX + i] = room.step[p + i]
-            if i == 1:
-                out[k, COV_XY] = room.step[p + 2]
-
-
-@compiled
+@inner
 def _judge(
-    sampling: float, state: Float64, members: Int64, a: int, box: tuple[int, int, int, int], room: Room, out: Float64
+    state: Float64,
+    k: int,
+    box: tuple[int, int, int, int],
+    stamp: Float32,
+    rest: Float32,
+    weight: Float32,
+    out: Float64,
 ) -> None:
     """χ² of the member's own pixels, how much of its profile they hold, and how much more extended than a star it is.
 
-    `room.local` holds the blurred profile.
+    `stamp` holds the profile, and the blurred one.
     """
-    k = members[a]
     x0, y0, half = origin_of(state, k)
-    side = 2 * half + 1
-    blur = room.wide[: side * side].reshape(1, side, side)
-    place_model(room.local[a], sampling, state[k, X] - x0, state[k, Y] - y0, blur)
-    unit, wide = stamp_of(room.stamps, a, half)[0], blur[0]
-    rest, weight = plane_of(room.rest, box), plane_of(room.weight, box)
+    unit, wide = stamp[0], stamp[1]
     flux, square = state[k, FLUX], state[k, REACH] ** 2
     chi2 = light = seen = ff = gf = gg = fp = gp = 0.0
     count = 0
-    for v in range(side):
+    for v in range(2 * half + 1):
         y = y0 + v
-        for u in range(side):
+        for u in range(2 * half + 1):
             x = x0 + u
             if (x - state[k, X0]) ** 2 + (y - state[k, Y0]) ** 2 > square:
                 continue
@@ -178,79 +171,69 @@ def _judge(
 
 
 @compiled
-def _hold(state: Float64, members: Int64, furthest: float, everybody: bool, status: Int64) -> bool:
-    """Hold at their start the places of members that ran away or have no light; whether there were any."""
-    some = False
-    for k in members:
-        if state[k, FREE] > 0.0:
-            away = np.hypot(state[k, X] - state[k, X0], state[k, Y] - state[k, Y0])
-            if everybody or not away <= furthest or not state[k, FLUX] > 0.0:
-                state[k, X], state[k, Y], state[k, FREE] = state[k, X0], state[k, Y0], -1.0
-                status[k] |= HELD
-                some = True
-    return some
-
-
-@compiled
-def _put_back(flat: Float32, box: tuple[int, int, int, int], residual: Float32) -> None:
-    plane = plane_of(flat, box)
-    for j in range(plane.shape[0]):
-        for i in range(plane.shape[1]):
-            residual[box[2] + j, box[0] + i] = plane[j, i]
-
-
-@compiled
 def _fit_groups(
-    planes: tuple[Float32, Float32, Int32],
-    bad_bits: int,
-    psf: tuple[Float32, Float32, Float64],
-    limits: tuple[float, float, float, float, float],
-    state: Float64,
-    start: Int64,
-    listed: Int64,
-    visit: Int64,
-    room: Room,
-    out: Float64,
-    status: Int64,
-) -> None:
-    """Fit groups one after the other, and leave in the first plane what their members do not explain."""
+    planes: tuple[Float32, Float32, Int32], bad_bits: int, psf: tuple[Float32, Float32, Float64],
+    limits: tuple[float, float, float, float, float], state: Float64, start: Int64, listed: Int64, visit: Int64,
+    room: Room, out: Float64, status: Int64,
+) -> None:  # fmt: skip
+    """Fit groups one after the other, and leave in the first plane what their members do not explain.
+
+    By Levenberg's and Marquardt's steps in fluxes and free places; unless they are known, fluxes come first, with all places
+    held. Weights are those of the model at the first places; the equations left behind are those of the last. `limits`: pixels
+    per sample, variance per light, least variance, longest step, farthest place.
+    """
     residual, variance, mask = planes
-    coefficients, wider, values = psf
     for g in visit:
         members = listed[start[g] : start[g + 1]]
-        box = box_of(state, members, residual.shape)
-        known = 0
+        box, known = begin(state, members, residual.shape, room.kept, status)
         for a in range(members.size):
-            k = members[a]
-            room.kept[a, 3] = state[k, FLUX]
-            if state[k, FLUX] != 0.0:
-                known = 1
-            # Another try: its neighbours may have found their places since.
-            state[k, FREE] = abs(state[k, FREE])
-            status[k] = 0
-            combine_terms(coefficients, values[k], room.local[a])
-        data, weight = plane_of(room.data, box), plane_of(room.weight, box)
-        gather(residual, variance, mask, bad_bits, state, members, box, data, weight)
-        ended, size = SINGULAR, 0
+            combine_terms(psf[0], psf[2][members[a]], room.local[a])
+        gather(residual, variance, mask, bad_bits, state, members, box, room.data, room.weight)
+        size, ended = 0, SINGULAR
         # Each time that somebody is held, one at least: so often at most.
         for again in range(members.size + 1):
-            ended, size = fit_members(variance, limits, state, members, box, room, known * int(again == 0))
-            if not _hold(state, members, limits[4], ended == SINGULAR, status):
+            back = known and again == 0
+            ended, phase = STUCK, PLACES if back else FLUXES
+            damping = chi2 = largest = 0.0
+            # True, but no literal: for that everything would be compiled once more.
+            moved = fresh = again >= 0
+            for step in range(STEPS + 3):
+                for a in range(members.size if moved else 0):
+                    x, y, side = place_in_stamp(state, members[a])
+                    place_model(room.local[a], limits[0], x, y, side, room.stamps[a])
+                leave_rest(state, members, box, room.stamps, room.data, room.rest, back and step == 0)
+                new = weigh(variance, limits[1], limits[2], box, room.rest, room.weight, 0)
+                accepted = fresh or new <= chi2 * (1.0 + 1e-6) + 1e-6
+                settled = not fresh and accepted and largest < CLOSE
+                phase, ended, fresh = next_phase(phase, ended, step, settled, fresh)
+                if accepted or phase == ERRORS:
+                    chi2 = weigh(variance, limits[1], limits[2], box, room.rest, room.weight, int(fresh))
+                    damping *= 0.1
+                    size = equations(
+                        state, members, phase == FLUXES, box, room.stamps, room.rest, room.weight,
+                        room.matrix, room.gradient, room.first, room.sums,
+                    )  # fmt: skip
+                else:
+                    damping = max(10.0 * damping, 1e-2)
+                    go_back(state, members, room.kept)
+                known_well = factorise(room.matrix, 0.0 if phase == ERRORS else damping + 1e-9, size, room.lower)
+                ended = ended if known_well else SINGULAR
+                if phase == ERRORS or ended == SINGULAR:
+                    break
+                substitute(room.lower, size, room.gradient, room.step)
+                only = phase == FLUXES
+                largest = take_step(state, members, only, limits[3], room.first, room.step, room.matrix, room.kept)
+                moved, fresh, phase = not only and (largest > 0.0 or not accepted), only, PLACES
+            if not hold(state, members, limits[4], ended == SINGULAR, status):
                 break
-        if ended != SINGULAR:
-            _covariances(state, members, size, room, out)
-        for a in range(members.size):
-            k = members[a]
-            if ended == SINGULAR:
-                state[k, FLUX] = out[k, STEP] = 0.0
-                status[k] |= FAILED
-                continue
-            if ended == STUCK:
-                status[k] |= UNFINISHED
-            out[k, STEP] = abs(state[k, FLUX] - room.kept[a, 3]) / np.sqrt(out[k, VAR_FLUX])
-            combine_terms(wider, values[k], room.local[a])
-            _judge(limits[0], state, members, a, box, room, out)
-        _put_back(room.data if ended == SINGULAR else room.rest, box, residual)
+        work = room.first, room.lower, room.gradient, room.step, room.kept
+        close(state, members, ended, size, work, out, status)
+        for a in range(0 if ended == SINGULAR else members.size):
+            combine_terms(psf[1], psf[2][members[a]], room.local[a])
+            x, y, side = place_in_stamp(state, members[a])
+            place_model(room.local[a], limits[0], x, y, side, room.stamps[a, 1:2])
+            _judge(state, members[a], box, room.stamps[a], room.rest, room.weight, out)
+        put_back(room.data if ended == SINGULAR else room.rest, box, residual)
 
 
 def blurred(coefficients: Numbers, scale: float) -> Float32:
@@ -366,25 +349,26 @@ def _room(start: Int64, members: Int64, state: Float64, n: int) -> Room:
     """Work space for the largest group and the largest box of one."""
     most = int(np.diff(start).max(initial=1))
     side = 2 * int(state[:, HALF].max(initial=1.0)) + 1
-    area = side * side
+    wide, high = side, side
     if members.size:
-        wide = [
-            np.maximum.reduceat(state[members, c] + state[members, HALF], start[:-1])
-            - np.minimum.reduceat(state[members, c] - state[members, HALF], start[:-1])
+        wide, high = (
+            int(np.max(
+                np.maximum.reduceat(state[members, c] + state[members, HALF], start[:-1])
+                - np.minimum.reduceat(state[members, c] - state[members, HALF], start[:-1])
+            )) + 3
             for c in (X0, Y0)
-        ]
-        area = int(np.max((wide[0] + 3.0) * (wide[1] + 3.0)))
+        )  # fmt: skip
     return Room(
         local=np.empty((most, n, n), np.float32),
-        stamps=np.empty((most, 3 * side * side), np.float32),
-        wide=np.empty(side * side, np.float32),
-        data=np.empty(area, np.float32),
-        rest=np.empty(area, np.float32),
-        weight=np.empty(area, np.float32),
+        stamps=np.empty((most, 3, side, side), np.float32),
+        data=np.empty((high, wide), np.float32),
+        rest=np.empty((high, wide), np.float32),
+        weight=np.empty((high, wide), np.float32),
         matrix=np.empty((3 * most, 3 * most)),
         lower=np.empty((3 * most, 3 * most)),
         gradient=np.empty(3 * most),
         step=np.empty(3 * most),
         kept=np.empty((most, 4)),
+        sums=np.empty((3, 3)),
         first=np.empty(most, np.int64),
     )

@@ -17,7 +17,8 @@ from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.point_sources import star_probability
-from spica.kernels.psf_sources import FAILED, HELD, UNFINISHED, Fitted, Fitting, blurred, fit_sources
+from spica.kernels.psf_members import FAILED, HELD, UNFINISHED
+from spica.kernels.psf_sources import Fitted, Fitting, blurred, fit_sources
 from spica.kernels.robust import MAD_TO_SIGMA
 
 Column = npt.NDArray[Any]
