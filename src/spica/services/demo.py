@@ -144,7 +144,7 @@ def _units(production: run.Production) -> str:
 
 
 def _judge(sky: Path, home: Path, folder: Path, watcher: Watcher) -> tuple[tuple[Finding, ...], tuple[Picture, ...]]:
-    from spica.services import report
+    from spica.services import judged_pictures
     from spica.services.truth import Truth, frames, masters
 
     watcher(Step("judging", 0, 4))
@@ -164,9 +164,9 @@ def _judge(sky: Path, home: Path, folder: Path, watcher: Watcher) -> tuple[tuple
             Picture("sources against the truth", folder / "sources.png"),
             Picture("masters against the truth", folder / "masters.png"),
         )
-        report.frame_picture(house, reduced[0], pictures[0].path)
+        judged_pictures.frame_picture(house, reduced[0], pictures[0].path)
         watcher(Step("judging", 3, 4))
-        report.sources_picture(reduced, matched(reduced), pictures[1].path)
-        report.masters_picture(made, pictures[2].path)
+        judged_pictures.sources_picture(reduced, matched(reduced), pictures[1].path)
+        judged_pictures.masters_picture(made, pictures[2].path)
     watcher(Step("judging", 4, 4))
     return findings, pictures

@@ -1,0 +1,1 @@
+"""Plots of what was calibrated, each a function from plain records to a `Plot`."""
