@@ -21,6 +21,7 @@ from spica.cli import (
     pipelines,
     refcat,
     registry,
+    reporting,
     story,
     wcs,
     work,
@@ -82,6 +83,7 @@ app.command("status", rich_help_panel=STORY, epilog=story.STATUS)(story.status)
 app.command("faults", rich_help_panel=STORY, epilog=story.FAULTS)(story.faults)
 app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)
 app.command("grades", rich_help_panel=STORY, epilog=story.GRADES)(story.grades)
+app.command("report", rich_help_panel=STORY, epilog=reporting.REPORT)(reporting.report)
 app.command("check", rich_help_panel=STORY, epilog=story.CHECK)(story.check)
 app.add_typer(calib.app, name="calib", rich_help_panel=WORK)
 app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
