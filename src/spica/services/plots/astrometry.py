@@ -53,7 +53,7 @@ def arrows(residuals: Residuals | None, outlines: Outlines) -> Plot:
         axes = figure.add_subplot()
         outlined(axes, outlines)
         quiver = axes.quiver(
-            x, y, dx, dy, angles="xy", color=BLUE, width=0.0045, scale=length / (0.09 * frame.size), scale_units="xy"
+            x, y, dx, dy, angles="xy", color=BLUE, width=0.0045, scale=length / (0.07 * frame.size), scale_units="xy"
         )
         axes.quiverkey(quiver, 0.80, 1.03, length, f"{length:.2g} mas", labelpos="E", coordinates="axes")
         frame.fit(axes)

@@ -146,7 +146,7 @@ def depth(points: Points | None, depths: Depths | None, why: str = "") -> Plot:
             axes.axvline(limits[band], color=colour, linewidth=1.0, linestyle=":")
         axes.axhline(5.0, color=GREY, linewidth=0.8)
         axes.set_yscale("log")
-        axes.legend(loc="upper right", markerscale=2.0)
+        axes.legend(loc="upper right", markerscale=2.0, frameon=True, framealpha=0.92, edgecolor="none")
         labelled(axes, f"magnitude{nominal}", "signal-to-noise")
 
     data = {"mag": rows.mag, "snr": rows.snr, "band": rows.band, "limits": limits}
@@ -164,6 +164,8 @@ def depth_by_time(depths: Depths | None, why: str = "") -> Plot:
     rows = None if depths is None else depths.select(np.isfinite(depths.limit))
     if rows is None or not rows.limit.size:
         return plot.without(why or "no depth is known: run a pipeline with the step psf_measure, such as calibrate")
+    if rows.limit.size == 1:
+        return plot.without("there is one exposure: the page of the night shows its course")
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()

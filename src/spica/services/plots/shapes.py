@@ -172,6 +172,7 @@ def star_map(stars: Stars | None, outlines: Outlines, why: str = "") -> Plot:
         above.axhline(1.0, color=GREY, linewidth=0.8)
         above.set_xscale("log")
         above.set_yscale("log")
+        above.set_ylim(0.15, 160.0)
         above.legend(loc="upper left", ncols=3)
         labelled(above, "light [electron]", "χ²")
         shown = stars.used | stars.held

@@ -152,18 +152,18 @@ def _table(lines: Sequence[UnitLine], what: str) -> str:
     """Units by row with their figures, and what is wrong with each."""
     names = {f.metric: f for each in lines for f in each.figures}
     ordered = [name for name, _, _ in _ordered(names)]
-    heads = [f"<th>{what}</th>", "<th>band</th>", "<th>verdict</th>"] if what != "solution" else [f"<th>{what}</th>"]
+    judged = what != "solution"
+    heads = [f"<th>{what}</th>", *(("<th>band</th>", "<th>verdict</th>", "<th>why</th>") if judged else ())]
     heads += [f'<th class="number">{escape(names[name].label)}{_unit(names[name].units)}</th>' for name in ordered]
-    heads += ["<th>why</th>"] if what != "solution" else []
     rows = []
     for each in lines:
         known = {f.metric: f.text.removesuffix(f" {f.units}") for f in each.figures}
         cells = [f"<td>{escape(each.unit)}</td>"]
-        if what != "solution":
+        if judged:
+            why = "; ".join(reason for reason in each.reasons if reason[1:2] == ":")
             cells += [f"<td>{escape(each.band)}</td>", f'<td class="grade-{each.grade}">{each.grade or "–"}</td>']
+            cells += [f'<td class="text">{escape(why) or "–"}</td>']
         cells += [f'<td class="number">{escape(known.get(name, "–"))}</td>' for name in ordered]
-        if what != "solution":
-            cells.append(f'<td class="text">{escape("; ".join(each.reasons)) or "–"}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>\n'
 
