@@ -5,7 +5,7 @@ other and with the reference, and where they crowd, thinned to a uniform density
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from spica.kernels.compiled import Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, Terms, directions, to_plane
 from spica.kernels.focal_start import NODES, common_plane, node_pixels
 from spica.kernels.joint_astrometry import Known, Seen
+from spica.kernels.joint_motion import Moving
 from spica.kernels.rough_match import Laid, lay_over
 from spica.kernels.wcs import TangentWcs, pixel_to_sky
 
@@ -172,7 +173,13 @@ class Identified:
 
 
 def identify(
-    mosaic: Mosaic, terms: Terms, lists: Lists, scale: Float64, reference: tuple[Float64, Float64], how: Matching
+    mosaic: Mosaic,
+    terms: Terms,
+    lists: Lists,
+    scale: Float64,
+    reference: tuple[Float64, Float64],
+    how: Matching,
+    moving: Moving | None = None,
 ) -> Identified:
     """Cross-identify detections with each other and with the reference.
 
@@ -180,6 +187,7 @@ def identify(
     ----------
     scale : (m,) milliarcseconds per pixel of each image.
     reference : unit vectors (r, 3) and errors (r,) [mas].
+    moving : motions of the reference stars, where exposures lie far apart in time.
     """
     count = lists.image.size
     ra, dec = np.empty((2, count + len(reference[0])))
@@ -188,6 +196,8 @@ def identify(
         found = directions(mosaic, terms, lists.image[part], lists.x[part], lists.y[part])
         ra[part], dec[part] = _position(found)
     ra[count:], dec[count:] = _position(reference[0])
+    if moving is not None:
+        moving.follow(ra[:count], dec[:count], mosaic.exposure[lists.image], how.radius)
     # One exposure sees a source once, on whichever detector.
     source = np.zeros(ra.size, np.int32)
     source[:count] = mosaic.exposure[lists.image] + 1
@@ -199,7 +209,22 @@ def identify(
     sigma = (lists.err[rows] * scale[image]).astype(lists.err.dtype)
     seen = Seen(number[groups.group[rows]], image, lists.x[rows], lists.y[rows], sigma)
     tied = number[groups.group[count + stars.astype(np.int64)]]
+    if moving is not None:
+        seen = _moved(moving, seen, mosaic.exposure, (tied, stars))
     return Identified(seen, Known(tied, reference[0][stars], reference[1][stars]), rows, stars)
+
+
+def _moved(moving: Moving, seen: Seen, exposure: Int64, known: tuple[Numbering, Numbering]) -> Seen:
+    """Detections with how far their star was from its place, and the error that a motion adds which is not known."""
+    group, stars = known
+    of_group = np.full(int(seen.group.max(initial=-1)) + 1, -1, np.int32)
+    of_group[group] = stars
+    out, sigma = np.zeros(seen.group.size, np.complex64), seen.sigma.copy()
+    for begin in range(0, out.size, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        out[part], error = moving.unknown(of_group[seen.group[part]], exposure[seen.image[part]])
+        sigma[part] = np.hypot(sigma[part], error)
+    return replace(seen, moved=out, sigma=sigma)
 
 
 def _position(direction: Float64) -> tuple[Float64, Float64]:
@@ -268,7 +293,8 @@ def without(found: Identified, exposure: Int64, dropped: npt.NDArray[np.bool_]) 
     keep &= whole[found.seen.group]
     stays = whole[found.known.group]
     old, tie = found.seen, found.known
-    seen = Seen(number[old.group[keep]], old.image[keep], old.x[keep], old.y[keep], old.sigma[keep])
+    moved = None if old.moved is None else old.moved[keep]
+    seen = Seen(number[old.group[keep]], old.image[keep], old.x[keep], old.y[keep], old.sigma[keep], moved)
     known = Known(number[tie.group[stays]], tie.direction[stays], tie.sigma[stays])
     return Identified(seen, known, found.rows[keep], found.stars[stays])
 

@@ -26,7 +26,6 @@ _SMALL = 0.02
 """Steps smaller than this do not matter [mas]."""
 _STEADY = 0.05
 _CHUNK = 1 << 14
-"""Detections that are in the equations' hands at once."""
 _SINGLE = np.float32
 _RAYLEIGH = np.sqrt(2.0 * np.log(2.0))
 """Median length of a two-dimensional normal vector of unit variance per coordinate."""
@@ -42,6 +41,7 @@ class Seen:
     image : (n,) index into the mosaic's images.
     x, y : (n,) [pixel]
     sigma : (n,) standard error per coordinate [mas].
+    moved : (n,) complex [mas], east + i north: how far the source was from its place of the common time; None for nothing.
     """
 
     group: Numbering
@@ -49,6 +49,7 @@ class Seen:
     x: Float64
     y: Float64
     sigma: Values
+    moved: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ def _look(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, part: _Part) -
             (there, known.direction[part.known] - directions[there]),
         )
     )
+    if seen.moved is not None:
+        z = z - seen.moved[part.seen]
     return _Looked(
         placed, z, known_z, _turn(mosaic, exposure, east[group], north[group]) / depth, directions, east, north
     )

@@ -18,6 +18,7 @@ from spica.core.streams import Table
 from spica.core.task import Member
 from spica.kernels.associate import unit_vectors
 from spica.kernels.joint import Images, Lists
+from spica.kernels.joint_motion import Moving
 from spica.kernels.wcs import TangentWcs
 from spica.kernels.wcs_cards import from_cards
 from spica.kernels.wcs_rows import from_columns
@@ -29,13 +30,18 @@ Values = npt.NDArray[Any]
 _COMPACT = {"x": "f8", "y": "f8", "source_id": "i8", "err": "f4", "flux": "f4", "error": "f4", "snr": "f4"}
 """What is held of each detection: errors and fluxes need no more digits than they have."""
 
+_STILL = 0.01
+"""Motions below this do not matter [mas]."""
 SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.BAD_PIXELS
 DOUBTFUL = ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POOR_POSITION
 
 
 @dataclass(frozen=True)
 class Stars:
-    """The reference: unit vectors, errors per coordinate [mas], magnitudes of each band with errors, colours, identifiers."""
+    """The reference: unit vectors, errors per coordinate [mas], magnitudes of each band with errors, colours, identifiers.
+
+    `motion` [mas/yr], east + i north, NaN where not known; `parallax` [mas], `epoch` [yr], 0 where not known.
+    """
 
     direction: Floats
     error: Floats
@@ -43,6 +49,9 @@ class Stars:
     colour: Floats
     source_id: Integers
     without_error: int
+    motion: npt.NDArray[np.complex128]
+    parallax: Floats
+    epoch: Floats
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,18 @@ def gather(
         *(tuple(records[name] for name in place), np.array([number for _, number in keys]), images, lists),
         *(flux, flux_err, number, _stars(settings, reference, bands)),
     )
+
+
+def moving(inputs: Inputs) -> Moving | None:
+    """Motions of the reference stars; None where none is known, or all exposures are of one time."""
+    stars = inputs.stars
+    year = np.array([2000.0 + (record.mjd - 51544.5) / 365.25 for record in inputs.exposures])
+    if not np.any(np.isfinite(stars.motion)):
+        return None
+    # A catalogue that does not tell its epoch has been brought to the time of the group.
+    epoch = np.where(stars.epoch > 0.0, stars.epoch, year.mean())
+    found = Moving(stars.direction, stars.motion, stars.parallax, epoch, year)
+    return found if np.max(found.largest) > _STILL else None
 
 
 def _key(member: Member) -> tuple[str, int]:
@@ -209,9 +230,11 @@ def _stars(settings: SolveSettings, reference: Catalogue, bands: set[str]) -> St
     if settings.colour is not None:
         colour = _column(reference, settings.colour[0], rows) - _column(reference, settings.colour[1], rows)
     number = reference["source_id"][rows] if "source_id" in reference.columns else np.flatnonzero(rows)
+    motion = _column(reference, "pmra", rows) + 1j * _column(reference, "pmdec", rows)
     return Stars(
         *(unit_vectors(ra[rows], dec[rows]), np.where(known, spread, settings.reference_error), mags, colour),
-        *(number.astype(np.int64), int(np.count_nonzero(~known))),
+        *(number.astype(np.int64), int(np.count_nonzero(~known)), motion),
+        *(np.nan_to_num(_column(reference, name, rows)) for name in ("parallax", "epoch")),
     )
 
 

@@ -18,7 +18,7 @@ from spica.kernels.joint_astrometry import Fit, Options, adjust
 from spica.kernels.joint_photometry import Fluxes, Frames, PhotometryOptions, Standards, adjust_photometry
 from spica.kernels.joint_report import image_figures, star_of
 from spica.kernels.leave_out import robust_scale
-from spica.tasks.solve.inputs import Floats, Inputs, Integers, gather
+from spica.tasks.solve.inputs import Floats, Inputs, Integers, gather, moving
 from spica.tasks.solve.outputs import Light, Outcome, matches, metrics, solution
 from spica.tasks.solve.settings import SolveSettings
 
@@ -68,7 +68,9 @@ def solve(
     how = Matching(settings.search, settings.radius, settings.degree, settings.field_degree, settings.density)
     mosaic, terms, _ = lay(inputs.images, inputs.lists, inputs.stars.direction, how)
     scale = _scales(mosaic, terms)
-    found = identify(mosaic, terms, inputs.lists, scale, (inputs.stars.direction, inputs.stars.error), how)
+    reference_stars = inputs.stars.direction, inputs.stars.error
+    motions = moving(inputs) if settings.motions else None
+    found = identify(mosaic, terms, inputs.lists, scale, reference_stars, how, motions)
     inputs = inputs.placed()
     standing, reasons = _refused(settings, inputs, mosaic, found)
     found = without(found, mosaic.exposure, standing > 0)
