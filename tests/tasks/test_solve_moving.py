@@ -36,6 +36,7 @@ def away(made: Moved, **settings: bool) -> tuple[float, dict[str, Any]]:
     return float(np.sqrt(0.5 * np.mean(np.abs(out) ** 2))), told
 
 
+@pytest.mark.slow
 def test_three_years_of_motion_cost_little_where_motions_are_known(years: Moved) -> None:
     still, _ = away(moved(draw(PLAN), 3.0, common=0.0)._replace(fast=years.fast))
     error, told = away(years)

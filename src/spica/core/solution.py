@@ -56,6 +56,10 @@ SOLUTION_COLUMNS = _named(
     ),
     Column("rms_external", "f4", "mas", "stat.stdev;pos", "per coordinate, of detections about their reference stars"),
     Column("chi2", "f4", "", "stat.fit.chi2", "mean of the squared pulls of the detections that count"),
+    Column(
+        "field_sigma", "f4", "mas", "stat.stdev;pos", "of the exposure's residual field, per coordinate; 0 for none"
+    ),
+    Column("field_gain", "f4", "", "stat.value", "mean square of stars left out, without that field over with it"),
     Column("zero_point", "f8", "mag", "phot.mag;arith.zp", "magnitude of a source of 1 electron per second"),
     Column("zero_point_err", "f4", "mag", "stat.error;phot.mag;arith.zp", "standard error of zero_point"),
     Column("photometric", "i4", "", "meta.code", "1 where tied to reference magnitudes, 0 where relative, -1 for none"),

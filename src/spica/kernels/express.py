@@ -4,6 +4,7 @@ The composition of a detector's polynomial with an exposure's terms is again a p
 hold it exactly as long as its degree is one that they know; the residual is measured and given all the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from spica.kernels.compiled import Float64
 from spica.kernels.focal_model import Complex, Mosaic, Terms, place
 from spica.kernels.wcs import TangentWcs, pixel_to_plane, tangent_wcs
+
+Shift = Callable[[Complex], Complex]
 
 _MAS = 3.6e6
 _NODES = 9
@@ -24,10 +27,15 @@ class Expressed:
     residual: float
 
 
-def as_tpv(mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
-    """TPV coefficients of an image; the tangent point is the exposure's pointing."""
-    x, y, plane, crpix, cd = _linear(mosaic, terms, image)
-    degree = min(mosaic.degree * mosaic.field_degree, 7)
+def as_tpv(mosaic: Mosaic, terms: Terms, image: int, shift: Shift | None = None) -> Expressed:
+    """TPV coefficients of an image; the tangent point is the exposure's pointing.
+
+    `shift` gives displacements [mas] at places of the plane that are to be taken off (what the air did): a polynomial of
+    degree 7 follows them as well as it can.
+    """
+    nodes = _NODES if shift is None else 2 * _NODES - 1
+    x, y, plane, crpix, cd = _linear(mosaic, terms, image, nodes, shift)
+    degree = 7 if shift is not None else min(mosaic.degree * mosaic.field_degree, 7)
     powers = [(total - q, q) for total in range(degree + 1) for q in range(total + 1)]
     near = (x - crpix[0]) * complex(cd[0, 0], cd[1, 0]) + (y - crpix[1]) * complex(cd[0, 1], cd[1, 1])
     pv = np.zeros((2, 40))
@@ -36,7 +44,8 @@ def as_tpv(mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
     ):
         pv[axis, [_tpv_number(*power) for power in powers]] = _monomials_fit(along, across, powers, wanted)
     exposure = mosaic.exposure[image]
-    return _checked(tangent_wcs((mosaic.ra[exposure], mosaic.dec[exposure]), crpix, cd, pv=pv), mosaic, terms, image)
+    wcs = tangent_wcs((mosaic.ra[exposure], mosaic.dec[exposure]), crpix, cd, pv=pv)
+    return _checked(wcs, mosaic, terms, image, shift)
 
 
 def as_sip(mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
@@ -71,10 +80,18 @@ def _grid(mosaic: Mosaic, image: int, count: int) -> tuple[Float64, Float64]:
     return x, y
 
 
-def _linear(mosaic: Mosaic, terms: Terms, image: int) -> tuple[Float64, Float64, Complex, Float64, Float64]:
-    """Nodes, their places, and the best linear map: reference pixel (where the place is 0) and matrix."""
-    x, y = _grid(mosaic, image, _NODES)
+def _plane(mosaic: Mosaic, terms: Terms, image: int, x: Float64, y: Float64, shift: Shift | None) -> Complex:
+    """Places of pixels in the exposure's plane [degree], displacements taken off."""
     plane = place(mosaic, terms, np.full(x.size, image), x, y).plane
+    return plane if shift is None else plane - shift(plane) / _MAS
+
+
+def _linear(
+    mosaic: Mosaic, terms: Terms, image: int, nodes: int = _NODES, shift: Shift | None = None
+) -> tuple[Float64, Float64, Complex, Float64, Float64]:
+    """Nodes, their places, and the best linear map: reference pixel (where the place is 0) and matrix."""
+    x, y = _grid(mosaic, image, nodes)
+    plane = _plane(mosaic, terms, image, x, y, shift)
     design = np.stack([np.ones_like(x), x - x.mean(), y - y.mean()], axis=1)
     fitted = np.linalg.lstsq(design, plane, rcond=None)[0]
     cd = np.array([[fitted[1].real, fitted[2].real], [fitted[1].imag, fitted[2].imag]])
@@ -90,8 +107,8 @@ def _monomials_fit(u: Float64, v: Float64, powers: list[tuple[int, int]], wanted
     return found
 
 
-def _checked(wcs: TangentWcs, mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
+def _checked(wcs: TangentWcs, mosaic: Mosaic, terms: Terms, image: int, shift: Shift | None = None) -> Expressed:
     x, y = _grid(mosaic, image, _NODES + 2)
-    plane = place(mosaic, terms, np.full(x.size, image), x, y).plane
+    plane = _plane(mosaic, terms, image, x, y, shift)
     xi, eta = pixel_to_plane(wcs, x, y)
     return Expressed(wcs, float(np.max(np.abs(xi + 1j * eta - plane))) * _MAS)

@@ -184,11 +184,11 @@ def _look(mosaic: Mosaic, terms: Terms, seen: Seen, known: Known, part: _Part) -
     if seen.moved is not None:
         z = z - seen.moved[part.seen]
     return _Looked(
-        placed, z, known_z, _turn(mosaic, exposure, east[group], north[group]) / depth, directions, east, north
+        placed, z, known_z, turns(mosaic, exposure, east[group], north[group]) / depth, directions, east, north
     )
 
 
-def _turn(mosaic: Mosaic, exposure: Int64, east: Float64, north: Float64) -> Complex:
+def turns(mosaic: Mosaic, exposure: Int64, east: Float64, north: Float64) -> Complex:
     """How a step in an exposure's plane is turned in the frame of the group: the meridians converge."""
     level, up = frames(to_sky(mosaic, np.arange(mosaic.ra.size), np.zeros(mosaic.ra.size, complex))[0])
     level, up = level[exposure], up[exposure]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from spica.kernels.focal_model import Mosaic
 from spica.kernels.joint import Identified
 from spica.kernels.joint_astrometry import Fit
 from spica.kernels.joint_report import ImageFigures, position_errors
+from spica.kernels.joint_turbulence import Field
 from spica.tasks.solve.inputs import Floats, Inputs, Integers, Values
 
 _ROWS = 1 << 17
@@ -58,18 +59,20 @@ class Outcome:
     fit: Fit
     figures: ImageFigures
     light: Light
+    fields: Sequence[Field | None]
     standing: Integers
 
 
 def solution(outcome: Outcome) -> Catalogue:
     """One row for each image."""
     mosaic, inputs, figures, light = outcome.mosaic, outcome.inputs, outcome.figures, outcome.light
-    count = mosaic.exposure.size
+    count, fields = mosaic.exposure.size, outcome.fields
     errors = position_errors(mosaic, outcome.fit)
     columns = {name: np.empty((count, width)) for name, width in (("crval", 2), ("crpix", 2), ("cd", 4), ("pv", 80))}
     expressed = np.empty(count)
     for image in range(count):
-        made = as_tpv(mosaic, outcome.fit.terms, image)
+        field = fields[mosaic.exposure[image]]
+        made = as_tpv(mosaic, outcome.fit.terms, image, None if field is None else field.at)
         expressed[image] = made.residual
         for name, column in columns.items():
             column[image] = getattr(made.wcs, name).ravel()
@@ -89,6 +92,8 @@ def solution(outcome: Outcome) -> Catalogue:
         "rms_internal": figures.internal,
         "rms_external": figures.external,
         "chi2": figures.chi2,
+        "field_sigma": np.array([0.0 if each is None else each.sigma for each in fields])[mosaic.exposure],
+        "field_gain": np.array([1.0 if each is None else each.gain for each in fields])[mosaic.exposure],
         "zero_point": light.zero,
         "zero_point_err": light.zero_err,
         "photometric": light.tied,
@@ -197,6 +202,7 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         "astrometry_reference_rejected": (float(np.count_nonzero(state.known == 0.0)), ""),
         "astrometry_refused": (float(np.count_nonzero(~solved)), ""),
         "astrometry_steps": (float(fit.steps), ""),
+        "astrometry_fields": (float(sum(each is not None for each in outcome.fields)), ""),
         "photometry_scatter": (_median(outcome.light.scatter[solved]), "mag"),
         "photometry_chi2": (outcome.light.chi2, ""),
         "photometry_floor": (outcome.light.floor, "mag"),

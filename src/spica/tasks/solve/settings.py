@@ -20,6 +20,10 @@ class SolveSettings(Settings):
     reference_magnitude_error: float = setting(0.02, "taken for a magnitude without an error", "mag", gt=0)
     colour: tuple[str, str] | None = setting(None, "two columns whose difference is the colour of the colour term")
     motions: bool = setting(default=True, meaning="bring detections to the reference's time by their star's motion")
+    residual_field: bool = setting(
+        default=False,
+        meaning="fit what the air did to each exposure by a Gaussian process, where stars left out bear it out",
+    )
     clip: float = setting(4.5, "members of a source farther off do not count", "sigma", ge=3)
     fit_floor: bool = setting(default=True, meaning="enlarge errors that are smaller than the scatter")
     least_matches: int = setting(12, "sources that an exposure has to share with others or the reference", ge=4)

@@ -17,6 +17,7 @@ from spica.kernels.joint import Identified, Matching, identify, lay, ties, witho
 from spica.kernels.joint_astrometry import Fit, Options, adjust
 from spica.kernels.joint_photometry import Fluxes, Frames, PhotometryOptions, Standards, adjust_photometry
 from spica.kernels.joint_report import image_figures, star_of
+from spica.kernels.joint_turbulence import Field, follow
 from spica.kernels.leave_out import robust_scale
 from spica.tasks.solve.inputs import Floats, Inputs, Integers, gather, moving
 from spica.tasks.solve.outputs import Light, Outcome, matches, metrics, solution
@@ -85,11 +86,15 @@ def solve(
     for number, wide in worse.items():
         standing[number] = Standing.BAD
         reasons |= _reason(inputs, number, Standing.BAD, scale=wide)
+    fields: list[Field | None] = [None] * mosaic.ra.size
+    if settings.residual_field:
+        fit, seen, fields = follow(mosaic, found.seen, found.known, fit, _options(settings))
+        found = replace(found, seen=seen)
     light = _light(settings, inputs, mosaic, found)
     figures = image_figures(mosaic, found.seen, found.known, fit)
     of_image = standing[mosaic.exposure]
     of_image[(of_image == Standing.SOLVED) & (figures.used < mosaic.terms)] = Standing.SPARSE
-    outcome = Outcome(inputs, mosaic, found, fit, figures, light, of_image)
+    outcome = Outcome(inputs, mosaic, found, fit, figures, light, fields, of_image)
     return {
         "solution": solution(outcome),
         "matches": matches(outcome),
@@ -128,11 +133,15 @@ def _refused(
     return standing, reasons
 
 
+def _options(settings: SolveSettings) -> Options:
+    return Options(clip=settings.clip, fit_floor=settings.fit_floor)
+
+
 def _fitted(
     settings: SolveSettings, mosaic: Mosaic, terms: Terms, found: Identified
 ) -> tuple[Fit, Identified, dict[int, float]]:
     """The solution, once more without the exposures that do not fit into it."""
-    options = Options(clip=settings.clip, fit_floor=settings.fit_floor)
+    options = _options(settings)
     fit = adjust(mosaic, terms, found.seen, found.known, options)
     exposure = mosaic.exposure[found.seen.image]
     wide = {
@@ -249,7 +258,7 @@ def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
 
 TASK = Task(
     name="solve",
-    version=3,
+    version=4,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
