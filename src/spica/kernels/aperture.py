@@ -202,7 +202,7 @@ def _photometry(
             continue
         x0 = int(np.floor(xs[k] + 0.5)) - reach
         y0 = int(np.floor(ys[k] + 0.5)) - reach
-        gather(planes, bad_bits, 0.0, 0.0, own[k], (xs[k], ys[k]), (x0, y0), light, noise, state)
+        gather(planes, bad_bits, 0.0, 0.0, int(np.int64(own[k])), (xs[k], ys[k]), (x0, y0), light, noise, state)
         for m in range(radii.size):
             found = circle_sum(light, noise, state, xs[k] - x0, ys[k] - y0, radii[m])
             sums[0, k, m], sums[1, k, m], masked[k, m] = found
