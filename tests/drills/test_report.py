@@ -10,7 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from spica.core.records import Grain, Unit
+from spica.core.verdict import number_of
 from spica.services import ingest, initialise, references, run, simulation
+from spica.services.grades import verdict_of
 from spica.services.plots.plot import Plot
 from spica.services.report import report
 from spica.services.report.gather import Material
@@ -111,6 +114,26 @@ def test_stars_lie_on_the_reference_s_locus(plots: Mapping[str, Plot]) -> None:
     assert np.median(nearest) < 0.05
 
 
+def test_each_exposure_ends_with_a_verdict_on_all_of_it(night: Path, truth: Mapping[str, Any]) -> None:
+    with opened(night / "survey") as house:
+        camera = scope_of(house, NIGHT).camera
+        for name, true in truth.items():
+            unit = Unit(Grain.EXPOSURE, (name,))
+            metrics = {metric.name: metric.value for metric in house.registry.metrics_of(unit)}
+            verdict = verdict_of(house.registry, unit)
+            assert verdict is not None
+            value = next(p.value for p in house.registry.products_of(unit) if p.name == "calibration_verdict")
+            assert value["grade"] == verdict.grade
+            assert metrics["verdict"] == number_of(verdict.grade)
+            assert {"psf_stars", "astrometry_internal", "pointing_matches"} <= set(value["figures"])
+            band = camera.band(true["band"])
+            usual = band.zero_point - band.extinction * (true["airmass"] - 1.0)
+            assert metrics["zero_point_offset"] == pytest.approx(true["zero_point"] - usual, abs=0.08)
+            graded = {reason["metric"]: reason["grade"] for reason in value["reasons"]}
+            assert ("zero_point_offset" in graded) == (abs(metrics["zero_point_offset"]) > 0.15)
+            assert abs(metrics["depth_offset"]) < 1.0
+
+
 def test_a_group_and_each_exposure_have_their_pages(night: Path, tmp_path: Path) -> None:
     with opened(night / "survey") as house:
         scope = scope_of(house, NIGHT)
@@ -119,7 +142,7 @@ def test_a_group_and_each_exposure_have_their_pages(night: Path, tmp_path: Path)
     assert {line.name for line in group.plots if line.missing} == {"psf-models", "psf-stars", "stellar-locus"}
     name = scope.exposures[0].name
     one = report(name, night / "survey", output=tmp_path, plots=tmp_path / "plots")
-    assert {line.name for line in one.plots if line.missing} <= {"stellar-locus", "depth-time"}
+    assert {line.name for line in one.plots if line.missing} == {"stellar-locus"}
     for line in one.plots:
         assert len(line.files) == (0 if line.missing else 2)
         assert all(Path(path).stat().st_size > 5000 for path in line.files)

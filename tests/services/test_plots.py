@@ -225,7 +225,7 @@ def test_zero_points_are_told_from_the_usual_ones() -> None:
 
 def test_depth_has_the_limits_of_its_bands() -> None:
     found = points()
-    given = limits(["g", "g", "r", "i"], [25.0, 25.2, 25.5, 24.0])
+    given = replace(limits(["g", "g", "r", "i"], [25.0, 25.2, 25.5, 24.0]), chosen=np.ones(4, bool))
     plot = light.depth(found, given)
     assert plot.data["limits"] == {"g": pytest.approx(25.1), "r": 25.5, "i": 24.0}
     np.testing.assert_array_equal(plot.data["snr"], found.snr)
@@ -299,7 +299,7 @@ def test_what_is_missing_says_why_and_what_would_help(make: Callable[[], Plot]) 
 def test_all_are_drawn_and_the_same_twice() -> None:
     given = detections(600)
     sources = points()
-    depths = limits(["g", "r"], [25.0, 25.5])
+    depths = replace(limits(["g", "r"], [25.0, 25.5]), chosen=np.ones(2, bool))
     drawn = (
         astrometry.arrows(given, GROUND),
         astrometry.against_place(given),

@@ -45,6 +45,7 @@ from spica.tasks import (
     focal_plane,
     grade,
     interpolate,
+    judge,
     level,
     measure,
     merge,
@@ -80,7 +81,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, judge, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -242,7 +243,19 @@ def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     told = run("express", unit=unit, exposure=record, grading={}, **joint)
     members = (Member(str(unit), told["sky_solution"]),)
     whole = run("sky_summary", sky_solution=members, members=(0, 1))
-    return {"zero_point": one, "solve": made, "express": told, "sky_summary": whole}
+    sections = {"geometry": {"pixel_scale": 0.5}, "grading": {"seeing": [1.5, 2.0, 3.0]}}
+    sections["passband"] = {"zero_point": 25.0, "extinction": 0.1, "sky": 21.0}
+    others = dict.fromkeys(("verdict", "psf", "psf_sources", "pointing"))
+    verdict = run(
+        "judge",
+        exposure=record,
+        sky_solution=members,
+        zero_points=one["zero_points"],
+        members=(0, 1),
+        **others,
+        **sections,
+    )
+    return {"zero_point": one, "solve": made, "express": told, "sky_summary": whole, "judge": verdict}
 
 
 def measuring(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

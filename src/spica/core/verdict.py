@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any, Protocol
 
 GRADES = "ABCD"
@@ -55,6 +56,45 @@ def reasons_of(
             units = figures[name].units
             found.append({"metric": name, "value": value, "units": units, "grade": grade, "limit": limit})
     return sorted(found, key=lambda reason: -GRADES.index(reason["grade"]))
+
+
+def shared_grade(grades: Mapping[str, int], share: float) -> str:
+    """The best grade that at least this share of all reaches; `grades` says how many have which."""
+    total = sum(grades.values())
+    reached = 0
+    for grade in GRADES:
+        reached += grades.get(grade, 0)
+        if reached >= share * total:
+            return grade
+    return GRADES[-1]
+
+
+def gathered_reasons(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """What keeps detectors from an A: figure, how many detectors, their worst grade, the median value; the worst first.
+
+    Parameters
+    ----------
+    lists : of each detector its reasons, as `reasons_of` gives them.
+    """
+    held: dict[str, list[Mapping[str, Any]]] = {}
+    for reasons in lists:
+        for reason in reasons:
+            held.setdefault(str(reason["metric"]), []).append(reason)
+    found = []
+    for name, reasons in sorted(held.items()):
+        worst = max(reasons, key=lambda reason: GRADES.index(reason["grade"]))
+        values = [float(reason["value"]) for reason in reasons if reason["value"] is not None]
+        found.append(
+            {
+                "metric": name,
+                "detectors": len(reasons),
+                "grade": worst["grade"],
+                "limit": worst["limit"],
+                "value": median(values) if values else None,
+                "units": worst["units"],
+            }
+        )
+    return sorted(found, key=lambda line: (-GRADES.index(line["grade"]), -line["detectors"]))
 
 
 def number_of(grade: str) -> float:

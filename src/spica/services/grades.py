@@ -12,7 +12,8 @@ from spica.core.verdict import number_of, said
 from spica.registry.store import Registry
 from spica.services.surveys import opened
 
-PRODUCTS = {Grain.DETECTOR: "verdict", Grain.EXPOSURE: "exposure_verdict"}
+PRODUCTS = {Grain.DETECTOR: ("verdict",), Grain.EXPOSURE: ("exposure_verdict", "calibration_verdict")}
+"""What holds a verdict: of an exposure that of its images, or that of its calibration, whichever is newer."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ def grades(folder: Path | None, where: str, limit: int, *, exposures: bool = Fal
 
 def verdict_of(registry: Registry, unit: Unit) -> GradeLine | None:
     """The latest verdict on a unit; None where there is none."""
-    name = PRODUCTS.get(unit.grain, "")
-    made = [product for product in registry.products_of(unit) if product.name == name]
+    names = PRODUCTS.get(unit.grain, ())
+    made = [product for product in registry.products_of(unit) if product.name in names]
     if not made:
         return None
     notes = [note for note in registry.notes_of(unit) if note.kind == "grade"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
-from spica.core.verdict import GRADES, number_of
+from spica.core.verdict import GRADES, gathered_reasons, number_of, shared_grade
 
 SUMS = ("sources", "stars", "cosmic_hits")
 """Figures that add up; of the others the median stands for the exposure."""
@@ -42,7 +40,7 @@ def summary(settings: SummarySettings, verdict: tuple[Member, ...], members: tup
     lost = max(len(members) - len(verdict), 0)
     grades = Counter(str(member.value["grade"]) for member in verdict)
     grades[GRADES[-1]] += lost
-    worst = _shared(grades, settings.share)
+    worst = shared_grade(grades, settings.share)
     figures["verdict"] = Measured(number_of(worst))
     figures["detectors"] = Measured(float(len(verdict)))
     figures["detectors_lost"] = Measured(float(lost))
@@ -50,7 +48,7 @@ def summary(settings: SummarySettings, verdict: tuple[Member, ...], members: tup
         "grade": worst,
         "grades": {grade: grades[grade] for grade in GRADES if grades[grade]},
         "lost": lost,
-        "reasons": _reasons(verdict),
+        "reasons": gathered_reasons([member.value["reasons"] for member in verdict]),
     }
     return {"exposure_quality": figures, "exposure_verdict": told}
 
@@ -62,40 +60,6 @@ def _gathered(verdict: tuple[Member, ...]) -> dict[str, tuple[list[float], str]]
         for name, (value, units) in member.value["figures"].items():
             found.setdefault(name, ([], str(units)))[0].append(float(value))
     return found
-
-
-def _shared(grades: Mapping[str, int], share: float) -> str:
-    """The best grade that at least this share of the detectors reaches."""
-    total = sum(grades.values())
-    reached = 0
-    for grade in GRADES:
-        reached += grades[grade]
-        if reached >= share * total:
-            return grade
-    return GRADES[-1]
-
-
-def _reasons(verdict: tuple[Member, ...]) -> list[dict[str, Any]]:
-    """What keeps detectors from an A: figure, how many detectors, their worst grade, the median value; most first."""
-    held: dict[str, list[Mapping[str, Any]]] = {}
-    for member in verdict:
-        for reason in member.value["reasons"]:
-            held.setdefault(str(reason["metric"]), []).append(reason)
-    found = []
-    for name, reasons in sorted(held.items()):
-        worst = max(reasons, key=lambda reason: GRADES.index(reason["grade"]))
-        values = [float(reason["value"]) for reason in reasons if reason["value"] is not None]
-        found.append(
-            {
-                "metric": name,
-                "detectors": len(reasons),
-                "grade": worst["grade"],
-                "limit": worst["limit"],
-                "value": float(np.median(values)) if values else None,
-                "units": worst["units"],
-            }
-        )
-    return sorted(found, key=lambda line: (-GRADES.index(line["grade"]), -line["detectors"]))
 
 
 TASK = Task(

@@ -132,7 +132,7 @@ def depth(points: Points | None, depths: Depths | None, why: str = "") -> Plot:
             why or "no source has a PSF fit: run a pipeline with the step psf_measure, such as calibrate"
         )
     bands = by_wavelength(rows.band.tolist())
-    limits = {band: float(np.median(depths.limit[depths.band == band])) for band in bands}
+    limits = {band: float(np.median(depths.limit[(depths.band == band) & depths.chosen])) for band in bands}
     nominal = "" if bool(np.all(rows.calibrated)) else " (nominal)"
 
     def draw(figure: Figure) -> None:

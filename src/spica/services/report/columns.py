@@ -10,7 +10,7 @@ import numpy.typing as npt
 from spica.core.camera import Camera, FilterSpec
 from spica.core.columns import Catalogue, Flag, PsfFlag
 from spica.core.psf import PsfModel
-from spica.core.records import Exposure, Unit
+from spica.core.records import Exposure, Grain, Unit
 from spica.core.solution import Standing
 from spica.instruments.geometry import pixel_to_focal
 from spica.kernels.psf_look import places_over, shapes_at
@@ -263,7 +263,10 @@ def points(material: Material) -> Points | None:
 
 
 def depths(material: Material, found: Points | None) -> Depths | None:
-    """Light of 5 σ of each exposure, by its faint sources: their light over their signal-to-noise is the noise."""
+    """Light of 5 σ of each exposure, by its faint sources: their light over their signal-to-noise is the noise.
+
+    Of the exposures beside, what the task `judge` found in the same way.
+    """
     if found is None:
         return None
     lines = []
@@ -273,16 +276,12 @@ def depths(material: Material, found: Points | None) -> Depths | None:
         limit = faint.mag + 2.5 * np.log10(faint.snr / 5.0)
         own = [float(np.median(limit[faint.detector == number])) for number in np.unique(faint.detector)]
         if own:
-            sure = bool(np.all(mine.calibrated))
-            lines.append(
-                (
-                    exposure.name,
-                    exposure.band,
-                    material.hours(exposure),
-                    float(np.median(own)),
-                    float(np.ptp(own)),
-                    sure,
-                    True,
-                )
-            )
+            told = float(np.median(own)), float(np.ptp(own)), bool(np.all(mine.calibrated)), True
+            lines.append((exposure.name, exposure.band, material.hours(exposure), *told))
+    for exposure in material.scope.beside:
+        known = material.house.registry.metrics_of(Unit(Grain.EXPOSURE, (exposure.name,)))
+        told = {metric.name: metric.value for metric in known}
+        if "point_depth" in told:
+            here = told["point_depth"], 0.0, True, False
+            lines.append((exposure.name, exposure.band, material.hours(exposure), *here))
     return Depths(*(np.array(column) for column in zip(*lines, strict=True))) if lines else None
