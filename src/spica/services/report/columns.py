@@ -280,8 +280,8 @@ def depths(material: Material, found: Points | None) -> Depths | None:
             lines.append((exposure.name, exposure.band, material.hours(exposure), *told))
     for exposure in material.scope.beside:
         known = material.house.registry.metrics_of(Unit(Grain.EXPOSURE, (exposure.name,)))
-        told = {metric.name: metric.value for metric in known}
-        if "point_depth" in told:
-            here = told["point_depth"], 0.0, True, False
+        metrics = {metric.name: metric.value for metric in known}
+        if "point_depth" in metrics:
+            here = metrics["point_depth"], 0.0, True, False
             lines.append((exposure.name, exposure.band, material.hours(exposure), *here))
     return Depths(*(np.array(column) for column in zip(*lines, strict=True))) if lines else None
