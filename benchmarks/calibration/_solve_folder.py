@@ -33,6 +33,7 @@ def solve_folder(folder: Path, **settings: float) -> None:
         sources=tuple(sources),
         pointing=None,
         reference=read_catalogue(folder / "reference.parquet"),
+        site={"longitude": 0.0, "latitude": 0.0, "height": 0.0, "wavelengths": {}},
     )
     write_catalogue(folder / "solution.parquet", made["solution"], {})
     write_parts(folder / "matches.parquet", made["matches"], {})

@@ -64,6 +64,7 @@ def inputs(field: Field) -> dict[str, Any]:
         "sources": tuple(sources),
         "pointing": None,
         "reference": reference,
+        "site": {"longitude": -70.8, "latitude": -30.2, "height": 2200.0, "wavelengths": {"r": 623.0}},
     }
 
 

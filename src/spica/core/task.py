@@ -69,7 +69,7 @@ class Need:
         record), 'exposures' (tuple of the records of all exposures of the unit), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
         (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
         of the reference stars around the unit, at its time; see `spica.core.reference`).
-    section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk'; a change elsewhere in the table
+    section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
         does not re-run the task. For 'reference': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
         unit's detectors.

@@ -21,6 +21,7 @@ def section(camera: Camera, detector: int, which: str, band: str = "") -> dict[s
     detector : id of the detector.
     which : 'amplifiers' (nx, ny, list of amplifiers), 'crosstalk' (matrix, amplifier names), 'geometry' (pixel scale
         and size, place, parity, distortion), 'focal plane' (pixel size, and the place of every detector), 'filter' (the filter of `band`, {} where band is ''), 'grading',
+        'site' (longitude, latitude, height, wavelengths by band),
         'delivered' (how masks of frames reduced elsewhere are spelt).
     band : for 'filter'.
 
@@ -88,6 +89,11 @@ def _grading(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
     return {name: list(limits) for name, limits in camera.grading.items()}
 
 
+def _site(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
+    site = camera.site.model_dump(mode="json", include={"longitude", "latitude", "height"})
+    return site | {"wavelengths": {each.band: each.wavelength for each in camera.filters}}
+
+
 def _delivered(camera: Camera, _detector: int, _band: str) -> dict[str, Any]:
     return camera.delivered.model_dump(mode="json", include={"mask_form", "mask_values"})
 
@@ -99,5 +105,6 @@ _SECTIONS: dict[str, Callable[[Camera, int, str], dict[str, Any]]] = {
     "focal plane": _focal_plane,
     "filter": _filter,
     "grading": _grading,
+    "site": _site,
     "delivered": _delivered,
 }

@@ -14,7 +14,7 @@ from spica.pipelines.graph import ROWS, chains, makers
 from spica.pipelines.model import RENAMED, Pipeline, Step
 from spica.pipelines.reading import nearest
 
-SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk")
+SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
 SOURCES = (
     frozenset({"product", "master", "exposure", "exposures", "camera", "unit", "members", "reference", "wcs"}) | PIXELS

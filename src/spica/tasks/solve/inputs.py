@@ -17,8 +17,12 @@ from spica.core.solution import Standing
 from spica.core.streams import Table
 from spica.core.task import Member
 from spica.kernels.associate import unit_vectors
-from spica.kernels.joint import Images, Lists
+from spica.kernels.focal_model import Mosaic
+from spica.kernels.joint import Identified, Images, Lists
 from spica.kernels.joint_motion import Moving
+from spica.kernels.joint_refraction import Air
+from spica.kernels.joint_report import star_of
+from spica.kernels.refraction import index, zenith_of
 from spica.kernels.wcs import TangentWcs
 from spica.kernels.wcs_cards import from_cards
 from spica.kernels.wcs_rows import from_columns
@@ -30,6 +34,8 @@ Values = npt.NDArray[Any]
 _COMPACT = {"x": "f8", "y": "f8", "source_id": "i8", "err": "f4", "flux": "f4", "error": "f4", "snr": "f4"}
 """What is held of each detection: errors and fluxes need no more digits than they have."""
 
+_WAVELENGTH = 600.0
+"""Taken for a band whose wavelength the camera's table does not tell [nm]."""
 _STILL = 0.01
 """Motions below this do not matter [mas]."""
 SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.BAD_PIXELS
@@ -136,6 +142,24 @@ def moving(inputs: Inputs) -> Moving | None:
     epoch = np.where(stars.epoch > 0.0, stars.epoch, year.mean())
     found = Moving(stars.direction, stars.motion, stars.parallax, epoch, year)
     return found if np.max(found.largest) > _STILL else None
+
+
+def air(settings: SolveSettings, inputs: Inputs, mosaic: Mosaic, found: Identified, site: Mapping[str, Any]) -> Air:
+    """Zeniths, refractivities, colours: what refraction needs to know."""
+    mjd = np.array([record.mjd + 0.5 * record.exposure_time / 86400.0 for record in inputs.exposures])
+    zenith = zenith_of(mjd, float(site["longitude"]), float(site["latitude"]))
+    bands = [""] * (int(mosaic.context.max()) + 1)
+    for exposure, sensor in zip(mosaic.exposure, mosaic.sensor, strict=True):
+        bands[mosaic.context[sensor]] = inputs.exposures[exposure].band
+    waves = [float(site["wavelengths"].get(band) or 0.0) or _WAVELENGTH for band in bands]
+    refractivity = np.array([index(wave, float(site["height"])) for wave in waves])
+    colour = None
+    if settings.colour is not None:
+        star = star_of(found.seen, found.known)
+        hue = inputs.stars.colour[found.stars]
+        hue = hue - np.nanmedian(hue) if np.any(np.isfinite(hue)) else hue
+        colour = np.where(star >= 0, np.nan_to_num(hue)[star], 0.0).astype(np.float32)
+    return Air(zenith, refractivity, colour)
 
 
 def _key(member: Member) -> tuple[str, int]:

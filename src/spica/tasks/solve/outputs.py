@@ -13,10 +13,11 @@ from spica.core.records import Scalar
 from spica.core.solution import MATCH_COLUMNS, SOLUTION_COLUMNS, Standing
 from spica.core.streams import Parts
 from spica.core.task import Measured
-from spica.kernels.express import as_tpv
+from spica.kernels.express import Shift, as_tpv
 from spica.kernels.focal_model import Mosaic
 from spica.kernels.joint import Identified
 from spica.kernels.joint_astrometry import Fit
+from spica.kernels.joint_refraction import Refraction
 from spica.kernels.joint_report import ImageFigures, position_errors
 from spica.kernels.joint_turbulence import Field
 from spica.tasks.solve.inputs import Floats, Inputs, Integers, Values
@@ -60,6 +61,7 @@ class Outcome:
     figures: ImageFigures
     light: Light
     fields: Sequence[Field | None]
+    refraction: Refraction | None
     standing: Integers
 
 
@@ -71,8 +73,7 @@ def solution(outcome: Outcome) -> Catalogue:
     columns = {name: np.empty((count, width)) for name, width in (("crval", 2), ("crpix", 2), ("cd", 4), ("pv", 80))}
     expressed = np.empty(count)
     for image in range(count):
-        field = fields[mosaic.exposure[image]]
-        made = as_tpv(mosaic, outcome.fit.terms, image, None if field is None else field.at)
+        made = as_tpv(mosaic, outcome.fit.terms, image, _shift(outcome, image))
         expressed[image] = made.residual
         for name, column in columns.items():
             column[image] = getattr(made.wcs, name).ravel()
@@ -108,6 +109,15 @@ def solution(outcome: Outcome) -> Catalogue:
         "CONVERGE": outcome.fit.converged,
     }
     return _table(values, header, SOLUTION_COLUMNS)
+
+
+def _shift(outcome: Outcome, image: int) -> Shift | None:
+    """What is to be taken off the places of an image: what the air did."""
+    field = outcome.fields[outcome.mosaic.exposure[image]]
+    parts = [] if field is None else [field.at]
+    if outcome.refraction is not None:
+        parts.append(outcome.refraction.shift(image))
+    return (lambda plane: np.sum([part(plane) for part in parts], axis=0)) if parts else None
 
 
 def _table(values: Mapping[str, Any], header: dict[str, Scalar], declared: Mapping[str, Column]) -> Catalogue:
@@ -208,6 +218,15 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         "photometry_floor": (outcome.light.floor, "mag"),
         "reference_without_error": (float(outcome.inputs.stars.without_error), ""),
     }
+    if outcome.refraction is not None:
+        found = outcome.refraction
+        for name, values, unit in (
+            ("refraction_amplitude", found.amplitude, ""),
+            ("refraction_amplitude_error", found.amplitude_err, ""),
+            ("refraction_colour", found.chromatic, "mas/mag"),
+            ("refraction_colour_error", found.chromatic_err, "mas/mag"),
+        ):
+            told[name] = (float(np.mean(values)), unit)
     return {name: Measured(value, unit) for name, (value, unit) in told.items() if np.isfinite(value)}
 
 

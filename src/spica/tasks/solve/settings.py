@@ -20,6 +20,9 @@ class SolveSettings(Settings):
     reference_magnitude_error: float = setting(0.02, "taken for a magnitude without an error", "mag", gt=0)
     colour: tuple[str, str] | None = setting(None, "two columns whose difference is the colour of the colour term")
     motions: bool = setting(default=True, meaning="bring detections to the reference's time by their star's motion")
+    refraction: bool = setting(
+        default=False, meaning="take off what refraction does beyond a linear map; with `colour` set also by colour"
+    )
     residual_field: bool = setting(
         default=False,
         meaning="fit what the air did to each exposure by a Gaussian process, where stars left out bear it out",

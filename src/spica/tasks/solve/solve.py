@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from spica.kernels.focal_model import Mosaic, Terms
 from spica.kernels.joint import Identified, Matching, identify, lay, ties, without
 from spica.kernels.joint_astrometry import Fit, Options, adjust
 from spica.kernels.joint_photometry import Fluxes, Frames, PhotometryOptions, Standards, adjust_photometry
+from spica.kernels.joint_refraction import Refraction, refracted
 from spica.kernels.joint_report import image_figures, star_of
 from spica.kernels.joint_turbulence import Field, follow
 from spica.kernels.leave_out import robust_scale
-from spica.tasks.solve.inputs import Floats, Inputs, Integers, gather, moving
+from spica.tasks.solve.inputs import Floats, Inputs, Integers, air, gather, moving
 from spica.tasks.solve.outputs import Light, Outcome, matches, metrics, solution
 from spica.tasks.solve.settings import SolveSettings
 
@@ -45,6 +47,7 @@ def solve(
     sources: tuple[Member, ...],
     pointing: tuple[Member, ...] | None,
     reference: Catalogue,
+    site: Mapping[str, Any],
 ) -> Products:
     """Distortions, pointings and zero points of all exposures at once, from sources seen again and from the reference.
 
@@ -57,6 +60,7 @@ def solve(
     sources : catalogues, or tables that are read one by one.
     pointing : solutions to begin with: what the task `pointing` found, or a former `solution`.
     reference : with positions at the exposures' epoch.
+    site : `longitude`, `latitude` [degree], `height` [m], `wavelengths` [nm] by band.
 
     Returns
     -------
@@ -86,6 +90,11 @@ def solve(
     for number, wide in worse.items():
         standing[number] = Standing.BAD
         reasons |= _reason(inputs, number, Standing.BAD, scale=wide)
+    refraction: Refraction | None = None
+    if settings.refraction:
+        above = air(settings, inputs, mosaic, found, site)
+        fit, seen, refraction = refracted(mosaic, found.seen, found.known, fit, above, _options(settings))
+        found = replace(found, seen=seen)
     fields: list[Field | None] = [None] * mosaic.ra.size
     if settings.residual_field:
         fit, seen, fields = follow(mosaic, found.seen, found.known, fit, _options(settings))
@@ -94,7 +103,7 @@ def solve(
     figures = image_figures(mosaic, found.seen, found.known, fit)
     of_image = standing[mosaic.exposure]
     of_image[(of_image == Standing.SOLVED) & (figures.used < mosaic.terms)] = Standing.SPARSE
-    outcome = Outcome(inputs, mosaic, found, fit, figures, light, fields, of_image)
+    outcome = Outcome(inputs, mosaic, found, fit, figures, light, fields, refraction, of_image)
     return {
         "solution": solution(outcome),
         "matches": matches(outcome),
@@ -258,7 +267,7 @@ def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
 
 TASK = Task(
     name="solve",
-    version=4,
+    version=5,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
@@ -274,6 +283,7 @@ TASK = Task(
         ),
         Need("pointing", grain=Grain.EXPOSURE, quorum=1, optional=True),
         Need("reference", source="reference", section="astrometry"),
+        Need("site", source="camera", section="site"),
     ),
     gives=(
         Give("solution", Form.CATALOGUE, meaning="sky solution and zero point of each exposure and detector"),
