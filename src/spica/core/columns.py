@@ -103,6 +103,13 @@ PSF_COLUMNS: dict[str, Column] = _table(
     Column("chi2_psf", "f4", "", "stat.fit.chi2", "chi squared of the pixels that were fitted, per degree of freedom"),
     Column("covered_psf", "f4", "", "stat.fit.param", "part of the fitted profile that falls on good pixels"),
     Column("group_size", "i4", "", "meta.number", "sources that were fitted at once, this one included"),
+    Column(
+        "flux_beside",
+        "f8",
+        "electron",
+        "phot.flux",
+        "light of a companion that was detected as one with the source, 0 for none",
+    ),
     Column("spread_model", "f4", "", "src.morph.param", "how much better a slightly extended source fits; 0 for stars"),
     Column("spread_model_err", "f4", "", "stat.error;src.morph.param", "standard error of spread_model"),
     Column("p_star", "f4", "", "stat.probability;src.class.starGalaxy", "probability of being a point source"),
@@ -157,6 +164,10 @@ class PsfFlag:
     """No fit: the numbers are not numbers."""
     UNCLASSED = 128
     """Nothing can be said of its kind: `p_star` is not a number."""
+    COMPANION = 256
+    """Two points were detected as one: these are figures of the brighter one, `flux_beside` is the light of the other."""
+    CLEARED = 512
+    """Light of an extended neighbour was taken away."""
 
 
 @dataclass(frozen=True, eq=False)

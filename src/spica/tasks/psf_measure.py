@@ -17,8 +17,9 @@ from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.point_sources import star_probability
+from spica.kernels.psf_again import Again, look_again
 from spica.kernels.psf_members import FAILED, HELD, UNFINISHED
-from spica.kernels.psf_sources import Fitted, Fitting, blurred, fit_sources
+from spica.kernels.psf_sources import Fitting, blurred, fit_sources
 from spica.kernels.robust import MAD_TO_SIGMA
 
 Column = npt.NDArray[Any]
@@ -49,6 +50,7 @@ class PsfMeasureSettings(Settings):
     sweeps: int = setting(3, "times that sources are fitted again where neighbours changed", ge=1, le=20)
     free_snr: float = setting(6.0, "sources below this isophotal S/N keep the place of their detection", ge=0)
     furthest: float = setting(0.5, "a place may move this far from the detection, in units of the FWHM", gt=0)
+    again: bool = setting(True, "look again at what is no single point: light of extended neighbours, companions")
     haze: bool = setting(True, "take away the mean light of sources unseen, as measured (card HAZE)")
 
 
@@ -88,17 +90,14 @@ def psf_measure(
         gain=gain,
         sky=dark,
     )
-    fitted = fit_sources(
-        science.pixels,
-        level,
-        variance,
-        np.zeros(science.shape, np.int32) if science.mask is None else science.mask,
-        (cube, blurred(cube, SPREAD_SCALE * model.fwhm / model.sampling), values, model.sampling),
-        (x, y, np.asarray(sources["flux_auto"], float), free, lost),
-        fitting,
-        bad_bits=BAD,
-    )
-    columns = _columns(fitted, sources, free, lost)
+    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
+    profile = cube, blurred(cube, SPREAD_SCALE * model.fwhm / model.sampling), values, model.sampling
+    start = x, y, np.asarray(sources["flux_auto"], float), free, lost
+    fitted = fit_sources(science.pixels, level, variance, mask, profile, start, fitting, bad_bits=BAD)
+    seen = Again(fitted, np.zeros(x.size), np.zeros(x.size, np.bool_))
+    if settings.again:
+        seen = look_again(variance, mask, BAD, profile, fitted, lost | ~free, fitting)
+    columns = _columns(seen, sources, free, lost)
     whole = columns["flags_psf"] & (PsfFlag.INCOMPLETE | PsfFlag.CORE_LOST | PsfFlag.FAILED) == 0
     kinds = star_probability(columns["spread_model"], columns["spread_model_err"], columns["snr_psf"], whole)
     columns["p_star"] = kinds.star
@@ -185,7 +184,8 @@ def _variances(science: Image, background: Image) -> tuple[Column, float, float]
     return science.variance, sky, max(gain, 0.0)
 
 
-def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> dict[str, Column]:
+def _columns(seen: Again, sources: Catalogue, free: Column, lost: Column) -> dict[str, Column]:
+    fitted = seen.fitted
     flux_err = np.sqrt(fitted.var_flux)
     own = np.isfinite(fitted.var_x)
     snr = np.divide(fitted.flux, flux_err, out=np.full(len(sources), np.nan), where=flux_err > 0)
@@ -199,6 +199,8 @@ def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> 
         (lost, PsfFlag.CORE_LOST),
         (fitted.status & UNFINISHED != 0, PsfFlag.UNFINISHED),
         (fitted.status & FAILED != 0, PsfFlag.FAILED),
+        (seen.beside > 0.0, PsfFlag.COMPANION),
+        (seen.cleared, PsfFlag.CLEARED),
     ):
         flags |= np.where(is_so, flag, 0)
     return {
@@ -215,6 +217,7 @@ def _columns(fitted: Fitted, sources: Catalogue, free: Column, lost: Column) -> 
         "chi2_psf": fitted.chi2 / np.maximum(fitted.pixels - np.where(own, 3, 1), 1),
         "covered_psf": fitted.covered,
         "group_size": size,
+        "flux_beside": seen.beside,
         "spread_model": fitted.spread,
         "spread_model_err": fitted.spread_err,
         "flags_psf": flags,
@@ -229,6 +232,7 @@ def _figures(made: Catalogue, sources: Catalogue, model: PsfModel) -> dict[str, 
         "psf_fit_chi2": Measured(float(np.median(made["chi2_psf"][stars])) if np.any(stars) else float("nan")),
         "point_sources": Measured(float(np.count_nonzero((made["p_star"] > 0.5) & (snr > 10.0)))),
         "extended_sources": Measured(float(np.count_nonzero((made["p_star"] <= 0.5) & (snr > 10.0)))),
+        "psf_companions": Measured(float(np.count_nonzero(flags & PsfFlag.COMPANION))),
         "psf_held": Measured(float(np.count_nonzero(flags & PsfFlag.HELD))),
         "psf_failed": Measured(float(np.count_nonzero(flags & PsfFlag.FAILED))),
     }
@@ -255,7 +259,7 @@ def light_within(model: PsfModel, radii: list[float]) -> Column:
 
 TASK = Task(
     name="psf_measure",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
     needs=(Need("science"), Need("background"), Need("sources", columns=READ), Need("psf")),
