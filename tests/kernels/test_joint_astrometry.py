@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from spica.kernels.associate import unit_vectors
 from spica.kernels.express import as_sip, as_tpv
 from spica.kernels.focal_model import Mosaic, Terms, place, to_sky
 from spica.kernels.joint import Matching, identify, lay, ties, without
@@ -151,7 +152,8 @@ def test_a_second_solution_begins_where_the_first_ended(field: Solved) -> None:
 
 
 def test_figures_of_images_say_what_was_put_in(field: Solved) -> None:
-    figures = image_figures(field.mosaic, field.found.seen, field.found.known, field.fit)
+    reference = unit_vectors(field.field.ref_ra, field.field.ref_dec)
+    figures = image_figures(field.mosaic, field.found.seen, field.found.known, field.fit, reference)
     bright = SMALL.floor * SMALL.scale * 1e3
     assert (figures.internal > 0.8 * bright).all()
     assert (figures.chi2 > 0.8).all()

@@ -57,7 +57,7 @@ def test_offsets_of_two_arc_seconds_vanish(real_data: Path, tmp_path: Path) -> N
     found = identify(mosaic, start, lists, np.full(51, SCALE), known, how)
     fit = adjust(mosaic, start, found.seen, found.known, Options())
     assert fit.converged
-    figures = image_figures(mosaic, found.seen, found.known, fit)
+    figures = image_figures(mosaic, found.seen, found.known, fit, known[0])
     # Some sixteen stars in a detector are in Gaia and not saturated.
     assert figures.ties.sum() > 700
     assert figures.ties.min() >= 6

@@ -56,6 +56,10 @@ SOLUTION_COLUMNS = _named(
     ),
     Column("rms_external", "f4", "mas", "stat.stdev;pos", "per coordinate, of detections about their reference stars"),
     Column("chi2", "f4", "", "stat.fit.chi2", "mean of the squared pulls of the detections that count"),
+    Column("share", "f4", "", "stat.value", "of the reference stars on the image that have a detection that counts"),
+    Column(
+        "rung", "i4", "", "meta.code", "how its exposure was found: 0 by itself, 1 by a neighbour, 2 in a wider circle"
+    ),
     Column(
         "field_sigma", "f4", "mas", "stat.stdev;pos", "of the exposure's residual field, per coordinate; 0 for none"
     ),

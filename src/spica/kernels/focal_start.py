@@ -77,13 +77,13 @@ def _lay_context(
             if place > 0 and not np.any(shared):
                 apart.append(number)
                 continue
-            own[number] = _affine(there[shared].ravel(), plane[images[number]][shared].ravel())
+            own[number] = affine(there[shared].ravel(), plane[images[number]][shared].ravel())
             new = images[number][~shared]
             focal[sensor[new]] = _back(plane[new], own[number][None, :].repeat(new.size, axis=0))
         left = apart
 
 
-def _affine(known: Complex, seen: Complex) -> Complex:
+def affine(known: Complex, seen: Complex) -> Complex:
     """Shift, rotation with scale, and shear that take places to others; none where there is nothing to go by."""
     if known.size == 0:
         return np.array([0.0, 1.0, 0.0], complex)

@@ -4,7 +4,7 @@ Exposures are laid over the reference one by one, a common focal plane follows, 
 other and with the reference, and where they crowd, thinned to a uniform density.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from spica.kernels.associate import Groups, Numbering, friends, unit_vectors
 from spica.kernels.compiled import Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, Terms, directions, to_plane
-from spica.kernels.focal_start import NODES, common_plane, node_pixels
+from spica.kernels.focal_start import NODES, affine, common_plane, node_pixels
 from spica.kernels.joint_astrometry import Known, Seen
 from spica.kernels.joint_motion import Moving
 from spica.kernels.rough_match import Laid, lay_over
@@ -28,6 +28,10 @@ Values = npt.NDArray[Any]
 
 _ARCSEC = np.pi / 648_000.0
 _CHUNK = 1 << 18
+_NEIGHBOURS, _WIDER, _WIDEST = 3, (3.0, 6.0), 120.0
+"""What is tried for an exposure that was not found: so many neighbours, circles of so many radii, up to arc seconds."""
+_SURE = 12
+"""Pairs at least for an exposure to be taken for found by a rescue."""
 _BLOCK = 1200.0
 """Side of a block of the first search [pixel], about."""
 
@@ -52,13 +56,17 @@ class Lists:
 
 @dataclass(frozen=True)
 class Images:
-    """The images: exposure, sensor and size as in `Mosaic`, and the sky solution that each has so far."""
+    """The images: exposure, sensor and size as in `Mosaic`, and the sky solution that each has so far.
+
+    `header` are the solutions that were delivered, where those so far are better; by them neighbours help each other.
+    """
 
     exposure: Int64
     sensor: Int64
     size: Float64
     context: Int64
     wcs: Sequence[TangentWcs]
+    header: Sequence[TangentWcs] = ()
 
 
 @dataclass(frozen=True)
@@ -95,18 +103,32 @@ def pointings(images: Images) -> tuple[Float64, Float64]:
 def lay(images: Images, lists: Lists, reference: Float64, how: Matching) -> tuple[Mosaic, Terms, list[Laid]]:
     """Lay each exposure over the reference (unit vectors), and put the focal plane together.
 
-    Where nothing was found the header stands, and the exposure's `Laid` has no matches.
+    Exposures are in order of time. One that nothing was found for by itself is tried from where its neighbours were off
+    their headers, then in a wider circle (`Laid.rung`). Where all of that fails the header stands, and the exposure's `Laid`
+    has no matches.
     """
     ra, dec = pointings(images)
     plane = np.empty((images.exposure.size, NODES**2), np.complex128)
     first = np.searchsorted(lists.image, np.arange(images.exposure.size + 1))
     tree = cKDTree(reference) if reference.size else None
-    found = []
     order = np.argsort(images.exposure, kind="stable")
-    for number, members in enumerate(np.split(order, np.cumsum(np.bincount(images.exposure))[:-1])):
-        laid = _lay_one(images, lists, (reference, tree), how, (members, first, float(ra[number]), float(dec[number])))
-        plane[members] = laid.move(_node_planes(images, members, float(ra[number]), float(dec[number])))
+    members = np.split(order, np.cumsum(np.bincount(images.exposure))[:-1])
+    found = []
+    for number, mine in enumerate(members):
+        where = mine, first, float(ra[number]), float(dec[number])
+        laid = _lay_one(images, lists, (reference, tree), how, where)
+        plane[mine] = laid.move(_node_planes(images.wcs, images, mine, *where[2:]))
         found.append(laid)
+    for number in [number for number, laid in enumerate(found) if laid.matched == 0]:
+        where = members[number], first, float(ra[number]), float(dec[number])
+        for rung, start, search in _rungs(images, (ra, dec), members, plane, found, number, how.search):
+            wider = replace(how, search=search)
+            laid = _lay_one(images, lists, (reference, tree), wider, where, start)
+            if laid.matched >= _SURE:
+                nodes = _node_planes(images.header or images.wcs, images, members[number], *where[2:])
+                plane[members[number]] = laid.move(_moved_by(start, nodes))
+                found[number] = replace(laid, rung=rung)
+                break
     terms, radius = common_plane(plane, images.exposure, images.sensor, images.context, (how.degree, how.field_degree))
     mosaic = Mosaic(
         *(images.exposure, images.sensor, images.size, images.context, ra, dec, how.degree, how.field_degree, radius)
@@ -114,9 +136,44 @@ def lay(images: Images, lists: Lists, reference: Float64, how: Matching) -> tupl
     return mosaic, terms, found
 
 
-def _node_planes(images: Images, members: Int64, ra: float, dec: float) -> Complex:
-    """Places of the nodes of some images of one exposure, by their solutions so far."""
-    sky = [pixel_to_sky(images.wcs[image], *node_pixels(tuple(images.size[image]))) for image in members]
+def _rungs(
+    images: Images,
+    where: tuple[Float64, Float64],
+    members: list[Int64],
+    plane: Complex,
+    found: list[Laid],
+    number: int,
+    search: float,
+) -> Iterator[tuple[int, Complex, float]]:
+    """What is tried for an exposure that was not found: number of the rung, start, radius [arcsec].
+
+    A start is a shift, rotation with scale, and shear of the places by its headers.
+    """
+    context = images.context[images.sensor[members[number][0]]]
+    near = sorted(range(len(found)), key=lambda other: (abs(other - number), other))
+    near = [
+        other
+        for other in near
+        if found[other].matched > 0
+        and found[other].rung == 0
+        and images.context[images.sensor[members[other][0]]] == context
+    ]
+    for other in near[:_NEIGHBOURS]:
+        mine = members[other]
+        header = _node_planes(images.header or images.wcs, images, mine, *(float(each[other]) for each in where))
+        yield 1, affine(header.ravel(), plane[mine].ravel()), search
+    same = np.array([0.0, 1.0, 0.0], complex)
+    for wide in _WIDER:
+        yield 2, same, min(wide * search, _WIDEST)
+
+
+def _moved_by(start: Complex, place: Complex) -> Complex:
+    return np.asarray(start[0] + start[1] * place + start[2] * place.conj())
+
+
+def _node_planes(wcs: Sequence[TangentWcs], images: Images, members: Int64, ra: float, dec: float) -> Complex:
+    """Places of the nodes of some images of one exposure."""
+    sky = [pixel_to_sky(wcs[image], *node_pixels(tuple(images.size[image]))) for image in members]
     return np.array([to_plane(unit_vectors(*each), ra, dec) for each in sky])
 
 
@@ -126,14 +183,16 @@ def _lay_one(
     catalogue: tuple[Float64, cKDTree | None],
     how: Matching,
     which: tuple[Int64, Int64, float, float],
+    start: Complex | None = None,
 ) -> Laid:
-    """Lay the bright detections of one exposure over the reference stars in its field."""
+    """Lay the bright detections of one exposure over the reference stars in its field, by its headers from a `start`."""
     members, first, ra, dec = which
+    wcs = images.wcs if start is None else images.header or images.wcs
     places, blocks, used = [], [], 0
     for image in members:
         rows = np.arange(first[image], first[image + 1])
         rows = rows[np.argsort(-lists.snr[rows], kind="stable")[: how.bright]]
-        sky = pixel_to_sky(images.wcs[image], lists.x[rows], lists.y[rows])
+        sky = pixel_to_sky(wcs[image], lists.x[rows], lists.y[rows])
         places.append(to_plane(unit_vectors(*sky), ra, dec))
         # Few detections: one block. Many: blocks of some thirty, no smaller than their side.
         split = np.maximum(np.minimum(np.round(images.size[image] / _BLOCK), np.sqrt(rows.size / 30.0)), 1.0).astype(
@@ -145,7 +204,7 @@ def _lay_one(
         )
         blocks.append(used + row * split[0] + column)
         used += int(split[0] * split[1])
-    here = np.concatenate(places)
+    here = np.concatenate(places) if start is None else _moved_by(start, np.concatenate(places))
     reference, tree = catalogue
     if tree is None or here.size == 0:
         return lay_over(here, np.concatenate(blocks), np.empty(0, complex), how.search)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from spica.kernels.associate import Numbering
+from spica.kernels.associate import Numbering, unit_vectors
 from spica.kernels.compiled import Bools, Float64, Int64
-from spica.kernels.focal_model import Complex, Mosaic, place
+from spica.kernels.focal_model import Complex, Mosaic, place, to_plane
 from spica.kernels.joint_astrometry import MAS, Fit, Known, Seen
 
 
@@ -22,6 +23,7 @@ class ImageFigures:
         in its mean put right; NaN without any.
     external : rms per coordinate [mas] of detections about their reference stars.
     chi2 : mean squared pull per coordinate.
+    share : of the reference stars on the image those that have a detection that counts; NaN without any.
     """
 
     used: Int64
@@ -30,10 +32,11 @@ class ImageFigures:
     internal: Float64
     external: Float64
     chi2: Float64
+    share: Float64
 
 
-def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit) -> ImageFigures:
-    """Figures of all images."""
+def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit, reference: Float64) -> ImageFigures:
+    """Figures of all images; `reference` are unit vectors (stars, 3) to all reference stars."""
     count = mosaic.exposure.size
     counts = fit.state.seen > 0.0
     star = star_of(seen, known)
@@ -50,7 +53,36 @@ def image_figures(mosaic: Mosaic, seen: Seen, known: Known, fit: Fit) -> ImageFi
         np.sqrt(0.5 * _mean(seen.image[sharp], own, count)),
         np.sqrt(0.5 * _mean(seen.image[tied], np.abs(away) ** 2, count)),
         0.5 * _mean(seen.image[pull], fit.state.seen_pull[pull] ** 2, count),
+        np.bincount(seen.image[tied], minlength=count) / _stars_on(mosaic, fit, reference),
     )
+
+
+def _stars_on(mosaic: Mosaic, fit: Fit, reference: Float64) -> Float64:
+    """How many reference stars lie on each image, by the outlines that its sides make; NaN for none."""
+    out = np.zeros(mosaic.exposure.size)
+    tree = cKDTree(reference)
+    order = np.argsort(mosaic.exposure, kind="stable")
+    corner = np.array([[0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.5]])
+    for exposure, images in enumerate(np.split(order, np.cumsum(np.bincount(mosaic.exposure))[:-1])):
+        x, y = (corner[k] * (mosaic.size[images, k, None] - 1.0) for k in (0, 1))
+        sides = place(mosaic, fit.terms, np.repeat(images, 8), x.ravel(), y.ravel()).plane.reshape(-1, 8)
+        ra, dec = float(mosaic.ra[exposure]), float(mosaic.dec[exposure])
+        reach = 2.02 * np.sin(0.5 * min(np.radians(float(np.max(np.abs(sides)))), 1.0))
+        near = tree.query_ball_point(unit_vectors(ra, dec), reach)
+        stars = to_plane(reference[np.asarray(near, np.int64)], ra, dec)
+        for image, side in zip(images, sides, strict=True):
+            out[image] = np.count_nonzero(_inside(stars, side))
+    return np.where(out > 0.0, out, np.nan)
+
+
+def _inside(where: Complex, corner: Complex) -> Bools:
+    """Which places lie in a polygon (even-odd rule)."""
+    found = np.zeros(where.size, bool)
+    for a, b in zip(np.roll(corner, 1), corner, strict=True):
+        crosses = (a.imag > where.imag) != (b.imag > where.imag)
+        at = a.real + (where.imag[crosses] - a.imag) * (b.real - a.real) / (b.imag - a.imag)
+        found[crosses] ^= where.real[crosses] < at
+    return found
 
 
 def position_error(

@@ -34,6 +34,7 @@ class Laid:
     coefficients : complex [degree], of a polynomial of degree `degree` in the two coordinates over `radius`; zeros where nothing was found.
     matched : pairs that it was fitted to.
     scatter : of them, rms per coordinate [arcsec].
+    rung : 0 by itself, 1 from where a neighbour was off its header, 2 in a wider circle.
     """
 
     coefficients: Complex
@@ -41,6 +42,7 @@ class Laid:
     radius: float
     matched: int
     scatter: float
+    rung: int = 0
 
     def move(self, places: Complex) -> Complex:
         """Places [degree] with the correction."""

@@ -111,6 +111,7 @@ def gather(
         better.get((name, number)) or better.get((records[name].id, number)) or _header(f"{name}/{number}", wcs)
         for name, number in keys
     ]
+    headers = [_told(wcs[f"{name}/{number}"], known) for (name, number), known in zip(keys, solutions, strict=True)]
     place = {name: at for at, name in enumerate(dict.fromkeys(name for name, _ in keys))}
     kinds = sorted({(_context(records[name]), number) for name, number in keys})
     contexts = sorted({context for context, _ in kinds})
@@ -120,6 +121,7 @@ def gather(
         np.array([_size(wcs[f"{name}/{number}"]) for name, number in keys], np.float64),
         np.array([contexts.index(context) for context, _ in kinds]),
         solutions,
+        headers if better else (),
     )
     lists, light, number = _lists(settings, [catalogues[key] for key in keys])
     seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place], np.float32)
@@ -194,6 +196,14 @@ def _header(unit: str, wcs: Mapping[str, Mapping[str, Scalar]]) -> TangentWcs:
     except ValueError as error:
         message = f"{unit} has neither a pointing nor a sky solution in its header: {error}"
         raise DataFault("solve.no-header", message, unit=unit) from error
+
+
+def _told(cards: Mapping[str, Scalar], known: TangentWcs) -> TangentWcs:
+    """What the header tells of the sky; what is known where it tells nothing."""
+    try:
+        return from_cards(cards)
+    except ValueError:
+        return known
 
 
 def _size(cards: Mapping[str, Scalar]) -> tuple[float, float]:

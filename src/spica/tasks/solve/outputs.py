@@ -62,6 +62,7 @@ class Outcome:
     light: Light
     fields: Sequence[Field | None]
     refraction: Refraction | None
+    rungs: Sequence[int]
     standing: Integers
 
 
@@ -93,6 +94,8 @@ def solution(outcome: Outcome) -> Catalogue:
         "rms_internal": figures.internal,
         "rms_external": figures.external,
         "chi2": figures.chi2,
+        "rung": np.array(outcome.rungs)[mosaic.exposure],
+        "share": figures.share,
         "field_sigma": np.array([0.0 if each is None else each.sigma for each in fields])[mosaic.exposure],
         "field_gain": np.array([1.0 if each is None else each.gain for each in fields])[mosaic.exposure],
         "zero_point": light.zero,
@@ -212,6 +215,8 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         "astrometry_reference_rejected": (float(np.count_nonzero(state.known == 0.0)), ""),
         "astrometry_refused": (float(np.count_nonzero(~solved)), ""),
         "astrometry_steps": (float(fit.steps), ""),
+        "astrometry_share": (_median(figures.share[solved]), ""),
+        "astrometry_rescued": (float(np.count_nonzero(outcome.rungs)), ""),
         "astrometry_fields": (float(sum(each is not None for each in outcome.fields)), ""),
         "photometry_scatter": (_median(outcome.light.scatter[solved]), "mag"),
         "photometry_chi2": (outcome.light.chi2, ""),

@@ -10,6 +10,9 @@ class SolveSettings(Settings):
 
     degree: int = setting(3, "degree of a detector's polynomial", ge=1, le=7)
     field_degree: int = setting(1, "degree of an exposure's terms: 1 is shift, rotation, scale and shear", ge=1, le=3)
+    distortion_prior: tuple[float, ...] = setting(
+        (6e4,), "how far a detector's terms may be from the first solution's, by degree; the last for all higher", "mas"
+    )
     search: float = setting(20.0, "how far the header may be wrong", "arcsec", gt=0, le=120)
     radius: float = setting(1.0, "detections nearer than this are of one source", "arcsec", gt=0, le=10)
     density: float = setting(0.0, "sources per square degree that are used at most; 0: all", "1/deg2", ge=0)

@@ -71,7 +71,7 @@ def solve(
     """
     inputs = gather(settings, exposures, wcs, sources, pointing, reference)
     how = Matching(settings.search, settings.radius, settings.degree, settings.field_degree, settings.density)
-    mosaic, terms, _ = lay(inputs.images, inputs.lists, inputs.stars.direction, how)
+    mosaic, terms, laid = lay(inputs.images, inputs.lists, inputs.stars.direction, how)
     scale = _scales(mosaic, terms)
     reference_stars = inputs.stars.direction, inputs.stars.error
     motions = moving(inputs) if settings.motions else None
@@ -100,10 +100,12 @@ def solve(
         fit, seen, fields = follow(mosaic, found.seen, found.known, fit, _options(settings))
         found = replace(found, seen=seen)
     light = _light(settings, inputs, mosaic, found)
-    figures = image_figures(mosaic, found.seen, found.known, fit)
+    figures = image_figures(mosaic, found.seen, found.known, fit, inputs.stars.direction)
     of_image = standing[mosaic.exposure]
     of_image[(of_image == Standing.SOLVED) & (figures.used < mosaic.terms)] = Standing.SPARSE
-    outcome = Outcome(inputs, mosaic, found, fit, figures, light, fields, refraction, of_image)
+    outcome = Outcome(
+        inputs, mosaic, found, fit, figures, light, fields, refraction, [each.rung for each in laid], of_image
+    )
     return {
         "solution": solution(outcome),
         "matches": matches(outcome),
@@ -143,7 +145,8 @@ def _refused(
 
 
 def _options(settings: SolveSettings) -> Options:
-    return Options(clip=settings.clip, fit_floor=settings.fit_floor)
+    prior = settings.distortion_prior
+    return Options(clip=settings.clip, fit_floor=settings.fit_floor, distortion_prior=prior)
 
 
 def _fitted(
@@ -267,7 +270,7 @@ def _nights(settings: SolveSettings, inputs: Inputs) -> Integers:
 
 TASK = Task(
     name="solve",
-    version=5,
+    version=6,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
