@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -53,6 +52,7 @@ class Wild:
     opposite: bool = False
     distorted: bool = True
     wild_detector: str = ""
+    contradicting: bool = False
     singular: bool = False
     depth: float = 1.5
     reference_error: float = 0.03
@@ -89,6 +89,10 @@ def _kinds() -> tuple[Wild, ...]:
         replace(plain, kind="mosaic, one detector mirrored", mosaic=True, wild_detector="mirrored"),
         replace(plain, kind="mosaic, one detector dead", mosaic=True, wild_detector="dead"),
         replace(plain, kind="mosaic, no distortion told", mosaic=True, distorted=False, offset=1.0),
+        replace(
+            plain, kind="mosaic, headers contradict each other", mosaic=True, any_rotation=True, contradicting=True
+        ),
+        replace(plain, kind="mosaic, headers of different offsets", mosaic=True, offset=6.0, contradicting=True),
     )
 
 
@@ -117,16 +121,6 @@ class Frame:
     exposure: Exposure
     reference: Catalogue
     truth: dict[int, TangentWcs]
-
-
-def solvable(each: int) -> Iterator[Frame]:
-    """Frames of every solvable kind."""
-    return (drawn(wild, seed) for wild in _kinds() for seed in range(each))
-
-
-def unsolvable(each: int) -> Iterator[Frame]:
-    """Frames of every kind that has to be refused."""
-    return (drawn(wild, seed) for wild in _lost() for seed in range(each))
 
 
 def kinds() -> dict[str, Wild]:
@@ -221,13 +215,11 @@ def _detections(
 
 def _headers(wild: Wild, truth: dict[int, TangentWcs], rng: np.random.Generator) -> dict[int, dict[str, Scalar]]:
     """The solution of each detector as a wrong header tells it."""
-    shift = wild.offset / 60.0 * np.sqrt(rng.uniform(0.3, 0.9)) * np.exp(2j * np.pi * rng.uniform())
-    angle = np.radians(rng.uniform(20.0, 340.0) if wild.any_rotation else rng.choice([-1, 1]) * wild.rotation)
-    turn = wild.scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    if wild.mirrored:
-        turn = turn @ np.diag([-1.0, 1.0])
     told: dict[int, dict[str, Scalar]] = {}
+    shift, turn = _wrong(wild, rng)
     for number, wcs in truth.items():
+        if wild.contradicting and number:
+            shift, turn = _wrong(wild, rng)
         ra, dec = tangent_deproject(shift.real, shift.imag, float(wcs.crval[0]), float(wcs.crval[1]))
         crval = (float(ra), -float(dec) if wild.opposite else float(dec))
         middle = np.array([(NX - 1) / 2.0, (NY - 1) / 2.0])
@@ -238,6 +230,14 @@ def _headers(wild: Wild, truth: dict[int, TangentWcs], rng: np.random.Generator)
         if wild.singular:
             told[number] |= {"CD1_1": 0.0, "CD1_2": 0.0}
     return told
+
+
+def _wrong(wild: Wild, rng: np.random.Generator) -> tuple[complex, Float64]:
+    """A header's error: offset [degree], and matrix of rotation, scale and parity."""
+    shift = wild.offset / 60.0 * np.sqrt(rng.uniform(0.3, 0.9)) * np.exp(2j * np.pi * rng.uniform())
+    angle = np.radians(rng.uniform(20.0, 340.0) if wild.any_rotation else rng.choice([-1, 1]) * wild.rotation)
+    turn = wild.scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return complex(shift), turn @ np.diag([-1.0, 1.0]) if wild.mirrored else turn
 
 
 def _catalogue(

@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import poisson
 
 from spica.kernels.asterisms import Limits, offset_votes, pair_votes
+from spica.kernels.bending import transferred
 from spica.kernels.finding import Climb, Judge, Rung, accepted, climb, ladder
-from spica.kernels.pointing import Alignment, Complex, Reference, fitted, log_tail, mutual, transferred
+from spica.kernels.pointing import Alignment, Complex, Reference, fitted, log_tail, mutual
 from spica.kernels.tangent import tangent_deproject
 
 ERROR = 0.6 / 3600.0

@@ -72,15 +72,13 @@ def test_all_detectors_of_a_visit_are_brought_to_gaia(visit: dict[str, Any]) -> 
     before = offsets(visit, visit["headers"])
     made = TASK.run(TASK.settings(), **visit)["pointing"]
     assert len(made["detectors"]) == 51
-    how = [one["how"] for one in made["detectors"].values()]
-    assert how.count("own") >= 50
-    assert set(how) <= {"own", "plane"}
+    assert {one["how"] for one in made["detectors"].values()} == {"own"}
     after = offsets(visit, {int(number): one["cards"] for number, one in made["detectors"].items()})
-    own = [after[int(number)][0] for number, one in made["detectors"].items() if one["how"] == "own"]
-    # The guesses know no distortion, and a dozen stars in common with Gaia fix no more than shift, turn and scale.
+    # The guesses are linear, each by itself: what bends in the outer detectors (seconds of arc in 54) is told by all together.
     assert max(shift for shift, _ in before.values()) > 1.5
-    assert np.median(own) < 0.12
-    assert max(own) < 0.5
+    assert np.median([shift for shift, _ in after.values()]) < 0.01
+    assert max(shift for shift, _ in after.values()) < 0.03
+    assert max(rms for _, rms in after.values()) < 0.05
 
 
 @pytest.mark.slow

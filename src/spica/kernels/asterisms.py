@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 Complex = npt.NDArray[np.complex128]
 Complex64 = npt.NDArray[np.complex64]
+Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
@@ -29,6 +30,12 @@ _BOXES = 5
 """Boxes that are kept of one angle and scale."""
 _PEAKS = 400
 """Cells of the ballot whose neighbours are counted too."""
+_BITS = 22
+"""Of the hash by which votes are counted."""
+_FEW = 50_000
+"""Votes that are sorted at once."""
+_MANY = 20
+"""Buckets of the hash that are looked into, for each cell that is wanted."""
 
 
 class Candidate(NamedTuple):
@@ -70,41 +77,71 @@ def offset_votes(stars: Complex, reference: Complex, limits: Limits, cell: float
     found = cKDTree(_points(stars)).sparse_distance_matrix(
         cKDTree(_points(reference)), limits.reach + slack, output_type="ndarray"
     )
-    ones, others = stars[found["i"]], reference[found["j"]]
+    # In cells, from a corner that no offset goes beyond.
+    edge = (limits.reach + 2.0 * slack) / cell + 2.0
+    which, there = found["i"], (reference[found["j"]] / cell + edge * (1.0 + 1.0j)).astype(np.complex64)
+    columns, rows = np.ascontiguousarray(there.real), np.ascontiguousarray(there.imag)
+    side = int(2.0 * edge) + 2
     best: list[Candidate] = []
     for turn in turns:
-        for offset, votes in _fullest(others - turn * ones, limits.reach, cell):
+        here = (turn * stars / cell).astype(np.complex64)
+        keys = (rows - here.imag[which]).astype(np.int64) * side
+        keys += (columns - here.real[which]).astype(np.int32)
+        for corner, votes in _fullest(keys, side):
+            y, x = divmod(corner, side)
+            offset = complex(x + 1 - edge, y + 1 - edge) * cell
             best.append(Candidate(complex(turn), offset, False, votes))
     best.sort(key=lambda one: -one.votes)
     return _apart(best, cell, radius, keep)
 
 
-def _fullest(offsets: Complex, reach: float, cell: float) -> list[tuple[complex, int]]:
-    """Middles of the boxes of 2 x 2 cells that hold most of the offsets, and how many; no peak is cut by an edge."""
-    side = int(np.ceil(2.0 * reach / cell)) + 2
-    column = np.floor((offsets.real + reach) / cell).astype(np.int64)
-    row = np.floor((offsets.imag + reach) / cell).astype(np.int64)
-    inside = (column >= 0) & (column < side - 1) & (row >= 0) & (row < side - 1)
-    keys = row[inside] * side + column[inside]
-    if side * side < 4 * keys.size:
-        votes = np.bincount(keys, minlength=side * side)
-        occupied = np.flatnonzero(votes)
-        votes = votes[occupied]
-    else:
-        occupied, votes = np.unique(keys, return_counts=True)
+def _fullest(keys: Int64, side: int) -> list[tuple[int, int]]:
+    """First cells of the boxes of 2 x 2 cells that hold most votes, and how many: no peak is cut by an edge.
+
+    Where there are many more cells than votes they share counters by a hash: then a few votes may be counted too many.
+    """
+    bits = max(int(keys.size), 1 << 15).bit_length()
+    wide = side * side > 1 << (bits + 1)
+    places = _hashed(keys, bits) if wide else keys
+    votes = np.bincount(places, minlength=1 << bits if wide else side * side)
+    least = _least(votes, _MANY * _CELLS if wide else _CELLS)
+    occupied = np.unique(keys[np.flatnonzero((votes >= least)[places])]) if wide else np.flatnonzero(votes >= least)
     if not occupied.size:
         return []
-    top = occupied[np.argsort(-votes, kind="stable")[:_CELLS]]
+    top = occupied[np.argsort(-votes[_hashed(occupied, bits) if wide else occupied], kind="stable")[: _MANY * _CELLS]]
     corners = np.unique(top[:, None] - np.array([0, 1, side, side + 1]))
+    corners = corners[(corners >= 0) & (corners + side + 1 < side * side)]
     totals = np.zeros(corners.size, np.int64)
     for step in (0, 1, side, side + 1):
-        at = np.minimum(np.searchsorted(occupied, corners + step), occupied.size - 1)
-        totals += np.where(occupied[at] == corners + step, votes[at], 0)
-    found = []
-    for k in np.argsort(-totals, kind="stable")[:_BOXES]:
-        y, x = divmod(int(corners[k]), side)
-        found.append((complex((x + 1) * cell - reach, (y + 1) * cell - reach), int(totals[k])))
-    return found
+        totals += votes[_hashed(corners + step, bits) if wide else corners + step]
+    order = np.argsort(-totals, kind="stable")[:_BOXES]
+    return [(int(corners[k]), int(totals[k])) for k in order]
+
+
+def _least(votes: Int64, wanted: int) -> int:
+    """The greatest number, 1 at least, that as many as are wanted reach."""
+    many = np.cumsum(np.bincount(votes)[::-1])[::-1]
+    return max(int(np.flatnonzero(many >= min(wanted, int(many[min(1, many.size - 1)])))[-1]), 1)
+
+
+def _hashed(keys: Int64, bits: int) -> Int64:
+    """Numbers below 2**bits, well mixed."""
+    mixed = keys.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed >>= np.uint64(64 - bits)
+    return mixed.view(np.int64)
+
+
+def _crowded(keys: Int64, wanted: int) -> tuple[Int64, Int64]:
+    """Cells among which the `wanted` fullest are, in order, and the votes in each.
+
+    Votes are counted by a hash first, and only those in full buckets sorted: of millions a few thousands.
+    """
+    if keys.size > _FEW:
+        buckets = _hashed(keys, _BITS)
+        counts = np.bincount(buckets, minlength=1 << _BITS)
+        # Enough buckets, so that true peaks are not lost among chance collisions.
+        keys = keys[(counts >= _least(counts, _MANY * wanted))[buckets]]
+    return np.unique(keys, return_counts=True)
 
 
 def _grid(limits: Limits, step: float) -> Complex:
@@ -163,8 +200,8 @@ def pair_votes(
         return []
     turn, offset = (np.concatenate(parts)[:_MOST] for parts in zip(*votes, strict=True))
     # A pair of length radius tells angle and scale to 1.4 error / radius, the offset of its middle to 0.7 error.
-    bins = np.array([3.0 * error / radius, 3.0 * error / radius, 3.0 * error, 3.0 * error])
-    elected = _elect(np.stack([np.angle(turn), np.log(np.abs(turn)), offset.real, offset.imag]), bins, keep)
+    bins = np.array([radius, radius, 1.0, 1.0]) / (3.0 * error)
+    elected = _elect((turn.real, turn.imag, offset.real, offset.imag), bins, keep)
     return [
         Candidate(complex(np.median(turn[w].real), np.median(turn[w].imag)), _middle(offset[w]), mirrored, w.size)
         for w in elected
@@ -192,6 +229,7 @@ def _votes(
     first = np.searchsorted(lengths, np.abs(steps) * limits.scale[0])
     counts = np.searchsorted(lengths, np.abs(steps) * limits.scale[1], side="right") - first
     ends = np.cumsum(counts)
+    inverse = 1.0 / steps
     begin, kept = 0, 0
     while begin < steps.size and kept < _MOST:
         before = ends[begin - 1] if begin else 0
@@ -199,9 +237,9 @@ def _votes(
         part = slice(begin, end)
         which = np.repeat(np.arange(begin, end), counts[part])
         there = np.arange(which.size) + np.repeat(first[part] - (ends[part] - counts[part] - before), counts[part])
-        turn = arrows[there] / steps[which]
+        turn = arrows[there] * inverse[which]
         offset = centres[there] - turn * middles[which]
-        keep = np.abs(offset) <= limits.reach
+        keep = offset.real**2 + offset.imag**2 <= limits.reach**2
         if limits.angle < np.pi:
             keep &= np.abs(np.angle(turn)) <= limits.angle
         kept += int(keep.sum())
@@ -209,30 +247,36 @@ def _votes(
         begin = end
 
 
-def _elect(values: Float64, bins: Float64, keep: int) -> list[Int64]:
-    """Indices of the votes in the fullest cells, neighbours included, of `values` ``(4, n)`` in cells of widths `bins`."""
-    if not values.shape[1]:
+def _elect(values: tuple[Float32, ...], bins: Float64, keep: int) -> list[Int64]:
+    """Indices of the votes in the fullest cells, neighbours included, of four `values`; `bins` are cells per unit."""
+    if not values[0].size:
         return []
-    cells = np.floor(values / bins[:, None]).astype(np.int64)
-    cells -= cells.min(axis=1)[:, None] - 1
-    sizes = cells.max(axis=1) + 2
+    lows = [np.floor(float(each.min()) * scale) - 2.0 for each, scale in zip(values, bins, strict=True)]
+    sizes = [int(float(each.max()) * scale - low) + 4 for each, scale, low in zip(values, bins, lows, strict=True)]
     strides = np.array([sizes[1] * sizes[2] * sizes[3], sizes[2] * sizes[3], sizes[3], 1])
-    keys = strides @ cells
-    order = np.argsort(keys, kind="stable")
-    unique, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
-    top = np.argsort(-counts, kind="stable")[:_PEAKS]
+    keys = np.zeros(values[0].size, np.int64)
+    for each, scale, low, stride in zip(values, bins, lows, strides, strict=True):
+        keys += stride * (each * np.float32(scale) - np.float32(low)).astype(np.int64)
+    full, counts = _crowded(keys, _PEAKS)
+    top = full[np.argsort(-counts, kind="stable")[:_PEAKS]]
     around = np.array([(a, b, c, d) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1) for d in (-1, 0, 1)])
-    wanted = unique[top][:, None] + around @ strides
-    at = np.minimum(np.searchsorted(unique, wanted), unique.size - 1)
-    there = unique[at] == wanted
-    totals = np.where(there, counts[at], 0).sum(axis=1)
+    wanted = top[:, None] + around @ strides
+    # Votes in one of the wanted cells, sorted by cell.
+    asked = np.unique(wanted)
+    marked = np.zeros(1 << _BITS, bool)
+    marked[_hashed(asked, _BITS)] = True
+    near = np.flatnonzero(marked[_hashed(keys, _BITS)])
+    near = near[np.argsort(keys[near], kind="stable")]
+    starts = np.searchsorted(keys[near], wanted)
+    ends = np.searchsorted(keys[near], wanted, side="right")
+    totals = (ends - starts).sum(axis=1)
     chosen: list[Int64] = []
     taken: set[int] = set()
     for place in np.argsort(-totals, kind="stable"):
-        if int(unique[top[place]]) in taken:
+        if int(top[place]) in taken:
             continue
         taken.update(int(key) for key in wanted[place])
-        chosen.append(np.concatenate([order[starts[k] : starts[k] + counts[k]] for k in at[place][there[place]]]))
+        chosen.append(np.concatenate([near[i:j] for i, j in zip(starts[place], ends[place], strict=True)]))
         if len(chosen) == keep:
             break
     return chosen

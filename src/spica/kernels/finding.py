@@ -16,6 +16,7 @@ from spica.kernels.asterisms import Candidate, Complex, Limits, offset_votes, pa
 from spica.kernels.pointing import Alignment, Matched, Reference, Search, filled, refined
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 
 class Rung(NamedTuple):
@@ -93,9 +94,15 @@ def climb(
     judge : what is asked of an alignment.
     """
     attempts: list[Attempt] = []
+    known: dict[object, tuple[Matched | None, Attempt]] = {}
     for rung in rungs:
-        best, attempt = _try(stars, reference, centre, rung, judge)
-        attempts.append(attempt)
+        asked = _asked(stars, reference, centre, rung, judge)
+        # Where stars are few, or reference stars, all of them took part on an earlier rung already.
+        same = (asked.rung._replace(name="", depth=0.0), asked.which.size)
+        if same not in known:
+            known[same] = _try(stars, reference, asked, judge)
+        best, attempt = known[same]
+        attempts.append(attempt._replace(rung=rung.name))
         if best is not None and accepted(best, judge):
             return Climb(best, rung.name, tuple(attempts))
     return Climb(None, "", tuple(attempts))
@@ -106,35 +113,49 @@ def accepted(one: Matched, judge: Judge) -> bool:
     return one.stars.size >= judge.matches and one.log_false <= -judge.confidence and one.alignment.stretch < 0.05
 
 
-def _try(
-    stars: Complex, reference: Reference, centre: tuple[float, float], rung: Rung, judge: Judge
-) -> tuple[Matched | None, Attempt]:
+class _Asked(NamedTuple):
+    """A rung on its ground: limits about the middle scale, meridians' convergence included; reference stars in reach."""
+
+    rung: Rung
+    ra: float
+    dec: float
+    scale: float
+    extent: float
+    which: Int64
+
+
+def _asked(stars: Complex, reference: Reference, centre: tuple[float, float], rung: Rung, judge: Judge) -> _Asked:
     scale = float(np.sqrt(rung.limits.scale[0] * rung.limits.scale[1]))
     extent = scale * max(float(np.abs(stars).max()), judge.error)
     ra, dec = centre[0], -centre[1] if rung.opposite else centre[1]
-    voters = scale * stars[: rung.stars]
+    voters = min(rung.stars, stars.size)
     # North turns on the way to the true centre: by as much as meridians converge.
     turn = np.radians(rung.limits.reach) * np.tan(np.radians(min(abs(dec), 89.0)))
     limits = rung.limits._replace(
         angle=min(rung.limits.angle + min(turn, _TURNING), np.pi),
         scale=(rung.limits.scale[0] / scale, rung.limits.scale[1] / scale),
     )
-    most = _number(scale * stars, rung.depth * voters.size, extent + limits.reach)
+    most = _number(scale * stars, rung.depth * voters, extent + limits.reach)
     which = reference.near(ra, dec, extent + limits.reach, most)
-    attempt = Attempt(rung.name, 0, which.size, 0, 0.0, 0.0)
-    if which.size < judge.matches:
+    return _Asked(rung._replace(limits=limits, stars=voters), ra, dec, scale, extent, which)
+
+
+def _try(stars: Complex, reference: Reference, asked: _Asked, judge: Judge) -> tuple[Matched | None, Attempt]:
+    rung, scale = asked.rung, asked.scale
+    attempt = Attempt(rung.name, 0, asked.which.size, 0, 0.0, 0.0)
+    if asked.which.size < judge.matches:
         return None, attempt
-    rung = rung._replace(limits=limits)
-    candidates = _candidates(voters, reference.plane(which, ra, dec), rung, judge.error)
-    trials = _trials(rung, extent, judge.error)
+    sky = reference.plane(asked.which, asked.ra, asked.dec)
+    candidates = _candidates(scale * stars[: rung.stars], sky, rung, judge.error)
+    trials = _trials(rung, asked.extent, judge.error)
     best: Matched | None = None
     for one in candidates:
         factor = scale * one.turn
-        start = Alignment(ra, dec, 0j if one.mirrored else factor, factor if one.mirrored else 0j)
+        start = Alignment(asked.ra, asked.dec, 0j if one.mirrored else factor, factor if one.mirrored else 0j)
         found = best_of(stars, reference, start.moved(one.offset), trials, judge)
         if found is not None and (best is None or found.log_false < best.log_false):
             best = found
-            attempt = Attempt(rung.name, 0, which.size, found.stars.size, found.chance, found.log_false)
+            attempt = attempt._replace(matches=found.stars.size, chance=found.chance, log_false=found.log_false)
             if accepted(found, judge) and found.log_false < -3.0 * judge.confidence:
                 break
     return best, attempt._replace(candidates=len(candidates))
@@ -215,6 +236,6 @@ def ladder(search: float, reach: float) -> tuple[Rung, ...]:
     ]
     if reach > wide:
         at = [rung.name for rung in rungs].index("deep, turned")
-        rungs.insert(at, Rung("far", Limits(reach, few, near), stars=40, coarse=6.0))
+        rungs.insert(at, Rung("far", Limits(reach, 0.5 * few, (0.997, 1.003)), stars=40, coarse=6.0))
         rungs.append(Rung("far, turned", Limits(reach, turn, (0.98, 1.02)), both, pairs=True, stars=20))
     return tuple(rungs)

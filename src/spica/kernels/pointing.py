@@ -6,7 +6,7 @@ false-alarm probability is that of as many matches by chance, the mean number of
 aside, times the number of independent alignments that were possible. Compare the odds of Lang et al. 2010 (AJ 139, 1782).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,12 @@ _WORTH = 8.0
 """F of stretching above which it is believed."""
 _ASIDE = 24
 """Displacements by which chance is counted."""
+_HOPELESS = -1.0
+"""Logarithm of the false-alarm probability, by the density of reference stars alone, above which no more is counted."""
+_PLANES = 4
+"""Tangent planes in which an alignment is refined, each about where the last one ended."""
+_SAME = 0.02
+"""Of the radius of matching: by how much another plane's stars may lie elsewhere."""
 
 
 class Reference:
@@ -72,9 +78,14 @@ class Alignment:
         return np.asarray(self.along * places + self.across * np.conj(places))
 
     def moved(self, by: complex) -> "Alignment":
-        """The same with its centre moved by a place of its plane [degree]."""
+        """The same with its centre moved by a place of its plane [degree]; north is another one there, near a pole above all."""
         ra, dec = tangent_deproject(by.real, by.imag, self.ra, self.dec)
-        return replace(self, ra=float(ra), dec=float(dec))
+        # A step to the new north, towards the equator where the pole is nearer than the step.
+        step = 1e-4 if dec < 0.0 else -1e-4
+        xi, eta = tangent_project(float(ra), float(dec) + step, self.ra, self.dec)
+        north = (complex(float(xi), float(eta)) - by) / step
+        turn = 1j / north * abs(north)
+        return Alignment(float(ra), float(dec), turn * self.along, turn * self.across)
 
     @property
     def mirrored(self) -> bool:
@@ -129,9 +140,9 @@ def log_tail(matches: int, mean: float) -> float:
     return float(min(log / np.log(10.0), 0.0))
 
 
-def mutual(ones: Complex, others: Complex, radius: float) -> tuple[Int64, Int64, Float64]:
+def mutual(ones: Complex, others: Complex | cKDTree, radius: float) -> tuple[Int64, Int64, Float64]:
     """Pairs of nearest neighbours, each the other's, within a radius: indices of both and their distance."""
-    tree = cKDTree(_points(others))
+    tree = others if isinstance(others, cKDTree) else cKDTree(_points(others))
     distance, other = tree.query(_points(ones), distance_upper_bound=radius)
     near = np.flatnonzero(np.isfinite(distance))
     near = near[np.argsort(distance[near], kind="stable")]
@@ -146,13 +157,18 @@ def _points(places: Complex) -> Float64:
 
 def fitted(places: Complex, true: Complex, *, mirrored: bool, stretched: bool) -> tuple[complex, complex, complex]:
     """Least-squares coefficients of z, z̄ and 1; without stretch one of the first two is 0."""
-    columns = [places, np.conj(places)] if stretched else [np.conj(places) if mirrored else places]
-    design = np.stack([*columns, np.ones_like(places)], axis=1)
-    found = np.linalg.lstsq(design, true, rcond=None)[0]
+    middle, centre = complex(places.mean()), complex(true.mean())
+    z, w = places - middle, true - centre
+    size = float(np.vdot(z, z).real)
+    one, other = complex(np.vdot(z, w)) / max(size, 1e-300), complex(np.dot(z, w)) / max(size, 1e-300)
     if stretched:
-        return complex(found[0]), complex(found[1]), complex(found[2])
-    one, other = (0j, complex(found[0])) if mirrored else (complex(found[0]), 0j)
-    return one, other, complex(found[1])
+        # Normal equations of z and z̄: [s, q̄; q, s] with s = Σ|z|², q = Σz².
+        skew = complex(np.dot(z, z)) / max(size, 1e-300)
+        rest = max(1.0 - abs(skew) ** 2, 1e-12)
+        one, other = (one - skew.conjugate() * other) / rest, (other - skew * one) / rest
+    else:
+        one, other = (0j, other) if mirrored else (one, 0j)
+    return one, other, centre - one * middle - other * middle.conjugate()
 
 
 class Search(NamedTuple):
@@ -183,19 +199,36 @@ def refined(stars: Complex, reference: Reference, start: Alignment, search: Sear
     which = reference.near(start.ra, start.dec, 1.02 * scale * extent + 2.0 * search.coarse, most)
     if which.size < 2:
         return None
-    state, radius, old = start, search.coarse, np.zeros(0, np.int64)
+    state, radius = start, search.coarse
+    for _ in range(_PLANES):
+        tree = cKDTree(_points(reference.plane(which, state.ra, state.dec)))
+        fit = _settled(places, tree, state, (radius, search.fine))
+        if fit is None:
+            return None
+        state, radius = Alignment(state.ra, state.dec, fit[0], fit[1]).moved(fit[2]), search.fine
+        # Moved by little, the plane is the same: its north turns by little too, unless a pole is near.
+        if np.radians(abs(fit[2])) * extent < _SAME * search.fine * np.cos(np.radians(state.dec)):
+            break
+    return _judged(places, reference, state, (search.fine, most, extent), trials)
+
+
+def _settled(
+    places: Complex, tree: cKDTree, state: Alignment, radii: tuple[float, float]
+) -> tuple[complex, complex, complex] | None:
+    """Coefficients of z, z̄ and 1 in the plane of an alignment, by its own matches within ever smaller radii."""
+    radius, fine = radii
+    sky = tree.data[:, 0] + 1j * tree.data[:, 1]
+    fit, old = (state.along, state.across, 0j), np.zeros(0, np.int64)
     for _ in range(_ROUNDS):
-        sky = reference.plane(which, state.ra, state.dec)
-        one, other, _ = mutual(state.apply(places), sky, radius)
+        one, other, _ = mutual(fit[0] * places + fit[1] * np.conj(places) + fit[2], tree, radius)
         if one.size < 3:
             return None
         fit = _robust(places[one], sky[other], mirrored=state.mirrored)
-        state = Alignment(state.ra, state.dec, fit[0], fit[1]).moved(fit[2])
-        if radius <= search.fine and np.array_equal(one, old):
+        if radius <= fine and np.array_equal(one, old):
             break
         old = one
-        radius = max(0.6 * radius, search.fine)
-    return _judged(places, reference, state, (search.fine, most, extent), trials)
+        radius = max(0.6 * radius, fine)
+    return fit
 
 
 def _robust(places: Complex, true: Complex, *, mirrored: bool) -> tuple[complex, complex, complex]:
@@ -236,8 +269,11 @@ def _judged(
     there = state.apply(places)
     one, other, _ = mutual(there, sky, radius)
     residual = np.abs(there[one] - sky[other])
-    chance = _by_chance(there, sky, radius)
+    chance = max(_evenly(there, sky, radius), 0.5 / _ASIDE)
     log = log_tail(one.size, chance) + trials
+    if log < _HOPELESS:
+        chance = _by_chance(there, sky, radius, chance)
+        log = log_tail(one.size, chance) + trials
     inside = float(np.mean(np.abs(sky) < scale * extent)) * sky.size
     possible = float(min(places.size, inside * filled(places)))
     return Matched(state, one, which[other], residual, radius, chance, log, possible)
@@ -251,37 +287,19 @@ def filled(places: Complex) -> float:
     return float(np.clip(area / (np.pi * float(np.abs(places).max()) ** 2), 0.05, 1.0))
 
 
-def _by_chance(there: Complex, sky: Complex, radius: float) -> float:
-    """Mean number of matches with the stars moved aside; where there are none, what their density lets expect."""
+def _evenly(there: Complex, sky: Complex, radius: float) -> float:
+    """Mean number of matches by chance that the density of reference stars lets expect."""
+    return float(there.size * sky.size * (radius / float(np.abs(sky).max())) ** 2)
+
+
+def _by_chance(there: Complex, sky: Complex, radius: float, least: float) -> float:
+    """Mean number of matches with the stars moved aside, `least` at least."""
     angle = 2.0 * np.pi * np.arange(_ASIDE) / _ASIDE
     aside = radius * np.linspace(6.0, 20.0, _ASIDE)[(7 * np.arange(_ASIDE)) % _ASIDE] * np.exp(1j * angle)
     tree = cKDTree(_points(sky))
     moved = there[None, :] + aside[:, None]
     distance, other = tree.query(_points(moved), distance_upper_bound=radius)
     counts = np.array([np.unique(found[np.isfinite(far)]).size for far, found in zip(distance, other, strict=True)])
-    area = np.pi * float(np.abs(sky).max()) ** 2
-    even = there.size * sky.size * np.pi * radius**2 / area
     # Clustered stars and reference stars make chance matches come in swarms: the spread tells.
     spread = max(1.0, float(counts.var()) / max(float(counts.mean()), 1e-9)) if counts.mean() > 1 else 1.0
-    return float(max(counts.mean(), even, 0.5 / _ASIDE)) * float(np.sqrt(spread))
-
-
-def transferred(one: Alignment, old: tuple[float, float], new: tuple[float, float], places: Complex) -> Alignment:
-    """An alignment of the plane about one centre, as that of the plane about another.
-
-    Parameters
-    ----------
-    one : the alignment.
-    old, new : the centres of the header's planes [degree].
-    places : (n,) where in the old plane both have to agree; three points at least, not on one line.
-    """
-    nominal = tangent_deproject(places.real, places.imag, *old)
-    xi, eta = tangent_project(*nominal, *new)
-    there = one.apply(places)
-    true = tangent_deproject(there.real, there.imag, one.ra, one.dec)
-    state = Alignment(float(true[0][0]), float(true[1][0]), one.along, one.across)
-    for _ in range(6):
-        x, y = tangent_project(*true, state.ra, state.dec)
-        fit = fitted(np.asarray(xi + 1j * eta), np.asarray(x + 1j * y), mirrored=one.mirrored, stretched=True)
-        state = Alignment(state.ra, state.dec, fit[0], fit[1]).moved(fit[2])
-    return state
+    return float(max(counts.mean(), least)) * float(np.sqrt(spread))

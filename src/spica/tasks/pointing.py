@@ -14,17 +14,31 @@ from spica.core.records import Exposure, Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.kernels.finding import Climb, Judge, Rung, climb, ladder
-from spica.kernels.mosaic import Chip, Field, Placed, best_words, by_one, each_alone, field_of, plane_of, settle
+from spica.kernels.mosaic import (
+    Chip,
+    Field,
+    Placed,
+    Search,
+    best_words,
+    by_one,
+    each_alone,
+    field_of,
+    plane_of,
+    settled,
+)
 from spica.kernels.pointing import Reference
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.wcs import TangentWcs, pixel_to_sky
 from spica.kernels.wcs_cards import from_cards, to_cards
+from spica.kernels.wcs_convert import fitted_map, to_tpv
 from spica.kernels.wcs_correct import corrected
 
 Float64 = npt.NDArray[np.float64]
 
 DOUBTFUL = Flag.BAD_PIXELS | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.TRUNCATED
 """Sources with these flags come after all others."""
+_BENT = 4
+"""Degree of the polynomial that holds a header which was bent."""
 
 
 class PointingSettings(Settings):
@@ -81,15 +95,14 @@ def pointing(
     error = max(settings.least_error / 3600.0, settings.blur * scale)
     judge = Judge(error, settings.confidence, settings.matches)
     rungs = ladder(settings.search / 60.0, settings.reach)
-    field = field_of(chips)
+    field, how = field_of(chips), Search(stars, judge, rungs, {})
     end = climb(field.places, stars, field.centre, rungs, judge)
     if end.found is None and len(chips) > 1:
-        end = by_one(chips, field, stars, rungs, (judge, end))
+        end = by_one(chips, field, how, end)
     if end.found is not None:
-        whole = end.found.alignment
-        placed = {chip.number: settle(chip, field, whole, end, (stars, judge, rungs)) for chip in chips}
+        chips, placed = settled(chips, field, end.found.alignment, end, how)
     else:
-        placed = each_alone(chips, stars, rungs, judge) if len(chips) > 1 else {}
+        placed = each_alone(chips, how) if len(chips) > 1 else {}
     if not any(one.alignment is not None for one in placed.values()):
         raise _no_match(exposure, chips, field, stars, end)
     return _products(chips, placed, field, end, rungs, {**told, "without": reasons})
@@ -280,10 +293,15 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
     if one.alignment is None:
         return plain
     x, y = chip.grid()
-    ra, dec = pixel_to_sky(chip.wcs, x, y)
-    there = one.alignment.apply(plane_of(ra, dec, one.centre))
-    true = tangent_deproject(there.real, there.imag, one.alignment.ra, one.alignment.dec)
-    wcs, _ = corrected(chip.wcs, x, y, *true)
+    there = one.alignment.apply(plane_of(*chip.sky(x, y), one.centre))
+    if chip.bend is None:
+        wcs, _ = corrected(
+            chip.wcs, x, y, *tangent_deproject(there.real, there.imag, one.alignment.ra, one.alignment.dec)
+        )
+    else:
+        middle = 0.5 * np.array([chip.nx - 1.0, chip.ny - 1.0])
+        centre = np.array([one.alignment.ra, one.alignment.dec])
+        wcs = to_tpv(fitted_map(centre, middle, x, y, (there.real, there.imag), _BENT))
     moved = tangent_project(one.alignment.ra, one.alignment.dec, *one.centre)
     plain |= {"cards": to_cards(wcs), "shift": 3600.0 * float(np.hypot(*moved))}
     return plain
@@ -291,7 +309,7 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
 
 TASK = Task(
     name="pointing",
-    version=3,
+    version=4,
     grain=Grain.EXPOSURE,
     settings=PointingSettings,
     needs=(
