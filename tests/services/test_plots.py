@@ -313,6 +313,7 @@ def test_all_are_drawn_and_the_same_twice() -> None:
         png = rendered(plot, "png")
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         assert len(png) > 8_000
+    assert rendered(drawn[6], "png", dark=True) != rendered(drawn[6], "png")
     for plot in (drawn[0], drawn[2]):
         assert rendered(plot, "png") == rendered(plot, "png")
         vector = rendered(plot, "svg")

@@ -17,7 +17,7 @@ from spica.services.why import why
 from tests.support.survey import SCIENCE, Small
 
 NIGHT = "2026-11-20"
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "source"}
 
 
 class Page(HTMLParser):

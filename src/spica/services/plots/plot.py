@@ -53,6 +53,13 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "spica",
 }
 _DPI = 150
+_DARK: dict[Any, Any] = {
+    "figure.facecolor": "#141414",
+    "savefig.facecolor": "#141414",
+    "axes.facecolor": "#141414",
+    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.color", "ytick.color"), "#e4e7ea"),
+}
+"""On top of the style: the same plot on a dark page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +75,7 @@ class Plot:
     data : the numbers that it is made of, by name.
     size : width and height [inch].
     missing : why there is nothing to draw, and what would help; '' where there is something.
+    coloured : whether colours stand for numbers: on a dark page such a plot is drawn anew, others are inverted.
     """
 
     name: str
@@ -77,14 +85,15 @@ class Plot:
     data: Mapping[str, Any] = field(default_factory=dict)
     size: tuple[float, float] = (5.4, 4.0)
     missing: str = ""
+    coloured: bool = False
 
     def without(self, why: str) -> Plot:
         """The same plot with nothing to draw, and the reason."""
         return Plot(self.name, self.title, self.text, missing=why)
 
 
-def rendered(plot: Plot, form: Literal["png", "svg"]) -> bytes:
-    """The bytes of a plot: the same for the same numbers, without a date.
+def rendered(plot: Plot, form: Literal["png", "svg"], *, dark: bool = False) -> bytes:
+    """The bytes of a plot: the same for the same numbers, without a date; light on `dark` where asked for.
 
     Raises
     ------
@@ -94,7 +103,7 @@ def rendered(plot: Plot, form: Literal["png", "svg"]) -> bytes:
     if plot.draw is None:
         msg = f"{plot.name}: {plot.missing}"
         raise ValueError(msg)
-    with rc_context(_STYLE):
+    with rc_context(_STYLE | (_DARK if dark else {})):
         figure = Figure(figsize=plot.size, layout="constrained")
         FigureCanvasAgg(figure)
         plot.draw(figure)

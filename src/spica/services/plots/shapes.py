@@ -56,7 +56,7 @@ def size_map(shapes: Shapes | None, outlines: Outlines) -> Plot:
 
     data = {"x": made.focal_x, "y": made.focal_y, "fwhm": made.fwhm}
     width, height = frame.figure
-    return Plot(plot.name, plot.title, plot.text, draw, data, (width, height * 0.92))
+    return Plot(plot.name, plot.title, plot.text, draw, data, (width, height * 0.92), coloured=True)
 
 
 def shape_map(shapes: Shapes | None, outlines: Outlines) -> Plot:
@@ -134,7 +134,8 @@ def model_map(
         figure.colorbar(drawn, ax=axes, shrink=0.85, label="log₁₀ of the part of the peak")
 
     width, height = frame.figure
-    return Plot(plot.name, plot.title, plot.text, draw, {"stamps": stamps, "places": places}, (width, height * 0.92))
+    data = {"stamps": stamps, "places": places}
+    return Plot(plot.name, plot.title, plot.text, draw, data, (width, height * 0.92), coloured=True)
 
 
 def _nearest(places: Floats, size: float) -> float:
@@ -191,4 +192,4 @@ def star_map(stars: Stars | None, outlines: Outlines, why: str = "") -> Plot:
         "x": stars.focal_x,
         "y": stars.focal_y,
     }
-    return Plot(plot.name, plot.title, plot.text, draw, data, plot.size)
+    return Plot(plot.name, plot.title, plot.text, draw, data, plot.size, coloured=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
@@ -25,7 +26,7 @@ def plane(points: Points | None, why: str = "") -> Plot:
         "star-galaxy",
         "Stars and galaxies",
         "SPREAD_MODEL of clean sources by magnitude, in the colour of their probability of being a star. Stars lie along 0, "
-        "galaxies above; the line is the median error of faint and bright sources.",
+        "galaxies above; dashed is the median error, on both sides of 0.",
     )
     rows = None if points is None else points.select(points.clean & np.isfinite(points.spread) & (points.snr > 3.0))
     if rows is None or not rows.mag.size:
@@ -49,14 +50,14 @@ def plane(points: Points | None, why: str = "") -> Plot:
             rasterized=True,
         )  # fmt: skip
         for sign in (-1.0, 1.0):
-            axes.plot(middle, sign * error, "--", color="black", linewidth=0.9)
+            axes.plot(middle, sign * error, "--", color=rcParams["text.color"], linewidth=0.9)
         room = 0.12 * (high - low)
         axes.set_ylim(min(low, -2.0 * float(np.median(error))) - room, high + room)
         figure.colorbar(marks, ax=axes, label="probability of being a star")
         labelled(axes, scale, "SPREAD_MODEL")
 
     data = {"mag": rows.mag, "spread": rows.spread, "p_star": rows.p_star, "error_at": middle, "error": error}
-    return Plot(plot.name, plot.title, plot.text, draw, data)
+    return Plot(plot.name, plot.title, plot.text, draw, data, coloured=True)
 
 
 def by_wavelength(bands: Sequence[str]) -> list[str]:

@@ -82,7 +82,9 @@ def report(
         root = house.survey.root
     watcher(Step("report", 2, 4, "plots"))
     drawn = {p.name: rendered(p, "png") for each in chapters.values() for p in each if p.draw is not None}
-    whole = page(scope, facts, chapters, drawn, pictures, (root, target.parent))
+    coloured = [p for each in chapters.values() for p in each if p.draw is not None and p.coloured]
+    dark = {p.name: rendered(p, "png", dark=True) for p in coloured}
+    whole = page(scope, facts, chapters, (drawn, dark), pictures, (root, target.parent))
     atomic.write_bytes(target, whole.encode())
     lines = [
         PlotLine(p.name, chapter, p.title, p.missing, _written(p, drawn, plots))

@@ -21,13 +21,14 @@ from spica.services.report.scope import Scope
 _KINDS = {"night": "Night", "group": "Joint solution", "exposure": "Exposure", "detector": "Detector of an exposure"}
 _Places = tuple[Path, Path]
 """The survey's folder, and that of the page."""
+_Drawn = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
 def page(
     scope: Scope,
     facts: Facts,
     chapters: Mapping[str, Sequence[Plot]],
-    drawn: Mapping[str, bytes],
+    drawn: _Drawn,
     pictures: Mapping[str, Sequence[Picture]],
     places: _Places,
 ) -> str:
@@ -36,7 +37,7 @@ def page(
     Parameters
     ----------
     chapters : plots by chapter.
-    drawn : PNG of each plot by its name.
+    drawn : PNG of each plot by its name, and of those with colours that stand for numbers once more on a dark ground.
     pictures : by chapter; of chapters without plots they come first.
     places : the survey's folder, and the one that the page will lie in: links are relative.
     """
@@ -117,20 +118,22 @@ def _figures(figures: Iterable[FigureLine]) -> str:
     return f'<dl class="figures">{cells}</dl>\n' if cells else "<p>No figure was measured yet.</p>\n"
 
 
-def _gallery(plots: Iterable[Plot], drawn: Mapping[str, bytes], pictures: Iterable[Picture]) -> str:
+def _gallery(plots: Iterable[Plot], drawn: _Drawn, pictures: Iterable[Picture]) -> str:
     cards = [_card(plot, drawn) for plot in plots] + [_picture(each) for each in pictures]
     return '<div class="plots">\n' + "\n".join(cards) + "\n</div>\n"
 
 
-def _card(plot: Plot, drawn: Mapping[str, bytes]) -> str:
+def _card(plot: Plot, drawn: _Drawn) -> str:
     title, text = escape(plot.title), escape(plot.text)
-    if plot.name not in drawn:
+    light, dark = drawn
+    if plot.name not in light:
         why = f"<p>Not drawn: {escape(plot.missing)}.</p>"
         return f'<figure class="plot missing" id="{plot.name}"><h3>{title}</h3>{why}<figcaption>{text}</figcaption></figure>'
-    return (
-        f'<figure class="plot" id="{plot.name}"><h3>{title}</h3>{_image(drawn[plot.name], title)}'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+    image = _image(light[plot.name], title)
+    if plot.name in dark:
+        other = f'<source media="screen and (prefers-color-scheme: dark)" srcset="{_data(dark[plot.name])}">'
+        image = f"<picture>{other}{image}</picture>"
+    return f'<figure class="plot" id="{plot.name}"><h3>{title}</h3>{image}<figcaption>{text}</figcaption></figure>'
 
 
 def _picture(each: Picture) -> str:
@@ -144,8 +147,11 @@ def _picture(each: Picture) -> str:
 def _image(png: bytes, title: str) -> str:
     """An image inside the page; its size stands in the bytes 16 to 24 of a PNG."""
     wide, high = int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{title}" width="{wide}" height="{high}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{title}" width="{wide}" height="{high}" src="{_data(png)}">'
+
+
+def _data(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _table(lines: Sequence[UnitLine], what: str) -> str:

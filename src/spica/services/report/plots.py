@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from spica.core.records import Grain
@@ -62,7 +64,4 @@ _OF_SOURCES = ("depth", "depth-time", "psf-size", "psf-shape", "star-galaxy", "s
 def _thinned(plots: tuple[Plot, ...], total: int) -> tuple[Plot, ...]:
     """The same plots, those that are drawn of a part of the detectors saying so."""
     said = f" Drawn of {MOST_IMAGES} of {total} detectors, evenly chosen."
-    return tuple(
-        Plot(p.name, p.title, p.text + said, p.draw, p.data, p.size, p.missing) if p.name in _OF_SOURCES else p
-        for p in plots
-    )
+    return tuple(replace(p, text=p.text + said) if p.name in _OF_SOURCES else p for p in plots)
