@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from spica.core.records import Exposure, FrameType
+from spica.core.systems import Systems
 from spica.core.task import Member
 from spica.files.catalogues import FileTable, read_catalogue, write_catalogue, write_parts
 from spica.tasks.solve import TASK
@@ -26,13 +27,16 @@ def solve_folder(folder: Path, **settings: float) -> None:
             wcs[f"{record.name}/{chip}"] = cards
             sources.append(Member(unit, FileTable(folder / f"{record.name}-{chip}.parquet", SOURCES)))
     start = time.process_time()
+    reference = read_catalogue(folder / "reference.parquet")
     made = TASK.run(
         TASK.settings(**settings),
         exposures=tuple(exposures),
         wcs=wcs,
         sources=tuple(sources),
         pointing=None,
-        reference=read_catalogue(folder / "reference.parquet"),
+        reference=reference,
+        standards=reference,
+        systems=Systems(scales={"r": "AB"}),
         site={"longitude": 0.0, "latitude": 0.0, "height": 0.0, "wavelengths": {}},
     )
     write_catalogue(folder / "solution.parquet", made["solution"], {})

@@ -12,11 +12,13 @@ from astropy.wcs import WCS
 
 from spica.core.columns import Catalogue
 from spica.core.keys import exposure_id
+from spica.core.records import Unit
 from spica.core.solution import Standing
 from spica.files.catalogues import read_catalogue
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns
 from spica.services import headers, heads, ingest, initialise, references, run, simulation, sky
+from spica.services.surveys import opened
 
 SKY = {
     "bands": "r",
@@ -119,3 +121,61 @@ def test_the_solution_is_delivered(night: Path, tmp_path: Path) -> None:
         assert f"exposure:{mine['EXPNAME']}" in {
             each.unit for each in sky.covering(home, float(ra[0]), float(dec[0]), exposures=True)
         }
+
+
+def test_zero_points_are_those_of_the_night(night: Path) -> None:
+    """Exposures against each other as they were drawn, by themselves and jointly; magnitudes of stars as they were drawn.
+
+    The zero point itself holds what the flat field is relative to, which the drawn one does not.
+    """
+    truth = pq.read_table(night / "sky" / "truth" / "exposures.parquet")
+    pairs = zip(truth["exposure"].to_pylist(), truth["zero_point"].to_pylist(), strict=True)
+    true = {name: zero for name, zero in pairs if zero is not None and np.isfinite(zero)}
+    assert len(true) == 3
+    solved = solution(night)
+    assert solved.header["MAGSYS"] == "AB"
+    assert np.all(solved["photometric"] == 1)
+    found: dict[str, tuple[float, float]] = {}
+    with opened(night / "survey") as house:
+        for name in true:
+            metrics = {each.name: each.value for each in house.registry.metrics_of(Unit.parse(f"exposure:{name}"))}
+            assert abs(metrics["zero_point_slope"] - 1.0) < 0.03
+            assert metrics["transparency"] == pytest.approx(10 ** (-0.4 * metrics["clouds"]))
+            joint = float(np.mean(solved["zero_point"][solved["exposure_id"] == exposure_id("demo", name)]))
+            found[name] = metrics["zero_point"], joint
+            for detector in (1, 2):
+                told = house.registry.metrics_of(Unit.parse(f"detector:{name}/{detector}"))
+                values = {each.name: each.value for each in told}
+                assert values["zero_point_joint"] == 1.0
+                assert abs(values["zero_point_apart"]) < 0.02
+    names = sorted(true)
+    apart = np.array([np.subtract(found[name], true[name]) for name in names])
+    assert np.all(np.abs(apart) < 0.08)
+    assert np.all(np.ptp(apart, axis=0) < 0.02)
+
+
+def test_magnitudes_are_those_of_the_stars(night: Path) -> None:
+    truth = pq.read_table(night / "sky" / "truth" / "positions.parquet")
+    columns = {name: np.asarray(truth[name]) for name in ("detector", "x", "y", "mag")}
+    names = np.array(truth["exposure"].to_pylist())
+    products = night / "survey" / "products"
+    paths = sorted((products / "magnitudes").rglob("*.parquet"))
+    assert len(paths) == 6
+    off: list[float] = []
+    for path in paths:
+        made = read_catalogue(path)
+        assert (made.header["MAGSYS"], made.header["MAGFROM"]) == ("AB", "joint")
+        name, detector = path.name.split("_")[:2]
+        [seen] = [read_catalogue(each) for each in (products / "sources").rglob(f"{name}_{detector}_*.parquet")]
+        [fitted] = [read_catalogue(each) for each in (products / "psf_sources").rglob(f"{name}_{detector}_*.parquet")]
+        here = (names == name) & (columns["detector"] == int(detector))
+        away = np.hypot(seen["x"][:, None] - columns["x"][here], seen["y"][:, None] - columns["y"][here])
+        nearest = np.argmin(away, axis=1)
+        stars = (
+            (away.min(axis=1) < 1.0) & (seen["flags"] == 0) & (fitted["p_star"] > 0.9) & (made["mag_auto_err"] < 0.02)
+        )
+        assert np.count_nonzero(stars) >= 8
+        off.append(float(np.median(made["mag_auto"][stars] - columns["mag"][here][nearest[stars]])))
+        assert abs(np.median(made["mag_psf"][stars] - made["mag_auto"][stars])) < 0.03
+    assert np.max(np.abs(off)) < 0.03
+    assert abs(np.mean(off)) < 0.012

@@ -10,6 +10,7 @@ from spica.core.columns import Catalogue
 from spica.core.records import Exposure, FrameType, Scalar
 from spica.core.reference import declaration
 from spica.core.streams import Parts
+from spica.core.systems import Systems
 from spica.core.task import Member
 from spica.kernels.wcs import TangentWcs
 from spica.tasks.solve import TASK as SOLVE
@@ -65,6 +66,8 @@ def inputs(field: Field) -> dict[str, Any]:
         "pointing": None,
         "reference": reference,
         "site": {"longitude": -70.8, "latitude": -30.2, "height": 2200.0, "wavelengths": {"r": 623.0}},
+        "standards": reference,
+        "systems": Systems(scales={"r": "AB"}),
     }
 
 
@@ -92,6 +95,8 @@ def exposure_inputs(field: Field, number: int) -> dict[str, Any]:
         "sources": mine,
         "pointing": None,
         "reference": whole["reference"],
+        "systems": whole["systems"],
+        "passband": {"zero_point": 25.0, "extinction": 0.1},
     }
 
 

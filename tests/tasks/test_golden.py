@@ -47,6 +47,7 @@ from spica.tasks import (
     interpolate,
     judge,
     level,
+    magnitudes,
     measure,
     merge,
     normalise,
@@ -81,7 +82,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, judge, level, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -255,7 +256,13 @@ def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any
         **others,
         **sections,
     )
-    return {"zero_point": one, "solve": made, "express": told, "sky_summary": whole, "judge": verdict}
+    few = given["sources"][2].value
+    scaled = run(
+        "magnitudes", unit=unit, exposure=record, sources=few, psf_sources=None, zero_points=one["zero_points"],
+        solution=made["solution"],
+    )  # fmt: skip
+    last = {"sky_summary": whole, "judge": verdict, "magnitudes": scaled}
+    return {"zero_point": one, "solve": made, "express": told, **last}
 
 
 def measuring(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

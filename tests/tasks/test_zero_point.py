@@ -9,6 +9,7 @@ import pytest
 
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault
+from spica.core.systems import Colour, Systems
 from spica.core.task import Member
 from spica.tasks.zero_point import TASK
 from tests.support.joint_field import draw
@@ -69,3 +70,31 @@ def test_failures_have_names(given: dict[str, Any], code: str, wrong: str) -> No
     with pytest.raises(DataFault) as raised:
         TASK.run(TASK.settings(), **changed)
     assert raised.value.code == code
+    assert raised.value.evidence["exposure"] == given["exposure"].name
+    numbers = {"magnitudes": "stars", "place": "matched", "shuffled": "scatter", "slope": "slope"}
+    assert numbers[wrong] in raised.value.evidence
+    assert raised.value.advice
+
+
+def test_a_colour_term_and_the_light_that_came_through_are_found(given: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    mag = given["reference"]["mag_r"].astype(np.float64)
+    colour = rng.normal(1.0, 0.4, mag.size)
+    reference = with_magnitudes(given, mag + 0.08 * (colour - 1.0))
+    columns = {**reference.columns, "mag_i": (reference["mag_r"] - 0.4 * colour).astype(np.float32)}
+    columns |= {"mag_g": columns["mag_i"] + colour.astype(np.float32)}
+    systems = Systems("sdss", "AB", dict.fromkeys("gri", "AB"), colours=(Colour(bands=("g", "i"), pivot=1.0),))
+    made = TASK.run(TASK.settings(), **given | {"reference": Catalogue(columns), "systems": systems})
+    zero = draw(SMALL).zero[0]
+    value, figures = made["zero_points"], made["photometry"]
+    assert value["colour"] == pytest.approx(0.08, abs=4 * value["colour_error"] + 0.002)
+    assert (value["colour_of"], value["pivot"], value["scale"]) == (["g", "i"], 1.0, "AB")
+    assert figures["zero_point"].value == pytest.approx(zero, abs=0.01)
+    assert figures["clouds"].value == pytest.approx(25.0 - figures["zero_point"].value)
+    assert figures["transparency"].value == pytest.approx(10 ** (-0.4 * figures["clouds"].value))
+
+
+def test_magnitudes_on_another_scale_give_no_ab_zero_point(given: dict[str, Any]) -> None:
+    made = TASK.run(TASK.settings(), **given | {"systems": Systems(scales={"r": "Vega"})})
+    assert "zero_point_vega" in made["photometry"]
+    assert not {"zero_point", "clouds", "transparency"} & set(made["photometry"])

@@ -81,6 +81,9 @@ class FilterSpec(Table):
 
     band: str
     names: tuple[str, ...] = Field(description="spellings in headers")
+    system: str = Field(
+        default="", description="photometric system of the band (sdss, johnson-cousins, 2mass …); '': by its spelling"
+    )
     wavelength: float = Field(default=0.0, description="effective wavelength, nm")
     zero_point: float = Field(default=25.0, description="nominal AB magnitude of 1 electron per second at airmass 1")
     extinction: float = Field(default=0.1, description="magnitudes per airmass")

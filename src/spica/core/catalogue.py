@@ -244,10 +244,20 @@ CODES: dict[str, FaultCode] = {
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
     # zero points
+    "systems.invalid": FaultCode(
+        _S,
+        "a table of a photometric system cannot be used",
+        "mend the place that is named; docs/photometry.md shows a table",
+    ),
     "zero-point.no-magnitudes": FaultCode(
         _D,
         "the reference catalogue has no magnitudes in the exposure's band here",
         "import a catalogue that has them, or name another column in the setting magnitude",
+    ),
+    "zero-point.none": FaultCode(
+        _D,
+        "neither a joint solution nor the exposure itself gave a zero point",
+        "see why with 'spica why' of the exposure; a reference catalogue with magnitudes may be missing",
     ),
     "zero-point.too-few": FaultCode(
         _D,

@@ -117,7 +117,16 @@ PSF_COLUMNS: dict[str, Column] = _table(
 )
 """What the task `psf_measure` gives."""
 
-COLUMNS: dict[str, Column] = SOURCE_COLUMNS | PSF_COLUMNS
+MAGNITUDE_COLUMNS: dict[str, Column] = _table(
+    SOURCE_COLUMNS["source_id"],
+    Column("mag_auto", "f4", "mag", "phot.mag", "of flux_auto per second, by the zero point MAGZERO of the header"),
+    Column("mag_auto_err", "f4", "mag", "stat.error;phot.mag", "standard error of mag_auto without that of MAGZERO"),
+    Column("mag_psf", "f4", "mag", "phot.mag", "of flux_psf per second, by the zero point MAGZERO of the header"),
+    Column("mag_psf_err", "f4", "mag", "stat.error;phot.mag", "standard error of mag_psf without that of MAGZERO"),
+)
+"""What the task `magnitudes` gives."""
+
+COLUMNS: dict[str, Column] = SOURCE_COLUMNS | PSF_COLUMNS | MAGNITUDE_COLUMNS
 
 
 class Flag:

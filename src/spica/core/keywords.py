@@ -142,6 +142,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
     Keyword("PSFWINGS", "float", "", "unrest of the light in its wings", "catalogue"),
     Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
+    Keyword("MAGSYS", "text", "", "scale of MAGZERO: AB, Vega, unknown", "catalogue"),
+    Keyword("MAGFROM", "text", "", "solution that MAGZERO is of: joint or own", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

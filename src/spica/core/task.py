@@ -68,9 +68,10 @@ class Need:
         'delivered' (Image of an exposure reduced elsewhere), 'master' (by association), 'exposure' (the Exposure
         record), 'exposures' (tuple of the records of all exposures of the unit), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
         (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
-        of the reference stars around the unit, at its time; see `spica.core.reference`).
+        of the reference stars around the unit, at its time; see `spica.core.reference`), 'systems' (`spica.core.systems.Systems`
+        of the camera and that catalogue).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
-        does not re-run the task. For 'reference': what the stars are for, 'astrometry' or 'photometry'.
+        does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
         unit's detectors.
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s

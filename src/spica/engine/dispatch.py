@@ -12,6 +12,8 @@ from spica.core.records import Detector, Exposure, FileRecord, Grain, Unit
 from spica.engine.candidates import Quality
 from spica.engine.plan import Plan, PlannedJob
 from spica.engine.resolvers.base import Stock
+from spica.engine.resolvers.reference import chosen_reference
+from spica.engine.resolvers.systems import finder
 from spica.engine.resolvers.table import RESOLVERS
 from spica.engine.spec import Association, JobSpec
 from spica.engine.writing import SUFFIXES
@@ -45,6 +47,7 @@ class Dispatch:
         self._survey = survey
         self._products: dict[str, ProductRecord] = dict(plan.products)
         self._folders = (survey.folder("cameras"),)
+        self._systems = finder(survey, self._camera, lambda purpose: chosen_reference(survey, purpose))
 
     def made(self, products: Iterable[ProductRecord]) -> None:
         """Products that are there now."""
@@ -90,6 +93,7 @@ class Dispatch:
             section=self._section,
             path_of=self._survey.path_of,
             references=self._survey.references,
+            systems=self._systems,
             detectors=detectors,
             exposures=self._exposures({name for name, _ in pairs}),
             files=self._files([detectors[pair] for pair in pixels if pair in detectors]),

@@ -21,6 +21,7 @@ from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
 from spica.engine.resolvers.base import Ground, Link
 from spica.engine.resolvers.reference import chosen_reference
+from spica.engine.resolvers.systems import finder
 from spica.engine.resolvers.table import RESOLVERS
 from spica.engine.selection import both, for_frames
 from spica.engine.spec import Recipe
@@ -104,7 +105,7 @@ class _Planner:
         self._chains = chains(order.pipeline)
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
-        self._ground = Ground(part, delivered, masters, self._circles, reference)
+        self._ground = Ground(part, delivered, masters, self._circles, reference, finder(survey, camera, reference))
         self._rows: list[list[DetectorRow]] = []
 
     def plan(self) -> Plan:

@@ -71,13 +71,18 @@ class ZeroPoints:
     residual: Float64
 
 
-def fit_zero_points(pairs: Pairs, *, colour: bool = False, degree: int = 0, clip: float = 4.0) -> ZeroPoints:
-    """Fit all detectors of an exposure; of less than two pairs nothing can be said and all is NaN but the counts."""
+def fit_zero_points(
+    pairs: Pairs, *, colour: bool = False, degree: int = 0, clip: float = 4.0, scatter: float = 0.02
+) -> ZeroPoints:
+    """Fit all detectors of an exposure; of less than two pairs nothing can be said and all is NaN but the counts.
+
+    `scatter` is what the systems are expected to differ by [mag]; it holds where there are too few pairs to measure it.
+    """
     detectors = len(pairs.size)
     design = _design(pairs, colour, degree)
     wanted = pairs.known - pairs.mag
     noise = pairs.sigma**2 + pairs.known_sigma**2
-    scatter, keep = 0.02, np.ones(wanted.size)
+    keep = np.ones(wanted.size)
     found, covariance = np.zeros(design.shape[1]), np.zeros((design.shape[1],) * 2)
     middle = np.median(wanted) if wanted.size else 0.0
     residual = wanted - _medians(wanted, pairs.detector, detectors)[pairs.detector]

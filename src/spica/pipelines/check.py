@@ -16,9 +16,8 @@ from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-SOURCES = (
-    frozenset({"product", "master", "exposure", "exposures", "camera", "unit", "members", "reference", "wcs"}) | PIXELS
-)
+FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems"})
+SOURCES = frozenset({"product", "master"}) | FACTS | PIXELS
 PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
 CIRCLES = frozenset({"visit", "dither"})
@@ -112,7 +111,7 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
             )
         if need.source == "camera" and need.section not in SECTIONS:
             raise _fault(pipeline, f"{what}: a camera has no section {need.section!r}", step=step.label)
-        if need.source == "reference":
+        if need.source in {"reference", "systems"}:
             _reference(pipeline, step, need)
         if need.source in PIXELS and step.task.grain is not Grain.DETECTOR:
             raise _fault(

@@ -37,6 +37,9 @@ _COLUMNS = {
 """Metrics of a detector: the column of `solution`, and the unit."""
 
 
+ZERO = ("zero_point", "zero_point_err", "photometric")
+
+
 class ExpressSettings(Settings):
     """In which form, and what a good solution is."""
 
@@ -107,8 +110,13 @@ def express(
     return {
         "sky_solution": told,
         "detector_outline": told["outline"],
-        "astrometry": figures | {"sky_verdict": Measured(number_of(grade))},
+        "astrometry": _of_place(figures) | {"sky_verdict": Measured(number_of(grade))},
     }
+
+
+def _of_place(figures: dict[str, Measured]) -> dict[str, Measured]:
+    """Those that are not the zero point's: the task `magnitudes` tells which one holds."""
+    return {name: each for name, each in figures.items() if name not in ZERO}
 
 
 def _row(unit: Unit, exposure: Exposure, solution: Catalogue, refused: Mapping[str, Any]) -> int:
@@ -152,7 +160,7 @@ def outline(wcs: TangentWcs, size: tuple[int, int]) -> dict[str, list[float]]:
 
 TASK = Task(
     name="express",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=ExpressSettings,
     needs=(

@@ -12,6 +12,8 @@ from spica.core.settings import NoSettings
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.core.verdict import GRADES, number_of
 
+_LEFT = ("zero_point", "zero_point_err", "photometric")
+"""An exposure's zero point is told by the tasks `zero_point` and `magnitudes`."""
 _SUMS = ("astrometry_used", "astrometry_rejected", "astrometry_ties", "photometry_used")
 
 
@@ -28,7 +30,8 @@ def sky_summary(settings: NoSettings, sky_solution: tuple[Member, ...], members:
     found: dict[str, tuple[list[float], str]] = {}
     for member in sky_solution:
         for name, (value, units) in member.value["figures"].items():
-            found.setdefault(name, ([], units))[0].append(float(value))
+            if name not in _LEFT:
+                found.setdefault(name, ([], units))[0].append(float(value))
     figures = {
         name: Measured(float(np.sum(values) if name in _SUMS else np.median(values)), units)
         for name, (values, units) in sorted(found.items())
@@ -46,7 +49,7 @@ def sky_summary(settings: NoSettings, sky_solution: tuple[Member, ...], members:
 
 TASK = Task(
     name="sky_summary",
-    version=1,
+    version=2,
     grain=Grain.EXPOSURE,
     settings=NoSettings,
     needs=(Need("sky_solution", grain=Grain.DETECTOR, quorum=1), Need("members", source="members")),

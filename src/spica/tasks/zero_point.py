@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from spica.core.faults import DataFault
 from spica.core.records import Exposure, Grain, Scalar, Unit
 from spica.core.reference import ReferenceFlag
 from spica.core.settings import Settings, setting
+from spica.core.systems import Magnitudes, Systems, magnitudes_in
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.kernels.associate import unit_vectors
 from spica.kernels.wcs import pixel_to_sky
@@ -32,11 +34,14 @@ class ZeroPointSettings(Settings):
 
     radius: float = setting(1.5, "a source and a star of the reference nearer than this are one", "arcsec", gt=0)
     least_snr: float = setting(20.0, "signal-to-noise of sources that are used", ge=5)
-    magnitude: str = setting("", "column of the reference's magnitudes; '': that of the exposure's band")
+    magnitude: str = setting("", "column of the reference's magnitudes; '': as the photometric systems say")
     magnitude_error: float = setting(0.02, "taken for a magnitude of the reference without an error", "mag", gt=0)
     brightest: float = setting(-99.0, "stars of the reference brighter than this are left out", "mag")
-    colour: tuple[str, str] | None = setting(None, "two columns of the reference, whose difference is a star's colour")
-    colour_zero: float = setting(0.7, "colour at which the zero point holds", "mag")
+    colour: tuple[str, str] | None = setting(
+        None, "two columns whose difference is a star's colour, instead of its system's"
+    )
+    colour_term: bool = setting(default=True, meaning="fit what a star's colour still changes")
+    least_coloured: int = setting(30, "stars with a colour, for a colour term to be fitted", ge=5)
     degree: int = setting(0, "degree of the polynomial over a detector", ge=0, le=4)
     clip: float = setting(4.0, "stars farther off do not count", "sigma", ge=2)
     least_stars: int = setting(10, "stars that count, of all detectors together", ge=3)
@@ -59,21 +64,36 @@ def zero_point(
     sources: tuple[Member, ...],
     pointing: Mapping[str, Any] | None,
     reference: Catalogue,
+    systems: Systems,
+    passband: Mapping[str, Any],
 ) -> Products:
     """A zero point for each detector, the scatter of the two systems fitted with it.
 
     Returns
     -------
     zero_points : value: by detector `zero`, `error` [mag at 1 electron per second], `stars`, `own` (whether from its own
-        stars; otherwise the exposure's median, with the scatter of the others in the error); `colour`, `scatter`, `slope`.
-    photometry : metrics.
+        stars; otherwise the exposure's median, with the scatter of the others in the error); `colour` (term), `colour_of`
+        and `pivot` (the colour at which the zero points hold), `scatter`, `slope`, `scale` ('AB', 'Vega', 'unknown'),
+        `statement` (what the magnitudes are).
+    photometry : metrics; `zero_point` and what follows from it only on the AB scale.
 
     Raises
     ------
     DataFault
         ``zero-point.no-magnitudes``, ``zero-point.too-few``, ``zero-point.all-bad``, ``zero-point.slope``.
     """
-    stars = _stars(settings, exposure, reference)
+    known = magnitudes_in(systems, exposure.band, reference, column=settings.magnitude, colour=settings.colour)
+    if known is None:
+        wanted = settings.magnitude or exposure.band
+        raise DataFault(
+            "zero-point.no-magnitudes",
+            f"{exposure.name}: the reference has no magnitudes that tell of {wanted!r} here",
+            wanted=wanted,
+            columns=", ".join(name for name in reference.columns if name.startswith("mag_")),
+            stars=len(reference),
+            exposure=exposure.name,
+        )
+    stars = _stars(settings, known, reference)
     chips = [_chip(settings, exposure, member, wcs, pointing) for member in sources]
     pairs = _pairs(settings, chips, stars)
     matched = pairs.mag.size
@@ -85,38 +105,39 @@ def zero_point(
             reference=stars["mag"].size,
             exposure=exposure.name,
         )
-    found = fit_zero_points(pairs, colour=settings.colour is not None, degree=settings.degree, clip=settings.clip)
+    coloured = settings.colour_term and int(np.isfinite(pairs.colour).sum()) >= settings.least_coloured
+    pairs = _only(pairs, np.isfinite(pairs.colour)) if coloured else replace(pairs, colour=np.zeros(matched))
+    scatter = max(known.scatter, 0.02)
+    found = fit_zero_points(pairs, colour=coloured, degree=settings.degree, clip=settings.clip, scatter=scatter)
     _believed(settings, exposure, found)
-    return _products(settings, chips, found)
+    return _products(settings, chips, found, (known, _expected(exposure, passband)))
 
 
-def _stars(settings: ZeroPointSettings, exposure: Exposure, reference: Catalogue) -> dict[str, Floats]:
-    """Directions, magnitudes with errors, colours of the stars of the reference that can be used."""
-    name = settings.magnitude or f"mag_{exposure.band}"
-    if name not in reference.columns or not np.any(np.isfinite(reference[name])):
-        raise DataFault(
-            "zero-point.no-magnitudes",
-            f"{exposure.name}: the reference has no magnitudes {name!r} here",
-            column=name,
-            stars=len(reference),
-            exposure=exposure.name,
-        )
-    mag = reference[name].astype(np.float64)
-    error = reference[f"{name}_err"].astype(np.float64) if f"{name}_err" in reference.columns else np.zeros(mag.size)
-    hue = np.zeros(mag.size)
-    if settings.colour is not None:
-        blue, red = (reference[each].astype(np.float64) for each in settings.colour)
-        hue = blue - red - settings.colour_zero
-    rows = np.isfinite(mag) & (mag > settings.brightest) & np.isfinite(hue) & np.isfinite(reference["ra"])
+def _stars(settings: ZeroPointSettings, known: Magnitudes, reference: Catalogue) -> dict[str, Floats]:
+    """Directions, magnitudes with errors, colours (NaN where not known) of the stars of the reference that can be used."""
+    rows = np.isfinite(known.mag) & (known.mag > settings.brightest) & np.isfinite(reference["ra"])
     if "flags" in reference.columns:
         rows &= (reference["flags"].astype(np.int64) & int(_DOUBTFUL)) == 0
-    given = np.isfinite(error) & (error > 0.0)
+    given = np.isfinite(known.error) & (known.error > 0.0)
     return {
         "direction": unit_vectors(reference["ra"][rows], reference["dec"][rows]),
-        "mag": mag[rows],
-        "error": np.where(given, error, settings.magnitude_error)[rows],
-        "colour": hue[rows],
+        "mag": known.mag[rows],
+        "error": np.where(given, known.error, settings.magnitude_error)[rows],
+        "colour": known.colour[rows],
     }
+
+
+def _only(pairs: Pairs, rows: npt.NDArray[np.bool_]) -> Pairs:
+    """Some of the pairs."""
+    each = {name: getattr(pairs, name)[rows] for name in ("detector", "x", "y", "mag", "sigma", "known", "known_sigma")}
+    return replace(pairs, **each, colour=pairs.colour[rows])
+
+
+def _expected(exposure: Exposure, passband: Mapping[str, Any]) -> float:
+    """Zero point by the camera's table, with its extinction at the exposure's airmass [mag]; NaN where it names none."""
+    if not passband:
+        return float("nan")
+    return float(passband["zero_point"]) - float(passband["extinction"]) * ((exposure.airmass or 1.0) - 1.0)
 
 
 def _chip(
@@ -186,7 +207,10 @@ def _believed(settings: ZeroPointSettings, exposure: Exposure, found: ZeroPoints
         raise DataFault("zero-point.slope", message, **told, slope=round(found.slope, 5))
 
 
-def _products(settings: ZeroPointSettings, chips: list[_Chip], found: ZeroPoints) -> Products:
+def _products(
+    settings: ZeroPointSettings, chips: list[_Chip], found: ZeroPoints, against: tuple[Magnitudes, float]
+) -> Products:
+    known, expected = against
     own = found.count >= settings.least_own
     sure = own if np.any(own) else found.count > 0
     middle, apart = float(np.median(found.zero[sure])), float(np.std(found.zero[sure]))
@@ -194,11 +218,10 @@ def _products(settings: ZeroPointSettings, chips: list[_Chip], found: ZeroPoints
     detectors = {}
     for place, chip in enumerate(chips):
         zero, error = (found.zero[place], found.error[place]) if own[place] else (middle, shared)
-        count = int(found.count[place])
         detectors[str(chip.number)] = {
             "zero": float(zero),
             "error": float(error),
-            "stars": count,
+            "stars": int(found.count[place]),
             "own": bool(own[place]),
         }
     value = {
@@ -206,26 +229,38 @@ def _products(settings: ZeroPointSettings, chips: list[_Chip], found: ZeroPoints
         "zero": middle,
         "colour": found.colour,
         "colour_error": found.colour_error,
+        "colour_of": list(known.colour_of),
+        "pivot": known.pivot,
         "flat": found.flat.tolist(),
         "scatter": found.scatter,
         "slope": found.slope,
+        "scale": known.scale,
+        "statement": known.statement,
     }
     figures = {
-        "zero_point": Measured(middle, "mag"),
         "zero_point_range": Measured(float(np.ptp(found.zero[sure])), "mag"),
-        "zero_point_error": Measured(float(np.median(found.error[sure])), "mag"),
         "zero_point_scatter": Measured(found.scatter, "mag"),
         "zero_point_stars": Measured(float(found.used.sum())),
         "zero_point_rejected": Measured(float(found.used.size - found.used.sum())),
         "zero_point_slope": Measured(found.slope),
         "zero_point_colour": Measured(found.colour),
     }
-    return {"zero_points": value, "photometry": figures}
+    return {"zero_points": value, "photometry": figures | _on_scale(known, middle, shared, expected)}
+
+
+def _on_scale(known: Magnitudes, zero: float, error: float, expected: float) -> dict[str, Measured]:
+    """The zero point by the name of its scale; on AB also how much of the light came through."""
+    name = "zero_point" if known.scale == "AB" else f"zero_point_{known.scale.lower()}"
+    figures = {name: Measured(zero, "mag"), f"{name}_err": Measured(error, "mag")}
+    if known.scale == "AB" and np.isfinite(expected):
+        figures["clouds"] = Measured(expected - zero, "mag")
+        figures["transparency"] = Measured(float(10.0 ** (0.4 * (zero - expected))))
+    return figures
 
 
 TASK = Task(
     name="zero_point",
-    version=1,
+    version=2,
     grain=Grain.EXPOSURE,
     settings=ZeroPointSettings,
     needs=(
@@ -240,6 +275,8 @@ TASK = Task(
         ),
         Need("pointing", optional=True),
         Need("reference", source="reference", section="photometry"),
+        Need("systems", source="systems", section="photometry"),
+        Need("passband", source="camera", section="filter"),
     ),
     gives=(
         Give("zero_points", Form.VALUE, meaning="zero point of each detector, colour term, scatter"),

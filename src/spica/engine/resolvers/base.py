@@ -11,6 +11,7 @@ from spica.core.camera import Camera
 from spica.core.faults import FaultRecord
 from spica.core.jobs import ProductRecord
 from spica.core.records import Detector, Exposure, FileRecord
+from spica.core.systems import Systems
 from spica.engine.circles import Circles
 from spica.engine.masters import Masters
 from spica.engine.spec import Source
@@ -41,6 +42,7 @@ class Ground:
     Attributes
     ----------
     reference : name and checksum of the reference catalogue for a purpose; SetupFault where there is none.
+    systems : photometric systems of a camera's bands and that catalogue's, by camera and purpose.
     section : digest of a camera's section, by camera, detector, section and band.
     delivered : digest of what a camera's table says of frames reduced elsewhere.
     masters : candidates so far.
@@ -56,6 +58,7 @@ class Ground:
     masters: Masters
     circles: Circles
     reference: Callable[[str], tuple[str, str]]
+    systems: Callable[[str, str], Systems]
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)
@@ -70,6 +73,7 @@ class Stock:
     section: Callable[[str, int, str, str], Mapping[str, Any]]
     path_of: Callable[[FileRecord | str], Path]
     references: Path
+    systems: Callable[[str, str], Systems]
     detectors: Mapping[tuple[str, int], Detector] = field(default_factory=dict)
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)

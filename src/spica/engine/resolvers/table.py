@@ -9,6 +9,7 @@ from spica.engine.resolvers.base import Resolver
 from spica.engine.resolvers.master import Master
 from spica.engine.resolvers.product import Product
 from spica.engine.resolvers.reference import FirstSolutions, Reference
+from spica.engine.resolvers.systems import PhotometricSystems
 
 RESOLVERS: Mapping[str, Resolver] = {
     "product": Product(),
@@ -23,4 +24,5 @@ RESOLVERS: Mapping[str, Resolver] = {
     "members": plain.Members(),
     "reference": Reference(),
     "wcs": FirstSolutions(),
+    "systems": PhotometricSystems(),
 }

@@ -44,14 +44,13 @@ DOUBTFUL = ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POO
 
 @dataclass(frozen=True)
 class Stars:
-    """The reference: unit vectors, errors per coordinate [mas], magnitudes of each band with errors, colours, identifiers.
+    """The reference: unit vectors, errors per coordinate [mas], colours, identifiers.
 
     `motion` [mas/yr], east + i north, NaN where not known; `parallax` [mas], `epoch` [yr], 0 where not known.
     """
 
     direction: Floats
     error: Floats
-    mag: dict[str, tuple[Floats, Floats]]
     colour: Floats
     source_id: Integers
     without_error: int
@@ -127,10 +126,9 @@ def gather(
     seconds = np.array([max(records[name].exposure_time, 1e-3) for name in place], np.float32)
     seconds = seconds[images.exposure]
     flux, flux_err = (values / seconds[lists.image] for values in light)
-    bands = {records[name].band for name in place}
     return Inputs(
         *(tuple(records[name] for name in place), np.array([number for _, number in keys]), images, lists),
-        *(flux, flux_err, number, _stars(settings, reference, bands)),
+        *(flux, flux_err, number, _stars(settings, reference)),
     )
 
 
@@ -243,7 +241,7 @@ def _lists(
     return lists, (joined["flux"], joined["error"]), joined["source_id"]
 
 
-def _stars(settings: SolveSettings, reference: Catalogue, bands: set[str]) -> Stars:
+def _stars(settings: SolveSettings, reference: Catalogue) -> Stars:
     """Reference stars with finite, undoubted positions."""
     ra, dec = reference["ra"].astype(float), reference["dec"].astype(float)
     rows = np.isfinite(ra) & np.isfinite(dec)
@@ -254,21 +252,21 @@ def _stars(settings: SolveSettings, reference: Catalogue, bands: set[str]) -> St
     errors = [_column(reference, name, rows) for name in ("ra_err", "dec_err")]
     spread = np.sqrt(0.5 * (errors[0] ** 2 + errors[1] ** 2))
     known = np.isfinite(spread) & (spread > 0.0)
-    mags = {}
-    for band in sorted(bands):
-        name = settings.reference_magnitude or f"mag_{band}"
-        if name in reference.columns:
-            mag, error = _column(reference, name, rows), _column(reference, f"{name}_err", rows)
-            mags[band] = mag, np.where(np.isfinite(error) & (error > 0), error, settings.reference_magnitude_error)
     colour = np.zeros(int(rows.sum()))
     if settings.colour is not None:
         colour = _column(reference, settings.colour[0], rows) - _column(reference, settings.colour[1], rows)
     number = reference["source_id"][rows] if "source_id" in reference.columns else np.flatnonzero(rows)
     motion = _column(reference, "pmra", rows) + 1j * _column(reference, "pmdec", rows)
+    parallax, epoch = (np.nan_to_num(_column(reference, name, rows)) for name in ("parallax", "epoch"))
     return Stars(
-        *(unit_vectors(ra[rows], dec[rows]), np.where(known, spread, settings.reference_error), mags, colour),
-        *(number.astype(np.int64), int(np.count_nonzero(~known)), motion),
-        *(np.nan_to_num(_column(reference, name, rows)) for name in ("parallax", "epoch")),
+        unit_vectors(ra[rows], dec[rows]),
+        np.where(known, spread, settings.reference_error),
+        colour,
+        number.astype(np.int64),
+        int(np.count_nonzero(~known)),
+        motion,
+        parallax,
+        epoch,
     )
 
 

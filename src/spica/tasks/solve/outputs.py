@@ -35,7 +35,7 @@ class Light:
     zero, zero_err, scatter : (m,) of each image [mag].
     tied : (m,) 1 with reference magnitudes, 0 without, -1 where nothing was measured.
     mag, off, pull, used : (n,) of the detections.
-    colour : band to its colour term.
+    told : by band what the magnitudes are and how many standards tie them.
     """
 
     zero: Floats
@@ -48,6 +48,7 @@ class Light:
     used: Values
     chi2: float
     floor: float
+    told: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def solution(outcome: Outcome) -> Catalogue:
         "EXPOSURE": len(inputs.exposures),
         "CHI2": round(outcome.fit.chi2 / max(outcome.fit.freedom, 1.0), 4),
         "CONVERGE": outcome.fit.converged,
+        "MAGSYS": _scale(outcome.light),
     }
     return _table(values, header, SOLUTION_COLUMNS)
 
@@ -121,6 +123,12 @@ def _shift(outcome: Outcome, image: int) -> Shift | None:
     if outcome.refraction is not None:
         parts.append(outcome.refraction.shift(image))
     return (lambda plane: np.sum([part(plane) for part in parts], axis=0)) if parts else None
+
+
+def _scale(light: Light) -> str:
+    """Scale of all tied zero points; where bands differ, it is not known."""
+    scales = {str(told["scale"]) for told in light.told.values()} - {"relative"}
+    return scales.pop() if len(scales) == 1 else "unknown"
 
 
 def _table(values: Mapping[str, Any], header: dict[str, Scalar], declared: Mapping[str, Column]) -> Catalogue:
