@@ -30,6 +30,7 @@ ACROSS = 1.0
 
 class Near(Settings):
     search: float = setting(0.01, "how far stars may be off [degree]")
+    other: bool = setting(False, "at the opposite declination too")
     least: int = setting(0, "fewer stars are a fault")
 
 
@@ -50,7 +51,7 @@ def near(
 
 
 _NEEDS = (
-    Need("stars", "reference", columns=("ra", "dec", "epoch", "pmra", "mag_*", "parallax_err"), where="mag_G < 19", margin="search", optional=True),
+    Need("stars", "reference", columns=("ra", "dec", "epoch", "pmra", "mag_*", "parallax_err"), where="mag_G < 19", margin="search", opposite="other", optional=True),
     Need("plates", "wcs"),
     Need("detector_stars", "reference", section="photometry", optional=True),
 )  # fmt: skip
@@ -132,6 +133,17 @@ def test_a_rung_that_looks_farther_gets_more_stars(ground: Ground) -> None:
     assert all(len(each) > 500 for each in made(ground, plan))
 
 
+def test_a_rung_that_looks_at_the_opposite_declination(ground: Ground) -> None:
+    turned = [replace(exposure(n, FrameType.OBJECT, band="r"), ra=RA, dec=-DEC) for n in (4, 5)]
+    ground.registry.add_many([record(each, 2) for each in turned])
+    text = LADDER.replace("search = 0.3", "search = 0.3, other = true")
+    # Headers of both signs are served by one ladder: no star, then those of the place itself or of the other one.
+    found = made(ground, ground.plan(ground.pipeline("near", near=text)))
+    assert len(found) == 4
+    assert all(len(each) > 500 for each in found)
+    assert all(np.all(each["dec"] > 0) for each in found)
+
+
 def test_another_catalogue_is_other_work(ground: Ground) -> None:
     pipeline = ground.pipeline("near", near=PIPELINE)
     plan = ground.plan(pipeline)
@@ -182,7 +194,11 @@ def test_a_frame_without_a_place_is_refused_and_its_neighbour_done(ground: Groun
 
 @pytest.mark.parametrize(
     ("need", "word"),
-    [(replace(_NEEDS[0], margin="nothing"), "no setting"), (replace(_NEEDS[0], section="cooking"), "purpose")],
+    [
+        (replace(_NEEDS[0], margin="nothing"), "no setting"),
+        (replace(_NEEDS[0], opposite="nothing"), "no setting"),
+        (replace(_NEEDS[0], section="cooking"), "purpose"),
+    ],
 )
 def test_the_check_of_a_pipeline_knows_the_need(ground: Ground, need: Need, word: str) -> None:
     wrong = Ground(ground.survey, ground.registry, {"near": replace(TASKS["near"], needs=(need, *_NEEDS[1:]))})

@@ -74,6 +74,8 @@ class Need:
         does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
         unit's detectors.
+    opposite : for 'reference': name of the task's setting that, where true, asks for the stars at the opposite declination
+        too (a header may have the wrong sign).
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
         in key order).
     columns, where : which columns and rows of a catalogue are read (row filter as in ``snr > 20``). Of reference stars
@@ -93,6 +95,7 @@ class Need:
     source: str = "product"
     section: str = ""
     margin: str = ""
+    opposite: str = ""
     grain: Grain | None = None
     columns: tuple[str, ...] = ()
     where: str = ""

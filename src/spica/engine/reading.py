@@ -75,12 +75,15 @@ class Reader:
             held = self._held[id(source)] = (source, self._read(source))
         return held[1]
 
-    def around(self, source: Referred, margin: float) -> Catalogue:
-        """Reference stars, those too that lie up to `margin` [degree] outside of the unit."""
+    def around(self, source: Referred, margin: float, *, opposite: bool = False) -> Catalogue:
+        """Reference stars, those too that lie up to `margin` [degree] outside of the unit, or at the opposite declination."""
         from spica.files.reference.around import stars_around
         from spica.files.reference.regions import Cone
 
-        cones = [Cone(*cone).grown(margin) for cone in source.cones]
+        places = source.cones
+        if opposite:
+            places = (*places, *((ra, -dec, radius) for ra, dec, radius in places))
+        cones = [Cone(*cone).grown(margin) for cone in places]
         return stars_around(source.folder, source.checksum, cones, source.columns, source.where, source.mjd)
 
     def forget(self, source: Source) -> None:

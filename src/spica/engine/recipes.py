@@ -101,7 +101,7 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
                     need.stream,
                     need.section,
                     list(need.planes),
-                    *filter(None, [need.among, need.margin]),
+                    *filter(None, [need.among, need.margin, need.opposite]),
                 ]
                 for need in step.needs()
                 if need.columns or need.where or need.stream or need.section or need.planes or need.among

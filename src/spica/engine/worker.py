@@ -167,7 +167,8 @@ class _Run:
             source = self._sources[id(binding)]
             if isinstance(source, Referred) and binding.need.margin:
                 # Not known when the job was planned: a rung of the rescue ladder may look farther.
-                return self._reader.around(source, float(settings[binding.need.margin]))
+                opposite = bool(binding.need.opposite and settings[binding.need.opposite])
+                return self._reader.around(source, float(settings[binding.need.margin]), opposite=opposite)
             return self._reader.value(source)
         value = self._memory[binding.product]
         if isinstance(value, Stored):  # it was streamed to disk a moment ago

@@ -127,6 +127,8 @@ def _reference(pipeline: Pipeline, step: Step, need: Need) -> None:
         raise _fault(pipeline, f"{what} is for the unknown purpose {need.section!r}", step=step.label)
     if need.margin and need.margin not in step.task.settings.model_fields:
         raise _fault(pipeline, f"{what} is widened by {need.margin!r}, which is no setting of it", step=step.label)
+    if need.opposite and need.opposite not in step.task.settings.model_fields:
+        raise _fault(pipeline, f"{what} is mirrored by {need.opposite!r}, which is no setting of it", step=step.label)
 
 
 def _two_makers(pipeline: Pipeline) -> None:

@@ -46,6 +46,9 @@ class PointingSettings(Settings):
 
     search: float = setting(3.0, "offset of the header that is expected", "arcmin", gt=0, le=60)
     reach: float = setting(0.5, "offset that is looked for in the end", "degree", gt=0, le=10)
+    opposite: bool = setting(
+        False, "the header's declination may have the wrong sign: stars of the other place take part"
+    )
     blur: float = setting(1.5, "error of a place", "pixel", gt=0, le=20)
     least_error: float = setting(0.6, "least error of a place against the reference", "arcsec", gt=0, le=60)
     confidence: float = setting(6.0, "-log10 of the greatest false-alarm probability", "", ge=3, le=30)
@@ -321,6 +324,7 @@ TASK = Task(
             source="reference",
             section="astrometry",
             margin="reach",
+            opposite="opposite",
             columns=("ra", "dec", "flags", "mag_*"),
         ),
     ),
