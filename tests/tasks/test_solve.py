@@ -169,6 +169,67 @@ def test_a_field_of_its_own_with_reference_stars_is_solved_along(field: Field) -
     assert rms(away(both, again["solution"])[10:]) < 2.0 * np.sqrt(np.mean(again["solution"]["sky_err"][10:] ** 2))
 
 
+def islands(field: Field) -> tuple[Field, dict[str, Any]]:
+    """Two fields that share nothing; magnitudes are known in the first one alone."""
+    other = draw(replace(SMALL, exposures=2, centre=(150.6, 2.2), seed=7, clouds=0.0))
+    both = replace(
+        together(field, other),
+        reference=np.r_[field.reference, other.reference],
+        ref_ra=np.r_[field.ref_ra, other.ref_ra],
+        ref_dec=np.r_[field.ref_dec, other.ref_dec],
+        ref_mag=np.r_[field.ref_mag, other.ref_mag],
+    )
+    first = np.arange(both.ref_ra.size) < field.ref_ra.size
+    given = inputs(both)
+    return both, given | {"standards": given["reference"].select(first)}
+
+
+def test_islands_that_nothing_ties_are_told(field: Field) -> None:
+    both, given = islands(field)
+    again = solved(SolveSettings(), **given)
+    rows = again["solution"]
+    assert set(rows["island"][:10]) != set(rows["island"][10:])
+    assert len(set(rows["island"])) == 2
+    assert np.all(rows["photometric"][:10] == 1)
+    assert np.all(rows["photometric"][10:] == 0)
+    assert np.all(rows["island_ties"][10:] == 0)
+    told = again["brightness"]["r"]
+    assert {name: each["code"] for name, each in told["loose"].items()} == dict.fromkeys(
+        ("demo-5", "demo-6"), "solve.loose"
+    )
+    assert [each["standards"] > 0 for each in told["islands"]] == [True, False]
+    assert again["solving"]["photometry_islands"].value == 2
+    assert again["solving"]["photometry_loose"].value == 2
+    assert again["solving"]["photometry_weakest"].value < 0.02
+    assert told["scale"] == "AB"
+    assert len(both.zero) == 7
+
+
+def test_standards_of_one_field_fix_the_night_for_another(field: Field) -> None:
+    """A night with standard stars in one field only: zero point and extinction hold for the field that has none."""
+    plain = replace(SMALL, clouds=0.0)
+    both, given = islands(draw(plain))
+    airmass = [1.0, 1.2, 1.4, 1.6, 1.8, 1.3, 1.5]
+    dimmed = []
+    for member in given["sources"]:
+        number = int(member.unit.partition("demo-")[2].partition("/")[0])
+        columns = dict(member.value.columns)
+        light = 10.0 ** (-0.4 * 0.15 * (airmass[number] - 1.0))
+        columns |= {name: columns[name] * light for name in ("flux_auto", "flux_auto_err")}
+        dimmed.append(Member(member.unit, Catalogue(columns)))
+    records = tuple(
+        replace(record, night="2026-01-01", airmass=airmass[number]) for number, record in enumerate(given["exposures"])
+    )
+    again = solved(SolveSettings(nightly=True), **given | {"sources": tuple(dimmed), "exposures": records})
+    told = again["brightness"]["r"]
+    assert told["loose"] == {}
+    assert told["nights"][0]["extinction"] == pytest.approx(0.15, abs=0.01)
+    true = both.zero - 0.15 * (np.array(airmass) - 1.0)
+    zero = again["solution"]["zero_point"].reshape(-1, 2).mean(axis=1)
+    assert np.all(again["solution"]["photometric"] == 1)
+    assert np.abs(zero - true).max() < 0.01
+
+
 @pytest.mark.parametrize(
     ("code", "changes"),
     [

@@ -308,6 +308,11 @@ CODES: dict[str, FaultCode] = {
         "a detector of a solved exposure has no solution of its own",
         "look at its catalogue: it is empty, or none of its sources is clean",
     ),
+    "solve.loose": FaultCode(
+        _D,
+        "nothing ties the exposure's zero point: it sees no standards, shares sources with none that does, and has no clear night",
+        "take a catalogue that reaches there, overlapping exposures, or standard stars with the setting nightly",
+    ),
     "solve.bad-fit": FaultCode(
         _D,
         "an exposure does not fit into the joint solution",

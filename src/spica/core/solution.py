@@ -68,6 +68,10 @@ SOLUTION_COLUMNS = _named(
     Column("zero_point_err", "f4", "mag", "stat.error;phot.mag;arith.zp", "standard error of zero_point"),
     Column("photometric", "i4", "", "meta.code", "1 where tied to reference magnitudes, 0 where relative, -1 for none"),
     Column("mag_used", "i4", "", "meta.number", "detections that count for the zero point"),
+    Column(
+        "island", "i4", "", "meta.id", "exposures that hang together by common sources have the same number; -1: none"
+    ),
+    Column("island_ties", "i4", "", "meta.number", "sources of known magnitude that the island's exposures see"),
     Column("mag_scatter", "f4", "mag", "stat.stdev;phot.mag", "of bright detections about the means of their sources"),
 )
 """Product `solution`: one row for each image."""

@@ -18,7 +18,7 @@ from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Bools, Float64, Int64
 from spica.kernels.focal_model import pixel_basis
 from spica.kernels.leave_out import Members, Values, factors, group_means, pulls, raised_floor, robust_scale
-from spica.kernels.nights import photometric_nights
+from spica.kernels.nights import on_their_night, photometric_nights
 from spica.kernels.reduced import Normal, Rows, Solved, block, solve
 
 _NORMAL = 0.674490
@@ -44,6 +44,8 @@ class Frames:
     night : (exposures,) int64
         Number of the night and filter whose zero point and extinction hold; -1 for none.
     airmass : (exposures,) float64
+    loose : (exposures,) int64
+        Number of the island of exposures that nothing but its night ties, -1 where standards do; None: all have standards.
     """
 
     exposure: Int64
@@ -52,6 +54,7 @@ class Frames:
     context: Int64
     night: Int64
     airmass: Float64
+    loose: Int64 | None = None
 
 
 @dataclass(frozen=True)
@@ -203,9 +206,11 @@ def adjust_photometry(
             continue
         if columns.nights:
             nights = shared[columns.sensors : columns.colour].reshape(-1, 2)
-            nights[:], own, clouded = photometric_nights(
-                frames.night, frames.airmass, nights, own, options.clouded * options.grey
-            )
+            width = options.clouded * options.grey
+            voting = frames.night if frames.loose is None else np.where(frames.loose < 0, frames.night, -1)
+            nights[:], own, clouded = photometric_nights(voting, frames.airmass, nights, own, width)
+            if frames.loose is not None:
+                own, clouded = on_their_night(frames.loose, frames.night, own, clouded, width)
         stage = "clip" if taken > 2 and (steady or taken > options.iterations // 2) else "robust"
     return _finished(frames, fluxes, standards, (columns, weights, shared, own, clouded, solved, converged, options))
 

@@ -47,3 +47,24 @@ def photometric_nights(
         rest[members] = zero - level[best] + slope[best] * depth
         clouded[members] = np.abs(rest[members]) >= width
     return out, rest, clouded
+
+
+def on_their_night(loose: Int64, night: Int64, own: Float64, clouded: Bools, width: float) -> tuple[Float64, Bools]:
+    """Departures of exposures that nothing but their night ties: the clearest of each island and night lie on it.
+
+    Parameters
+    ----------
+    loose : number of the island of each exposure, -1 for those that standards tie.
+
+    Returns
+    -------
+    Departures (exposures,), clouded (exposures,).
+    """
+    out, dim = own.copy(), clouded.copy()
+    for island in np.unique(loose[loose >= 0]):
+        members = np.flatnonzero((loose == island) & (night >= 0))
+        if members.size:
+            # One shift for the island: what its exposures differ by is known from the sources that they share.
+            out[members] = own[members] - own[members].max()
+            dim[members] = out[members] <= -width
+    return out, dim

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from spica.core.columns import Catalogue
@@ -29,6 +32,8 @@ from spica.tasks.solve.settings import SolveSettings
 
 _PER_MAG = 2.5 / np.log(10.0)
 _ARCSEC = np.pi / 648_000.0
+LOOSE = 0.5
+"""A zero point of a larger error is tied to nothing [mag]."""
 _DOUBTFUL = ReferenceFlag.VARIABLE | ReferenceFlag.DUPLICATED | ReferenceFlag.EXTENDED | ReferenceFlag.POOR_PHOTOMETRY
 
 Solved = tuple[Mosaic, Identified, Fit]
@@ -55,6 +60,8 @@ def brightness(
         chi2=float("nan"),
         floor=0.0,
         told={},
+        island=np.full(images, -1),
+        island_ties=np.zeros(images, np.int64),
     )
     flux, error = inputs.flux[found.rows], inputs.flux_err[found.rows]
     names, number = np.unique([record.band for record in inputs.exposures], return_inverse=True)
@@ -126,10 +133,13 @@ def _band(
     )
     coloured = settings.colour is not None
     tied = np.flatnonzero(np.isfinite(mag) & (np.isfinite(hue) | (not coloured)))
+    exposure, count = mosaic.exposure[image], len(inputs.exposures)
+    island, standards = _islands(exposure, group, (count, groups.size), np.isfinite(mag), settings.least_matches)
     frames = Frames(
         *(mosaic.exposure, mosaic.sensor, mosaic.size, mosaic.context),
         _nights(settings, inputs),
         np.array([record.airmass or 1.0 for record in inputs.exposures]),
+        np.where(standards > 0, -1, island),
     )
     colour = np.nan_to_num(hue, nan=0.0)[group] if coloured else np.broadcast_to(np.float32(0.0), rows.size)
     fluxes = Fluxes(
@@ -142,12 +152,57 @@ def _band(
     )
     fit = adjust_photometry(frames, fluxes, ties, options)
     _fill(light, mosaic, (rows, image, fluxes), fit, tied.size)
-    told = {
+    for target, of in ((light.island, island), (light.island_ties, standards)):
+        target[image] = of[exposure]
+    told: dict[str, Any] = {
         "scale": known.scale if tied.size else "relative",
         "magnitudes": known.statement,
         "standards": int(tied.size),
     }
+    told |= _ties_told(inputs, np.unique(exposure), island, standards, fit)
     return replace(light, chi2=fit.chi2 / max(fit.freedom, 1.0), floor=fit.floor, told=light.told | {name: told})
+
+
+def _islands(
+    exposure: Integers, group: Integers, size: tuple[int, int], standard: npt.NDArray[np.bool_], least: int
+) -> tuple[Integers, Integers]:
+    """How the exposures of a band hang together by the sources that they share, `least` of them at least.
+
+    Returns
+    -------
+    (exposures,) number of the island, and how many sources with a known magnitude its exposures see.
+    """
+    sees = coo_array((np.ones(exposure.size, np.int64), (exposure, group)), size).tocsr()
+    common = (sees @ sees.T).tocoo()
+    strong = common.data >= least
+    graph = coo_array((np.ones(int(strong.sum()), np.int8), (common.row[strong], common.col[strong])), (size[0],) * 2)
+    part = connected_components(graph, directed=False)[1].astype(np.int64)
+    seen = np.bincount(part[exposure], standard[group], int(part.max(initial=0)) + 1)
+    return part, seen[part].astype(np.int64)
+
+
+def _ties_told(
+    inputs: Inputs, there: Integers, island: Integers, standards: Integers, fit: PhotometryFit
+) -> dict[str, Any]:
+    """Where a band is weakly tied: its islands, the weakest zero point of each, and exposures that nothing ties."""
+    islands = [
+        {
+            "exposures": [inputs.exposures[number].name for number in there[island[there] == each]],
+            "standards": int(standards[there[island[there] == each]][0]),
+            "weakest": float(np.max(fit.zero_err[there[island[there] == each]])),
+        }
+        for each in np.unique(island[there])
+    ]
+    loose = {
+        inputs.exposures[number].name: {"code": "solve.loose", "error": float(fit.zero_err[number])}
+        for number in there[fit.zero_err[there] >= LOOSE]
+    }
+    nights = [
+        {"zero_point": float(zero), "extinction": float(slope)}
+        for zero, slope in zip(fit.night_zero, fit.night_extinction, strict=True)
+    ]
+    clouds = {inputs.exposures[number].name: bool(fit.clouded[number]) for number in there} if nights else {}
+    return {"islands": islands, "loose": loose, "nights": nights, "clouded": clouds}
 
 
 def _fill(light: Light, mosaic: Mosaic, seen: tuple[Integers, Integers, Fluxes], fit: PhotometryFit, ties: int) -> None:
@@ -158,7 +213,7 @@ def _fill(light: Light, mosaic: Mosaic, seen: tuple[Integers, Integers, Fluxes],
     for target, values in (
         (light.zero, zero),
         (light.zero_err, fit.zero_err[mosaic.exposure]),
-        (light.tied, np.where(fit.zero_err[mosaic.exposure] < 0.5, int(ties > 0), 0)),
+        (light.tied, np.where(fit.zero_err[mosaic.exposure] < LOOSE, int(ties > 0), 0)),
     ):
         target[images] = values[images]
     for target, values in (

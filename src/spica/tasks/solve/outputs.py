@@ -35,6 +35,7 @@ class Light:
     zero, zero_err, scatter : (m,) of each image [mag].
     tied : (m,) 1 with reference magnitudes, 0 without, -1 where nothing was measured.
     mag, off, pull, used : (n,) of the detections.
+    island, island_ties : (m,) number of the exposures' island, sources with known magnitudes in it.
     told : by band what the magnitudes are and how many standards tie them.
     """
 
@@ -49,6 +50,8 @@ class Light:
     chi2: float
     floor: float
     told: dict[str, Any]
+    island: Integers
+    island_ties: Integers
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ def solution(outcome: Outcome) -> Catalogue:
         "photometric": light.tied,
         "mag_used": np.bincount(outcome.found.seen.image, light.used, count),
         "mag_scatter": light.scatter,
+        "island": light.island,
+        "island_ties": light.island_ties,
     }
     header: dict[str, Scalar] = {
         "DEGREE": mosaic.degree,
@@ -227,6 +232,9 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         "astrometry_rescued": (float(np.count_nonzero(outcome.rungs)), ""),
         "astrometry_fields": (float(sum(each is not None for each in outcome.fields)), ""),
         "photometry_scatter": (_median(outcome.light.scatter[solved]), "mag"),
+        "photometry_islands": (float(sum(len(told["islands"]) for told in outcome.light.told.values())), ""),
+        "photometry_loose": (float(sum(len(told["loose"]) for told in outcome.light.told.values())), ""),
+        "photometry_weakest": (_greatest(outcome.light), "mag"),
         "photometry_chi2": (outcome.light.chi2, ""),
         "photometry_floor": (outcome.light.floor, "mag"),
         "reference_without_error": (float(outcome.inputs.stars.without_error), ""),
@@ -241,6 +249,12 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         ):
             told[name] = (float(np.mean(values)), unit)
     return {name: Measured(value, unit) for name, (value, unit) in told.items() if np.isfinite(value)}
+
+
+def _greatest(light: Light) -> float:
+    """The greatest error of a zero point that is tied to reference magnitudes."""
+    tied = light.zero_err[light.tied == 1]
+    return float(np.max(tied)) if tied.size else float("nan")
 
 
 def _median(values: Floats) -> float:

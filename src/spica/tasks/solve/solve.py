@@ -71,7 +71,7 @@ def solve(
     matches : one row for each detection and reference star: residuals, weights, magnitudes; a part after the other.
     solving : metrics of the whole.
     refused : value: name of each refused exposure to its fault code and reason.
-    brightness : value: by band what the magnitudes are.
+    brightness : value: by band what the magnitudes are; `islands` of exposures, those that are `loose`, `nights`.
     """
     inputs = gather(settings, exposures, wcs, sources, pointing, reference)
     how = Matching(settings.search, settings.radius, settings.degree, settings.field_degree, settings.density)
@@ -177,7 +177,7 @@ def _fitted(
 
 TASK = Task(
     name="solve",
-    version=7,
+    version=8,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
@@ -211,7 +211,7 @@ TASK = Task(
         ),
         Give("solving", Form.METRICS, meaning="residuals, counts, zero points of the whole"),
         Give("refused", Form.VALUE, meaning="exposures without a solution, and why"),
-        Give("brightness", Form.VALUE, meaning="what the magnitudes of each band are"),
+        Give("brightness", Form.VALUE, meaning="by band what the magnitudes are, and where they are weakly tied"),
     ),
     run=solve,
 )
