@@ -212,6 +212,26 @@ def test_too_few_stars_give_no_seeing() -> None:
     assert "fwhm" not in quality(QualitySettings(), sky.image, back, catalogue(sky.image))["quality"]
 
 
+def found_width(light: np.ndarray) -> float:
+    pixels = np.random.default_rng(3).poisson(light + SKY).astype(np.float32)
+    image = Image(pixels, (light + SKY).astype(np.float32), np.zeros(light.shape, np.int32))
+    sky = Image(np.full_like(pixels, SKY), np.full_like(pixels, SKY))
+    width: float = detect(DetectSettings(maximum_sources=100_000), image, sky)["detection"]["filter_fwhm"].value
+    return width
+
+
+def test_trails_tell_no_width_and_wide_stars_do() -> None:
+    v, u = np.mgrid[:400, :400]
+    trails, wide = np.zeros((400, 400)), np.zeros((400, 400))
+    for k, (x, y) in enumerate((x, y) for y in range(50, 400, 100) for x in range(50, 400, 100)):
+        # Along the trail the light is even, but for its noise; it may be of any brightness.
+        along = np.clip(v - y, -14.0, 14.0)
+        trails += (3e3 + 2e3 * k) * np.exp(-((u - x - 0.1 * along) ** 2 + (v - y - along) ** 2) / (2 * 1.3**2))
+        wide += 4e3 * np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * 11.5**2))
+    assert found_width(trails) < 8.0
+    assert found_width(wide) == pytest.approx(2.3548 * 11.5, rel=0.1)
+
+
 def test_the_mode_ignores_a_long_tail() -> None:
     rng = np.random.default_rng(9)
     values = np.concatenate([rng.normal(3, 0.05, 200), rng.uniform(3, 12, 150)])

@@ -140,6 +140,13 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("STARSEEN", "int", "", "candidates for stars of the PSF", "catalogue"),
     Keyword("STARGOOD", "int", "", "of these accepted", "catalogue"),
     Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
+    Keyword(
+        "PSFMADE",
+        "str",
+        "",
+        "what the PSF is made of: stars, profile (of the seeing), plane (other detectors)",
+        "catalogue",
+    ),
     Keyword("PSFWINGS", "float", "", "unrest of the light in its wings", "catalogue"),
     Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
     Keyword("MAGSYS", "text", "", "scale of MAGZERO: AB, Vega, unknown", "catalogue"),

@@ -21,6 +21,8 @@ Plane = npt.NDArray[np.float32]
 
 FEWEST_STARS = 5
 """Fewer peaks than this say nothing about the seeing."""
+WIDEST, UNLIKE = 24.0, 1.5
+"""Widths [pixel] above this that differ by this factor (quartiles) are those of trails."""
 
 
 class DetectSettings(Settings):
@@ -94,9 +96,17 @@ def detect(settings: DetectSettings, science: Image, background: Image) -> Produ
 
 
 def _seeing(settings: DetectSettings, science: Image, level: Plane, sky: Plane) -> float:
-    """Mode of the widths of bright peaks, or the usual width where they are too few [pixel]."""
+    """Mode of the widths of bright peaks, or the usual width where they are too few or no widths at all [pixel].
+
+    Of a trail, whose light does not fall along it, the width is any large number: where most are wider than what is looked at, and
+    do not agree, nothing is known.
+    """
     widths = star_widths(science.pixels, level, sky, science.mask, bad_bits=int(Mask.unusable()))
-    return half_sample_mode(widths) if widths.size >= FEWEST_STARS else settings.usual_fwhm
+    if widths.size < FEWEST_STARS:
+        return settings.usual_fwhm
+    low, middle, high = np.quantile(widths, [0.25, 0.5, 0.75])
+    trailed = middle > WIDEST and high > UNLIKE * low
+    return settings.usual_fwhm if trailed else half_sample_mode(widths)
 
 
 def _few_enough(settings: DetectSettings, found: Segments) -> None:
@@ -111,7 +121,7 @@ def _few_enough(settings: DetectSettings, found: Segments) -> None:
 
 TASK = Task(
     name="detect",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=DetectSettings,
     needs=(Need("science"), Need("background")),

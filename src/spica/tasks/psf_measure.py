@@ -11,8 +11,8 @@ from spica.core.columns import PSF_COLUMNS, Catalogue, Flag, PsfFlag
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
-from spica.core.psf import PsfModel
-from spica.core.records import Grain, Scalar
+from spica.core.psf import PsfModel, model_among
+from spica.core.records import Detector, Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.aperture import circular_photometry
@@ -34,6 +34,8 @@ WHOLE = 0.9
 PLACES, CORE, UNREST = 5, 1.0, 0.02
 """Along each axis, and radius in units of the FWHM, at and within which the model's light is looked at; the scatter of
 its part there above which the wings are not believed."""
+ROUND = "profile"
+"""What a model is made of where there were too few stars: then that of the focal plane is taken, if there is one."""
 SPREAD_SCALE = 1.0 / 16.0
 """Scale length of the disk of spread_model in units of the FWHM (Desai et al. 2012, ApJ 757, 83)."""
 READ = (
@@ -55,7 +57,13 @@ class PsfMeasureSettings(Settings):
 
 
 def psf_measure(
-    settings: PsfMeasureSettings, science: Image, background: Image, sources: Catalogue, psf: Catalogue
+    settings: PsfMeasureSettings,
+    science: Image,
+    background: Image,
+    sources: Catalogue,
+    psf: Catalogue,
+    psf_plane: Catalogue | None = None,
+    detector: Detector | None = None,
 ) -> Products:
     """Fit the point spread function to every source, neighbours at once; star or galaxy.
 
@@ -64,12 +72,16 @@ def psf_measure(
     psf_sources : Catalogue, a row for each of `sources`, in their order.
     psf_photometry : metrics: aperture corrections, medians of χ², sources by flag.
 
+    Where the model is a round profile, for want of stars, that of the focal plane is taken if there is one (card PSFMADE: stars, profile, plane).
+
     Raises
     ------
     DataFault
         ``psf.missing`` without a model; ``data.bad-value`` where neither image nor background has a variance.
     """
     model = _model(psf)
+    if psf_plane is not None and detector is not None and model.facts.get("made") == ROUND:
+        model = model_among(psf_plane, detector.detector) or model
     haze = float(sources.header.get("HAZE") or 0.0) if settings.haze else 0.0
     level = background.pixels + np.float32(haze) if haze != 0.0 else background.pixels
     variance, dark, gain = _variances(science, background)
@@ -104,13 +116,14 @@ def psf_measure(
     columns["flags_psf"] |= np.where(np.isfinite(kinds.star), 0, PsfFlag.UNCLASSED)
     columns = {name: columns[name].astype(column.dtype) for name, column in PSF_COLUMNS.items()}
     header: dict[str, Scalar] = {"PSFFWHM": round(model.fwhm, 4), "VARGAIN": round(gain, 5), "HAZE": round(haze, 5)}
-    header["PSFWINGS"] = round(unrest, 5)
+    header |= {"PSFWINGS": round(unrest, 5), "PSFMADE": str(model.facts.get("made") or "")}
     header |= {name: value for name, value in sources.header.items() if name.startswith("APER")}
     header |= {f"CLS_{name}".upper(): round(value, 5) for name, value in kinds.mixture.items()}
     made = Catalogue(columns, header)
     return {
         "psf_sources": made,
-        "psf_photometry": _figures(made, sources, model) | {"psf_wing_unrest": Measured(unrest)},
+        "psf_photometry": _figures(made, sources, model)
+        | {"psf_wing_unrest": Measured(unrest), "psf_of_plane": Measured(float(model.facts.get("made") == "plane"))},
     }
 
 
@@ -262,7 +275,14 @@ TASK = Task(
     version=3,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
-    needs=(Need("science"), Need("background"), Need("sources", columns=READ), Need("psf")),
+    needs=(
+        Need("science"),
+        Need("background"),
+        Need("sources", columns=READ),
+        Need("psf"),
+        Need("psf_plane", grain=Grain.EXPOSURE, optional=True),
+        Need("detector", source="detector", optional=True),
+    ),
     gives=(
         Give("psf_sources", Form.CATALOGUE, meaning="places and fluxes by PSF fit, and kind, of the sources"),
         Give("psf_photometry", Form.METRICS, meaning="aperture corrections, how PSF fits went"),
