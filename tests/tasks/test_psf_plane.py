@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from spica.core.task import Member
 from spica.kernels.draw import Psf, add_stars
 from spica.kernels.psf_look import shapes_at
 from spica.kernels.psf_plane import Chip
+from spica.pipelines.catalogue import load
+from spica.pipelines.check import check
+from spica.pipelines.graph import chains
 from spica.tasks.psf_measure import PsfMeasureSettings, psf_measure
 from spica.tasks.psf_plane import PsfPlaneSettings, psf_plane
+from tests.support.groups import ROOT
 
 NX, NY, PIXEL, STEP, HALF = 512, 1024, 15.0, 0.5, 24
 SPECS = [
@@ -133,3 +138,17 @@ def test_one_neighbour_alone_lends_its_model_and_none_is_a_fault() -> None:
     with pytest.raises(DataFault) as fault:
         made_of({0: model(0), 2: round_profile(2)})
     assert fault.value.code == "psf.too-few-detectors"
+
+
+def test_the_pipeline_of_the_page_measures_with_the_planes_model(tmp_path: Path) -> None:
+    page = (ROOT / "docs/psf.md").read_text(encoding="utf-8")
+    (text,) = (part.partition("```")[0] for part in page.split("```toml\n")[1:])
+    (tmp_path / "calibrate_plane.toml").write_text(text, encoding="utf-8")
+    pipeline = load("calibrate_plane", [tmp_path])
+    check(pipeline)
+    order = [[step.label for step in chain.steps] for chain in chains(pipeline)]
+    first, plane, last = (
+        next(k for k, labels in enumerate(order) if name in labels) for name in ("psf", "psf_plane", "psf_measure")
+    )
+    assert first < plane < last
+    assert order[last] == ["sky_again", "psf_measure"]

@@ -19,7 +19,7 @@ from spica.kernels.pairs import pairs_within
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_sources import Fitted, Fitting, fit_sources
 
-_BRIGHT, _WORSE = 20.0, 1.3
+_BRIGHT, _WORSE = 45.0, 1.3
 """Signal-to-noise, and χ² per degree of freedom, from which a source is looked at again."""
 _EXTENDED, _CERTAIN = 0.003, 5.0
 """Spread, and spread over its error, from which a neighbour's light is that of no point."""
