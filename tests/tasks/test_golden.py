@@ -11,6 +11,7 @@ import dataclasses
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ from spica.tasks import (
     pointing,
     psf,
     psf_measure,
+    psf_plane,
     quality,
     quicklook,
     read_noise,
@@ -82,7 +84,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, psf_plane, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -203,6 +205,12 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["stars"] = run("stars", sources=sources)
     found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
+    own = replace(model, facts={"made": "stars"}).to_catalogue()
+    chips = [
+        {"id": n, "nx": SIDE, "ny": SIDE, "x_mm": 3.0 * n, "y_mm": 0.0, "rotation": 0.0, "flip": False} for n in (1, 2)
+    ]
+    lent = tuple(Member(f"detector:demo-1/{n}", own) for n in (1, 2))
+    found["psf_plane"] = run("psf_plane", psf=lent, plane={"pixel_size": 15.0, "detectors": chips})
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(

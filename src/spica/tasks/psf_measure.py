@@ -272,7 +272,7 @@ def light_within(model: PsfModel, radii: list[float]) -> Column:
 
 TASK = Task(
     name="psf_measure",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
     needs=(
