@@ -11,7 +11,6 @@ import dataclasses
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +139,15 @@ def found_field() -> dict[str, Any]:
     return {"sources": (Member("detector:demo-1/2", sources),), "headers": {2: cards}, "reference": reference}
 
 
+def lent(model: PsfModel) -> dict[str, Any]:
+    """Two detectors side by side with one model each."""
+    own = dataclasses.replace(model, facts={"made": "stars"}).to_catalogue()
+    like = {"nx": SIDE, "ny": SIDE, "y_mm": 0.0, "rotation": 0.0, "flip": False}
+    chips = [like | {"id": number, "x_mm": 3.0 * number} for number in (1, 2)]
+    members = tuple(Member(f"detector:demo-1/{number}", own) for number in (1, 2))
+    return {"psf": members, "plane": {"pixel_size": 15.0, "detectors": chips}}
+
+
 def outputs() -> dict[str, Mapping[str, Any]]:
     """Run every task on the outputs of the ones before."""
 
@@ -205,12 +213,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["stars"] = run("stars", sources=sources)
     found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
-    own = replace(model, facts={"made": "stars"}).to_catalogue()
-    chips = [
-        {"id": n, "nx": SIDE, "ny": SIDE, "x_mm": 3.0 * n, "y_mm": 0.0, "rotation": 0.0, "flip": False} for n in (1, 2)
-    ]
-    lent = tuple(Member(f"detector:demo-1/{n}", own) for n in (1, 2))
-    found["psf_plane"] = run("psf_plane", psf=lent, plane={"pixel_size": 15.0, "detectors": chips})
+    found["psf_plane"] = run("psf_plane", **lent(model))
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(
