@@ -170,3 +170,5 @@ def test_relative_zero_points_are_not_compared_with_the_usual_one() -> None:
     own = {"detectors": {"1": {"zero": USUAL - 0.1}, "2": {"zero": USUAL - 0.1}}, "scatter": 0.02}
     figures = judged(sky_solution=relative, zero_points=own)["calibration_verdict"]["figures"]
     assert figures["zero_point_offset"][0] == pytest.approx(-0.1)
+    figures = judged(sky_solution=relative, zero_points=own | {"scale": "Vega"})["calibration_verdict"]["figures"]
+    assert "zero_point_offset" not in figures

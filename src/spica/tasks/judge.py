@@ -212,7 +212,8 @@ def _zero(sky: Mapping[str, Any] | None, alone: Mapping[str, Any] | None, number
     """The zero point of the joint solution where reference magnitudes tie it, else the exposure's own."""
     if sky is not None and sky["photometric"] == 1 and "zero_point" in sky["figures"]:
         return float(sky["figures"]["zero_point"][0])
-    own = (alone or {"detectors": {}})["detectors"].get(str(number))
+    # One of another scale than the table's (AB) cannot be compared with it.
+    own = None if alone is None or alone.get("scale", "AB") != "AB" else alone["detectors"].get(str(number))
     return None if own is None else float(own["zero"])
 
 
