@@ -142,7 +142,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
     Keyword(
         "PSFMADE",
-        "str",
+        "text",
         "",
         "what the PSF is made of: stars, profile (of the seeing), plane (other detectors)",
         "catalogue",
