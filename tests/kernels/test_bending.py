@@ -32,7 +32,8 @@ def test_the_degree_is_told_by_the_data(cubic: float, degree: int) -> None:
     assert found.degree == degree
     assert found.error < 2.0 * NOISE
     edge = np.array([0.45 + 0.5j, -0.45 - 0.5j])
-    wanted = tangent_deproject(*(part(edge + cubic * edge * np.abs(edge) ** 2) for part in (np.real, np.imag)), *CENTRE)
+    bent = edge + cubic * edge * np.abs(edge) ** 2
+    wanted = tangent_deproject(bent.real, bent.imag, *CENTRE)
     got = found.apply(edge)
     assert np.abs(got[1] - wanted[1]).max() < 3.0 * NOISE
     assert np.abs(got[0] - wanted[0]).max() * np.cos(np.radians(30.0)) < 3.0 * NOISE
