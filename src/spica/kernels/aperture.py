@@ -5,7 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_coordinates, as_pixels, compiled
+from spica.kernels.compiled import (
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Numbers,
+    as_bits,
+    as_coordinates,
+    as_pixels,
+    compiled,
+    inner,
+)
 from spica.kernels.stamp import BAD, Planes, gather
 
 _NEAR = 2e-3
@@ -27,7 +38,7 @@ class Apertures:
     masked: Int64
 
 
-@compiled
+@inner
 def _cap(s: float) -> float:
     """Area between a chord of half length s and the arc of a unit circle: arcsin s - s √(1 - s²)."""
     if s > 0.25:
@@ -37,7 +48,7 @@ def _cap(s: float) -> float:
     return s * t * (2 / 3 + t * (1 / 5 + t * (3 / 28 + t * (5 / 72 + t * (35 / 704 + t * (63 / 1664))))))
 
 
-@compiled
+@inner
 def _quarter(x0: float, x1: float, y0: float, y1: float, r: float) -> float:
     """Area inside the circle about the origin of a rectangle in the first quadrant."""
     if x0 * x0 + y0 * y0 >= r * r:
@@ -75,7 +86,7 @@ def circle_overlap(dx: float, dy: float, r: float) -> float:
     return area
 
 
-@compiled
+@inner
 def circle_sum(light: Float32, noise: Float32, state: Int32, x: float, y: float, r: float) -> tuple[float, float, int]:
     """Flux, its variance, and number of bad pixels, in a circle of a stamp."""
     flux = 0.0
@@ -109,7 +120,7 @@ def circle_sum(light: Float32, noise: Float32, state: Int32, x: float, y: float,
     return flux, spread, bad
 
 
-@compiled
+@inner
 def growth(light: Float32, x: float, y: float, out: Float64) -> None:
     """Light of the pixels whose centres are within 1, 2, ... pixels of the centre."""
     out[:] = 0.0
@@ -126,7 +137,7 @@ def growth(light: Float32, x: float, y: float, out: Float64) -> None:
         out[ring] += out[ring - 1]
 
 
-@compiled
+@inner
 def _guess(grown: Float64, wanted: float) -> tuple[float, float]:
     """Where a growth curve passes the wanted flux, between its rings; and its slope there."""
     ring = 0
@@ -140,7 +151,7 @@ def _guess(grown: Float64, wanted: float) -> tuple[float, float]:
     return r, slope
 
 
-@compiled
+@inner
 def light_radius(
     light: Float32, noise: Float32, state: Int32, x: float, y: float, wanted: float, grown: Float64, reach: float
 ) -> tuple[float, float]:

@@ -7,7 +7,7 @@ their median until nothing changes; where mean and median then differ by less th
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled, inner
 from spica.kernels.robust import keep_between, mean_and_deviation, median_in_place
 
 _MAX_PASSES = 50
@@ -15,7 +15,7 @@ _ENOUGH = 0.5
 """Least fraction of good pixels that makes a cell valid."""
 
 
-@compiled
+@inner
 def _clipped_mode(values: Float32, count: int) -> tuple[float, float]:
     """Level and noise of the first `count` (≥ 1) values, which are reordered."""
     mean, sigma = mean_and_deviation(values, count)
@@ -132,7 +132,7 @@ def fill_holes(grid: Float64, out: Float64) -> None:
         _relax(out, holes[:count], 4 * min(count, max(grid.shape[0], grid.shape[1])))
 
 
-@compiled
+@inner
 def _relax(grid: Float64, holes: Int64, steps: int) -> None:
     """Replace every hole by the mean of its neighbours, all at once, again and again."""
     gy, gx = grid.shape
@@ -151,7 +151,7 @@ def _relax(grid: Float64, holes: Int64, steps: int) -> None:
             grid[holes[k, 0], holes[k, 1]] = new[k]
 
 
-@compiled
+@inner
 def _nearest(grid: Float64, j: int, i: int) -> float:
     """Mean of the valid cells nearest to a hole."""
     nearest = grid.size * grid.size
@@ -216,7 +216,7 @@ def filter_grid(grid: Numbers, size: int = 3) -> Float64:
     return out
 
 
-@compiled
+@inner
 def _spline_curvature(values: Float64, curvature: Float64, scratch: Float64) -> None:
     """Second derivatives of the natural cubic spline through values at unit steps (tridiagonal elimination)."""
     n = values.size
@@ -231,13 +231,13 @@ def _spline_curvature(values: Float64, curvature: Float64, scratch: Float64) -> 
         curvature[i] -= scratch[i] * curvature[i + 1]
 
 
-@compiled
+@inner
 def _segment(position: float, n: int) -> int:
     """Index of the spline segment of a position; the outermost segments reach to the edges of the image."""
     return max(min(int(np.floor(position)), n - 2), 0)
 
 
-@compiled
+@inner
 def _spline_line(nodes: Float64, curvature: Float64, box: float, least: np.float32, line: Float32) -> None:
     """Evaluate the spline of one row of nodes at every pixel."""
     n = nodes.size

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Int32, Int64, compiled
+from spica.kernels.compiled import Int32, Int64, compiled, inner
 
 
-@compiled
+@inner
 def _hot_columns(mask: Int32, rows: Int64, bit: int) -> Int64:
     """Columns that have the bit in any of the rows, in order."""
     nx = mask.shape[1]
@@ -17,7 +17,7 @@ def _hot_columns(mask: Int32, rows: Int64, bit: int) -> Int64:
     return np.flatnonzero(found & bit)
 
 
-@compiled
+@inner
 def _widths(mask: Int32, rows: Int64, columns: Int64, bit: int, widths: Int32) -> None:
     """For each pixel that has the bit, in these rows and columns: how many such pixels lie side by side there; else 0."""
     for n in range(rows.size):
@@ -33,7 +33,7 @@ def _widths(mask: Int32, rows: Int64, columns: Int64, bit: int, widths: Int32) -
                 start = k
 
 
-@compiled
+@inner
 def _mark_run(
     mask: Int32,
     rows: Int64,

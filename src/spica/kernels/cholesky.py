@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float64
-from spica.kernels.inner import inner
+from spica.kernels.compiled import Float64, inner
 
 
 @inner

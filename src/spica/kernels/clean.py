@@ -5,7 +5,7 @@ After SExtractor (Bertin & Arnouts 1996, A&AS 117, 393, section 6.1), with profi
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, compiled, inner
 from spica.kernels.detect import Segments
 from spica.kernels.regroup import regroup
 
@@ -20,7 +20,7 @@ _X, _Y, _PEAK, _HEIGHT, _CXX, _CYY, _CXY, _REACH = range(8)
 _COLUMNS = 8
 
 
-@compiled
+@inner
 def _height(values: Float32, rank: int, scratch: Float32) -> float:
     """The rank-th brightest value (from 1), or the faintest of fewer."""
     kept = 0
@@ -39,7 +39,7 @@ def _height(values: Float32, rank: int, scratch: Float32) -> float:
     return float(scratch[kept - 1])
 
 
-@compiled
+@inner
 def _profiles(
     start: Int64, pixels: Int32, values: Float32, nx: int, threshold: float, beta: float, rank: int, table: Float64
 ) -> None:
@@ -84,7 +84,7 @@ def _profiles(
             table[k, _REACH] = longest * np.sqrt((peak ** (1.0 / beta) - 1.0) / (scale * axes * axes))
 
 
-@compiled
+@inner
 def _cells(table: Float64, nx: int, ny: int) -> tuple[Int64, Int64]:
     """Sources sorted by cell: where each cell begins, and the sources in that order."""
     wide = nx // _CELL + 1
@@ -103,7 +103,7 @@ def _cells(table: Float64, nx: int, ny: int) -> tuple[Int64, Int64]:
     return begin, members
 
 
-@compiled
+@inner
 def _swallow(
     table: Float64, k: int, beta: float, nx: int, ny: int, begin: Int64, members: Int64, swallowed: Int32
 ) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled, inner
 from spica.kernels.robust import keep_between, select_kth
 
 _ENOUGH = 16
@@ -23,7 +23,7 @@ class CoarseSky(NamedTuple):
     box: int
 
 
-@compiled
+@inner
 def _cell_level(values: Float32, count: int) -> tuple[float, float, float]:
     """Level, noise and lowest tenth of the first `count` values, reordered; light of sources makes the upper side useless."""
     lowest = select_kth(values, count, count // 10)

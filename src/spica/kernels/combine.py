@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled, inner
 from spica.kernels.robust import MAD_TO_SIGMA
 
 MEAN, MEDIAN, CLIPPED = 0, 1, 2
@@ -69,7 +69,7 @@ def take(
     _take(as_pixels(image), as_pixels(errors), as_bits(mask), int(bad_bits), float(scale), out, noise, good)
 
 
-@compiled
+@inner
 def _sort(columns: Float32, count: int) -> None:
     """Sort each column of the first `count` rows.
 
@@ -102,7 +102,7 @@ def _sort(columns: Float32, count: int) -> None:
         p //= 2
 
 
-@compiled
+@inner
 def _middle(columns: Float32, x: int, low: int, high: int) -> float:
     """Median of the sorted values low..high of a column."""
     half = (low + high) // 2
@@ -111,7 +111,7 @@ def _middle(columns: Float32, x: int, low: int, high: int) -> float:
     return 0.5 * (float(columns[half - 1, x]) + float(columns[half, x]))
 
 
-@compiled
+@inner
 def _nearest(columns: Float32, x: int, low: int, high: int, centre: float, count: int) -> float:
     """Largest deviation among the `count` values nearest to `centre`: they lie side by side where values are sorted."""
     first, last = low, high - count
@@ -124,7 +124,7 @@ def _nearest(columns: Float32, x: int, low: int, high: int, centre: float, count
     return float(max(centre - columns[first, x], columns[first + count - 1, x] - centre))
 
 
-@compiled
+@inner
 def _clip(columns: Float32, x: int, count: int, limits: Float32, floor: float, iterations: int) -> tuple[int, int]:
     """Range of a sorted column that clipping about its median keeps; limits are low and high."""
     low, high = 0, count
@@ -148,7 +148,7 @@ def _clip(columns: Float32, x: int, count: int, limits: Float32, floor: float, i
     return low, high
 
 
-@compiled
+@inner
 def _gather(
     stack: Float32,
     masks: Int32,
@@ -174,7 +174,7 @@ def _gather(
             counts[i] += good
 
 
-@compiled
+@inner
 def _sums(columns: Float32, lows: Int32, highs: Int32, origins: Float64, sums: Float64) -> None:
     """Sums of the values lows..highs of each column and of their squares, from an origin near to them, in float64."""
     sums[:] = 0.0

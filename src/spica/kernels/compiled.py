@@ -47,6 +47,22 @@ def _spare_scipy() -> None:
 _spare_scipy()
 
 
+def _of_numbers(dispatcher: Any) -> Any:
+    """The same function, compiled once for a type, not for each constant.
+
+    numba would compile what is called anew for each constant among its arguments, and for that with which a counter
+    begins. That is a tenth of all the time, and made no kernel faster that was measured.
+    """
+    ask = dispatcher.get_call_template
+    unliteral: Any = numba.types.unliteral
+
+    def ask_for_numbers(args: tuple[Any, ...], kws: dict[str, Any]) -> object:
+        return ask(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
+
+    dispatcher.get_call_template = ask_for_numbers
+    return dispatcher
+
+
 def compiled(function: F) -> F:
     """Compile a function with numba under the rules of this room.
 
@@ -60,17 +76,16 @@ def compiled(function: F) -> F:
     callable
         The compiled function, with the type of the one given.
     """
-    dispatcher: Any = numba.njit(**_RULES)(function)
-    ask = dispatcher.get_call_template
-    unliteral: Any = numba.types.unliteral
+    return cast("F", _of_numbers(numba.njit(**_RULES)(function)))
 
-    def ask_for_numbers(args: tuple[Any, ...], kws: dict[str, Any]) -> object:
-        # numba would compile what is called anew for each constant, and for that with which a counter begins: a tenth
-        # of all the time. Constants make no kernel faster that was measured.
-        return ask(tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()})
 
-    dispatcher.get_call_template = ask_for_numbers
-    return cast("F", dispatcher)
+def inner(function: F) -> F:
+    """`compiled` for a function that compiled ones alone call: without the way in from Python, which takes long for many arrays.
+
+    Its machine code is made again for each function that calls it, and for each that calls that one: what is called
+    from one place, near the top, costs least.
+    """
+    return cast("F", _of_numbers(numba.njit(**_RULES, no_cpython_wrapper=True)(function)))
 
 
 class _Same:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.coarse import CoarseSky, level_at, level_line
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_pixels, compiled, inner
 from spica.kernels.robust import median_in_place
 from spica.kernels.sharpness import STEP_X, STEP_Y, sharpest_excess, sharpness, window
 
@@ -57,7 +57,7 @@ class Cosmics(NamedTuple):
     overflow: bool
 
 
-@compiled
+@inner
 def _least_variance(spreads: Float64) -> float:
     """Variance of the central pixel without its own charge: the smallest of it and its four neighbours."""
     c = spreads.shape[0] // 2
@@ -68,13 +68,13 @@ def _least_variance(spreads: Float64) -> float:
     return float(least)
 
 
-@compiled
+@inner
 def _beyond(value: float, limit: float, spread: float) -> bool:
     """Whether value > limit √spread."""
     return value > 0.0 and value * value > limit * limit * spread
 
 
-@compiled
+@inner
 def _company(mask: Int32, bits: int, y: int, x: int) -> int:
     """How many of a pixel's neighbours have any of the bits."""
     count = 0
@@ -84,7 +84,7 @@ def _company(mask: Int32, bits: int, y: int, x: int) -> int:
     return count
 
 
-@compiled
+@inner
 def _mark_line(
     lines: tuple[Float32, Float32, Float32],
     noises: tuple[Float32, Float32, Float32],
@@ -176,7 +176,7 @@ def _find_sharp(
     return count
 
 
-@compiled
+@inner
 def _gather_set(mask: Int32, seed: int, pixels: Int64, sharp: Float32, queue: Int64) -> tuple[int, float, bool]:
     """Fill `queue` with the pending pixels connected with a seed; return their number, sum of sharpness, any alone."""
     ny, nx = mask.shape
@@ -219,7 +219,7 @@ def _keep_rays(mask: Int32, bit: int, limits: Limits, pixels: Int64, sharp: Floa
     return hits, count
 
 
-@compiled
+@inner
 def _light_around(values: Float64, spreads: Float64, scratch: Float32) -> float:
     """Median of the usable pixels within two pixels, the pixel itself left out; the sky where fewer than five are."""
     count = 0
@@ -231,7 +231,7 @@ def _light_around(values: Float64, spreads: Float64, scratch: Float32) -> float:
     return median_in_place(scratch, count) if count >= 5 else 0.0
 
 
-@compiled
+@inner
 def _bridge(values: Float64, spreads: Float64, y: int, x: int, weights: Float64) -> float:
     """A pixel's value, or that of the usable pixels around it, weighted by nearness; the window's centre is left out."""
     if spreads[y, x] > 0.0:
@@ -247,7 +247,7 @@ def _bridge(values: Float64, spreads: Float64, y: int, x: int, weights: Float64)
     return float(total / weight) if weight > 0.0 else 0.0
 
 
-@compiled
+@inner
 def _joins(
     values: Float64, spreads: Float64, company: int, rho: Float64, limits: Limits, scratch: tuple[Float32, Float64]
 ) -> bool:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from spica.kernels.compiled import Bools, Float32, Float64, Int32, Int64, Numbers, as_pixels, compiled
+from spica.kernels.compiled import Bools, Float32, Float64, Int32, Int64, Numbers, as_pixels, compiled, inner
 from spica.kernels.detect import Segments
 from spica.kernels.levels import count_peaks, sort_by_level
 from spica.kernels.regroup import regroup
@@ -30,7 +30,7 @@ _INTEGERS = 12
 _LX, _LY, _PEAK, _CXX, _CYY, _CXY, _SIZE, _LIGHT = range(8)
 
 
-@compiled
+@inner
 def _root(parent: Int32, q: int) -> int:
     while parent[q] != q:
         parent[q] = parent[parent[q]]
@@ -38,7 +38,7 @@ def _root(parent: Int32, q: int) -> int:
     return q
 
 
-@compiled
+@inner
 def _place(pixels: Int32, nx: int, whole: Int32, index: Int32) -> None:
     """Columns, rows and places in the padded plane of a set's pixels; the plane gets their numbers from 1."""
     for q in range(pixels.size):
@@ -51,7 +51,7 @@ def _place(pixels: Int32, nx: int, whole: Int32, index: Int32) -> None:
         index[spot] = q + 1
 
 
-@compiled
+@inner
 def _seal(values: Float32, whole: Int32, root: int, leaf: int, step: float, leaves: Float64) -> None:
     """Make a branch a leaf: its pixels are its own, its shape and size are taken from them."""
     top = whole[_TOP, root]
@@ -95,7 +95,7 @@ def _seal(values: Float32, whole: Int32, root: int, leaf: int, step: float, leav
     leaves[leaf, _SIZE] = area / np.pi / rise
 
 
-@compiled
+@inner
 def _noise_at(noise: Noise, q: int) -> float:
     """Noise of the filtered image at a pixel of the set, in units of the sky's."""
     pixels, variance, sky = noise
@@ -105,14 +105,14 @@ def _noise_at(noise: Noise, q: int) -> float:
     return np.sqrt(max(variance[p] / sky[p], 1.0)) if sky[p] > 0.0 else 1.0
 
 
-@compiled
+@inner
 def _light_at(sums: Float64, whole: Int32, root: int, pixel: int, leaves: Float64) -> float:
     """Light of a component so far; of one that is divided, that of the leaf to which a pixel of it belongs."""
     owner = whole[_OWNER, pixel]
     return float(leaves[owner, _LIGHT] if whole[_LEAVES, root] > 0 and owner >= 0 else sums[root])
 
 
-@compiled
+@inner
 def _is_branch(
     values: Float32,
     sums: Float64,
@@ -133,7 +133,7 @@ def _is_branch(
     return bool(values[top] - step > settings[2] * _noise_at(noise, top))
 
 
-@compiled
+@inner
 def _unite(
     values: Float32,
     sums: Float64,
@@ -174,7 +174,7 @@ def _unite(
     return found
 
 
-@compiled
+@inner
 def _add(values: Float32, sums: Float64, whole: Int32, q: int, root: int) -> None:
     """Add a pixel to a component, or make it one (root < 0)."""
     whole[_NEXT, q] = -1
@@ -199,7 +199,7 @@ def _add(values: Float32, sums: Float64, whole: Int32, q: int, root: int) -> Non
     whole[_TAIL, root] = q
 
 
-@compiled
+@inner
 def _brightest_here(whole: Int32, q: int, index: Int32, offsets: Int32, leaves: Float64) -> int:
     """The leaf among the owners of the neighbours whose profile is brightest at a pixel, -1 without such."""
     best = -1
@@ -219,7 +219,7 @@ def _brightest_here(whole: Int32, q: int, index: Int32, offsets: Int32, leaves: 
     return best
 
 
-@compiled
+@inner
 def _grow_tree(
     values: Float32,
     sums: Float64,
@@ -261,7 +261,7 @@ def _grow_tree(
     return found
 
 
-@compiled
+@inner
 def _share(number: int, whole: Int32, index: Int32, offsets: Int32, leaves: Float64) -> None:
     """Give the pixels outside of the leaves to one of those that they touch, brightest pixels first."""
     waiting = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spica.kernels.compiled import Bools, Float32, Int32, Int64, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Bools, Float32, Int32, Int64, Numbers, as_bits, as_pixels, compiled, inner
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def gaussian_kernel(fwhm: float, *, reach: float = 1.5) -> Float32:
     return as_pixels(values / values.sum())
 
 
-@compiled
+@inner
 def _load_row(
     image: Float32,
     sky: Float32,
@@ -91,25 +91,25 @@ def _load_row(
         signal[radius + x] = value * inverse if good else zero
 
 
-@compiled
+@inner
 def _weigh(factor: Any, line: Float32, out: Float32) -> None:
     for x in range(out.size):
         out[x] = factor * line[x]
 
 
-@compiled
+@inner
 def _add_one(factor: Any, a: Float32, b: Float32, out: Float32) -> None:
     for x in range(out.size):
         out[x] += factor * (a[x] + b[x])
 
 
-@compiled
+@inner
 def _add_two(one: Any, a: Float32, b: Float32, two: Any, c: Float32, d: Float32, out: Float32) -> None:
     for x in range(out.size):
         out[x] += one * (a[x] + b[x]) + two * (c[x] + d[x])
 
 
-@compiled
+@inner
 def _quotient(above: Float32, below: Float32) -> None:
     """Divide by the root; both are zero where nothing is good."""
     zero = np.float32(0.0)
@@ -119,7 +119,7 @@ def _quotient(above: Float32, below: Float32) -> None:
         above[x] = above[x] / np.sqrt(square)
 
 
-@compiled
+@inner
 def _convolve_line(line: Float32, kernel: Float32, out: Float32) -> None:
     """Sum of the shifted line times the symmetric kernel, a pair of taps at a time."""
     size = kernel.size
@@ -134,7 +134,7 @@ def _convolve_line(line: Float32, kernel: Float32, out: Float32) -> None:
         _add_one(kernel[radius - 1], line[radius - 1 :], line[radius + 1 :], out)
 
 
-@compiled
+@inner
 def _convolve_rows(rows: Float32, kernel: Float32, first: int, out: Float32) -> None:
     """The same across the rows of a ring whose oldest row is `first`."""
     size = kernel.size
@@ -149,7 +149,7 @@ def _convolve_rows(rows: Float32, kernel: Float32, first: int, out: Float32) -> 
         _add_one(kernel[radius - 1], a, b, out)
 
 
-@compiled
+@inner
 def _root(parent: Int32, run: int) -> int:
     """Smallest run of the set, halving the path on the way."""
     while parent[run] != run:
@@ -158,7 +158,7 @@ def _root(parent: Int32, run: int) -> int:
     return run
 
 
-@compiled
+@inner
 def _join_rows(runs: Int32, parent: Int32, first: int, middle: int, last: int) -> None:
     """Unite the runs [middle, last) of a row with those [first, middle) of the row before that touch, corners too."""
     above = first
@@ -173,7 +173,7 @@ def _join_rows(runs: Int32, parent: Int32, first: int, middle: int, last: int) -
             other += 1
 
 
-@compiled
+@inner
 def _row_runs(
     row: Float32, y: int, limit: float, runs: Int32, parent: Int32, values: Float32, runs_before: int, filled: int
 ) -> tuple[int, int]:
@@ -200,7 +200,7 @@ def _row_runs(
     return count, filled
 
 
-@compiled
+@inner
 def _scan(
     image: Float32,
     sky: Float32,
@@ -251,7 +251,7 @@ def _scan(
     return count, filled
 
 
-@compiled
+@inner
 def _number(runs: Int32, parent: Int32, number: int, min_area: int) -> tuple[int, Int32, Int64]:
     """Number of segments large enough, segment of each run (-1: too small), and area of each segment."""
     area = np.zeros(number, dtype=np.int64)
@@ -272,7 +272,7 @@ def _number(runs: Int32, parent: Int32, number: int, min_area: int) -> tuple[int
     return count, owner, area[:count].copy()
 
 
-@compiled
+@inner
 def _gather(runs: Int32, owner: Int32, values: Float32, nx: int, start: Int64, pixels: Int32, chosen: Float32) -> None:
     place = start[:-1].copy()
     source = 0

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, Int64, Numbers, as_plain, compiled
+from spica.kernels.compiled import Float32, Int32, Int64, Numbers, as_plain, compiled, inner
 
 
 class Box(NamedTuple):
@@ -106,7 +106,7 @@ def planes_for(places: Sequence[Box], shape: tuple[int, int], no_data_bit: int) 
     return Planes(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
 
 
-@compiled
+@inner
 def _load_line(raw: Numbers, y: Any, x0: Any, n: Any, flip: Any, line: Float32) -> None:
     """Copy a piece of a row of raw numbers as float32, mirrored when asked."""
     if flip:
@@ -118,7 +118,7 @@ def _load_line(raw: Numbers, y: Any, x0: Any, n: Any, flip: Any, line: Float32) 
             line[i] = raw[np.uint64(y), np.uint64(x0 + i)]
 
 
-@compiled
+@inner
 def _bend_line(electrons: Float32, curve: Float32, factor: Float32) -> None:
     """Undo non-linearity in place: x (1 + c0 x + c1 x² …) by Horner's rule; `factor` is room to work in."""
     one = np.float32(1.0)
@@ -150,14 +150,14 @@ def median_light(planes: Planes, place: Box, bad_bits: int) -> float:
 # vectorised. Planes are indexed in place, since a view of each line of each plane costs as much as its pixels.
 
 
-@compiled
+@inner
 def _electrons_line(electrons: Float32, line: Float32, level: Any, gain: Any, bias: Float32, y: Any, x0: Any) -> None:
     """Electrons above the bias."""
     for i in range(electrons.size):
         electrons[i] = (line[i] - level) * gain - bias[np.uint64(y), np.uint64(x0 + i)]
 
 
-@compiled
+@inner
 def _finish_line(
     x0: Any,
     rows: Numbers,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, compiled
+from spica.kernels.compiled import Float32, Float64, compiled, inner
 
 _LOST = 4e-4
 """Fraction of a source's light that may fall outside of its stamp."""
@@ -38,13 +38,13 @@ class Mixture(NamedTuple):
     variance: Float64
 
 
-@compiled
+@inner
 def moffat_scale(fwhm: float, beta: float) -> float:
     """Scale α of a Moffat profile of the width given: intensity ∝ (1 + r²/α²)^-β (Moffat 1969, A&A 3, 455)."""
     return 0.5 * fwhm / math.sqrt(2.0 ** (1.0 / beta) - 1.0)
 
 
-@compiled
+@inner
 def _add_moffat(
     image: Float32, x: float, y: float, peak: float, alpha: float, g1: float, g2: float, beta: float, radius: float
 ) -> None:
@@ -109,7 +109,7 @@ def add_stars(image: Float32, x: Float64, y: Float64, flux: Float64, psf: Psf, e
         _add_moffat(image, x[k], y[k], peak, alpha, psf.g1[k], psf.g2[k], beta, radius)
 
 
-@compiled
+@inner
 def _add_gaussian(
     image: Float32, x: float, y: float, flux: float, vxx: float, vxy: float, vyy: float, reach: float, work: Float32
 ) -> None:
@@ -158,7 +158,7 @@ def _add_gaussian(
         step *= bend
 
 
-@compiled
+@inner
 def _blend(psf: Mixture, profile: Mixture, alpha: float, size: float, out: Float64) -> int:
     """Pairs of Gaussians whose convolution is drawn: rows (flux, PSF variance, profile variance) [pixel²].
 

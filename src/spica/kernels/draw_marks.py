@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, compiled
+from spica.kernels.compiled import Float32, Int32, compiled, inner
 from spica.kernels.detrend import Box
 
 
@@ -51,7 +51,7 @@ def add_track(
                 image[j, i] += np.float32(inside * peak * math.exp(scale * across * across))
 
 
-@compiled
+@inner
 def _bleed_column(column: Float32, full_well: float, mask: Int32, saturated: int, bled: int) -> int:
     """Let the charge of one column flow; returns how many pixels are full."""
     ny = column.size

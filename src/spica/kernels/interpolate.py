@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Int32, as_bits, as_pixels, compiled, inner
 
 
-@compiled
+@inner
 def _reach(mask: Int32, y: int, x: int, dy: int, dx: int, unfit: int, most: int) -> int:
     """Steps to the next fit pixel in one direction, 0 where there is none within `most`."""
     ny, nx = mask.shape
@@ -18,7 +18,7 @@ def _reach(mask: Int32, y: int, x: int, dy: int, dx: int, unfit: int, most: int)
     return 0
 
 
-@compiled
+@inner
 def _pixel(
     pixels: Float32, variance: Float32, mask: Int32, y: int, x: int, unfit: int, most: int
 ) -> tuple[float, float]:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, compiled
+from spica.kernels.compiled import Float32, Int32, inner
 from spica.kernels.stamp import BAD, NEIGHBOUR
 
 _SUB = 5
 """A pixel on the boundary is divided into this many parts along each axis."""
 
 
-@compiled
+@inner
 def ellipse_form(a: float, b: float, theta: float) -> tuple[float, float, float, float, float]:
     """cxx, cyy, cxy of the reduced radius, and the half sizes along x and y of the unit ellipse."""
     c = np.cos(theta)
@@ -23,7 +23,7 @@ def ellipse_form(a: float, b: float, theta: float) -> tuple[float, float, float,
     )
 
 
-@compiled
+@inner
 def kron_radius(
     light: Float32, x: float, y: float, form: tuple[float, float, float, float, float], reach: float
 ) -> float:
@@ -45,7 +45,7 @@ def kron_radius(
     return lever / total
 
 
-@compiled
+@inner
 def _part(form: tuple[float, float, float, float, float], dx: float, dy: float, limit: float) -> float:
     """Fraction of a pixel on the boundary that is inside of the ellipse."""
     hits = 0
@@ -57,7 +57,7 @@ def _part(form: tuple[float, float, float, float, float], dx: float, dy: float, 
     return hits / (_SUB * _SUB)
 
 
-@compiled
+@inner
 def ellipse_sum(
     light: Float32,
     noise: Float32,

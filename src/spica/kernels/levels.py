@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, compiled
+from spica.kernels.compiled import Float32, Int32, inner
 
 
-@compiled
+@inner
 def count_peaks(values: Float32, spots: Int32, index: Int32, offsets: Int32) -> int:
     """How many local maxima a set has, counted up to 2."""
     found = 0
@@ -25,7 +25,7 @@ def count_peaks(values: Float32, spots: Int32, index: Int32, offsets: Int32) -> 
     return found
 
 
-@compiled
+@inner
 def sort_by_level(values: Float32, level: Int32, order: Int32, steps: Float32) -> None:
     """Order pixels by level, brightest first, rows first within a level; `steps` gets the threshold of each level.
 

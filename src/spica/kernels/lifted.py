@@ -6,7 +6,7 @@ bright star stands out in all of them.
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, inner
 from spica.kernels.robust import MAD_TO_SIGMA, median_in_place
 
 _LIFTED = 4.0
@@ -17,7 +17,7 @@ _LEAST_LIFT = 0.1
 """No cell is given up for less than this, in the noise of a pixel."""
 
 
-@compiled
+@inner
 def _surroundings(level: Float64, halo: int, out: Float64) -> None:
     """Highest of the levels that the cells on both sides foretell, along rows, columns and diagonals; NaN if none."""
     gy, gx = level.shape
@@ -40,7 +40,7 @@ def _surroundings(level: Float64, halo: int, out: Float64) -> None:
                     out[v, u] = middle if np.isnan(out[v, u]) else max(out[v, u], middle)
 
 
-@compiled
+@inner
 def _finite(grid: Float64, out: Float32) -> int:
     """Copy the finite values into `out`; return how many they are."""
     count = 0
@@ -52,7 +52,7 @@ def _finite(grid: Float64, out: Float32) -> int:
     return count
 
 
-@compiled
+@inner
 def middle_of(grid: Float64) -> float:
     """Median of the finite values; NaN of none."""
     buffer = np.empty(grid.size, dtype=np.float32)
@@ -60,7 +60,7 @@ def middle_of(grid: Float64) -> float:
     return median_in_place(buffer, count) if count > 0 else np.nan
 
 
-@compiled
+@inner
 def _is_beside(marks: Int32, v: int, u: int) -> bool:
     for j in range(max(v - 1, 0), min(v + 2, marks.shape[0])):
         for i in range(max(u - 1, 0), min(u + 2, marks.shape[1])):
@@ -69,7 +69,7 @@ def _is_beside(marks: Int32, v: int, u: int) -> bool:
     return False
 
 
-@compiled
+@inner
 def _mark_lifted(lift: Float64, rms: float, marks: Int32) -> None:
     """Mark the cells that stand out, those that do so clearly first, then what touches them."""
     buffer = np.empty(lift.size, dtype=np.float32)
@@ -90,7 +90,7 @@ def _mark_lifted(lift: Float64, rms: float, marks: Int32) -> None:
         before[:] = marks
 
 
-@compiled
+@inner
 def give_up_lifted(level: Float64, rms: float, halo: int) -> None:
     """Make the cells NaN that lie in objects larger than a cell."""
     if halo < 2:

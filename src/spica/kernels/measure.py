@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.aperture import circle_sum, growth, light_radius, planes_of
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_coordinates, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_coordinates, compiled, inner
 from spica.kernels.detect import Segments
 from spica.kernels.kron import ellipse_form, ellipse_sum, kron_radius
 from spica.kernels.moments import PIXEL
@@ -81,7 +81,7 @@ class Measures(NamedTuple):
     bad: Int64
 
 
-@compiled
+@inner
 def _isophotal(
     planes: Planes, bad_bits: int, gain: float, haze: float, pixels: Int32, row: Float64, whole: Int64
 ) -> None:
@@ -137,7 +137,7 @@ def _isophotal(
     _covariances(planes, bad_bits, gain, pixels, total, row)
 
 
-@compiled
+@inner
 def _covariances(planes: Planes, bad_bits: int, gain: float, pixels: Int32, total: float, row: Float64) -> None:
     """Covariances of centroid and second moments: Σ σ² f g / (Σ I)² with f, g = dx, dy; dx² - xx, dy² - yy, dx dy - xy."""
     image, sky, variance, mask, _ = planes
@@ -168,7 +168,7 @@ def _covariances(planes: Planes, bad_bits: int, gain: float, pixels: Int32, tota
     row[_C_XX_YY], row[_C_XX_XY], row[_C_YY_XY] = scale * c6, scale * c7, scale * c8
 
 
-@compiled
+@inner
 def _ellipse(xx: float, yy: float, xy: float) -> tuple[float, float, float]:
     if xx * yy - xy * xy < PIXEL * PIXEL:
         xx += PIXEL
@@ -178,7 +178,7 @@ def _ellipse(xx: float, yy: float, xy: float) -> tuple[float, float, float]:
     return np.sqrt(mean + spread), np.sqrt(max(mean - spread, 0.0)), 0.5 * np.arctan2(2.0 * xy, xx - yy)
 
 
-@compiled
+@inner
 def _kron(
     stamp: tuple[Float32, Float32, Int32],
     x: float,
@@ -207,7 +207,7 @@ def _kron(
     row[_AUTO], row[_VAUTO], whole[_BAD], row[_TAKEN] = ellipse_sum(light, noise, state, x, y, form, scale, edge)
 
 
-@compiled
+@inner
 def _radii(
     stamp: tuple[Float32, Float32, Int32], x: float, y: float, reach: float, grown: Float64, row: Float64
 ) -> None:
@@ -222,7 +222,7 @@ def _radii(
         row[_R50_ERR + m] = np.sqrt(part * (1.0 - part) * row[_VAUTO]) / slope
 
 
-@compiled
+@inner
 def _one(
     planes: Planes,
     bad_bits: int,

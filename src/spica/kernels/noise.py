@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float32, Float64, compiled
+from spica.kernels.compiled import Float32, Float64, compiled, inner
 from spica.kernels.detrend import Box
 
 UInt64: TypeAlias = npt.NDArray[np.uint64]
@@ -93,7 +93,7 @@ def uniform(state: UInt64) -> float:
     return float(next_bits(state) >> np.uint64(11)) * 1.1102230246251565e-16
 
 
-@compiled
+@inner
 def normal(state: UInt64) -> float:
     """Standard normal deviate; advances the state."""
     while True:
@@ -113,7 +113,7 @@ def normal(state: UInt64) -> float:
             return float(sign * x)
 
 
-@compiled
+@inner
 def poisson_few(state: UInt64, mean: float) -> float:
     """Poisson deviate of a small mean (≤ 24 or so), by inversion; advances the state."""
     if mean <= 0.0:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_pixels, compiled, inner
 from spica.kernels.detrend import Box
 from spica.kernels.robust import MAD_TO_SIGMA, median_in_place
 
@@ -40,7 +40,7 @@ def without_trail(overscan: Box, data: Box, skip: int) -> Box:
     return overscan._replace(x0=overscan.x0 + skip) if after else overscan._replace(x1=overscan.x1 - skip)
 
 
-@compiled
+@inner
 def _median(line: Float32, buffer: Float32) -> float:
     """Median of the finite values of a line that has some."""
     count = 0
@@ -51,7 +51,7 @@ def _median(line: Float32, buffer: Float32) -> float:
     return median_in_place(buffer, count)
 
 
-@compiled
+@inner
 def _mean_within(line: Float32, low: float, high: float) -> tuple[float, int]:
     """Mean and number of the values within limits; the mean is 0 where there is none.
 

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
-from spica.kernels.inner import inner
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled, inner
 
 _SEEN = 0.5
 """Neighbours' pixels are left out as far as they are brighter than this part of the sky's noise."""

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int64, compiled
-from spica.kernels.inner import inner
+from spica.kernels.compiled import Float32, Float64, Int64, compiled, inner
 from spica.kernels.psf_model import TAPS, combine_terms, place_with, tap_weights
 
 _FREE = 4

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.cholesky import substitute
-from spica.kernels.compiled import Float32, Float64, Int32, Int64
-from spica.kernels.inner import inner
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, inner
 
 X, Y, FLUX, X0, Y0, HALF, REACH, FREE = range(8)
 """Columns of a source's state: where it is and how bright; where it began; half of its stamp's side and radius of the

@@ -11,8 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float32, Float64, Int64, as_coordinates, as_pixels, compiled
-from spica.kernels.inner import inner
+from spica.kernels.compiled import Float32, Float64, Int64, as_coordinates, as_pixels, compiled, inner
 
 TAPS = 6
 """Samples that one value is interpolated from."""
@@ -39,12 +38,14 @@ def _weight(a: int, x: float) -> tuple[float, float]:
 @inner
 def combine_terms(coefficients: Float32, values: Float64, out: Float32) -> None:
     """``out = Σ_k values[k] · coefficients[k]``, (n, n); as many terms as there are values."""
-    for k in range(values.size):
-        value = np.float32(values[k])
-        for j in range(out.shape[0]):
-            line, term = out[j], coefficients[k, j]
+    for j in range(out.shape[0]):
+        line = out[j]
+        for i in range(line.size):
+            line[i] = np.float32(0.0)
+        for k in range(values.size):
+            value, term = np.float32(values[k]), coefficients[k, j]
             for i in range(line.size):
-                line[i] = value * term[i] + (line[i] if k > 0 else np.float32(0.0))
+                line[i] += value * term[i]
 
 
 @inner

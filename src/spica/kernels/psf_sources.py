@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.cholesky import factorise, substitute
-from spica.kernels.compiled import (
+from spica.kernels.compiled import (  # fmt: skip
     Bools,
     Float32,
     Float64,
@@ -18,8 +18,8 @@ from spica.kernels.compiled import (
     as_pixels,
     as_plain,
     compiled,
-)  # fmt: skip
-from spica.kernels.inner import inner
+    inner,
+)
 from spica.kernels.psf_groups import groups
 from spica.kernels.psf_members import (
     CHI2,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, Int64, Numbers, compiled
+from spica.kernels.compiled import Float32, Int32, Int64, Numbers, compiled, inner
 from spica.kernels.machine import leading_zeros, load_word, store_word
 
 BLOCK = 32
@@ -21,7 +21,7 @@ _PAIR = 28
 """Longest code of a value that is put together with its neighbour's."""
 
 
-@compiled
+@inner
 def _put(out: Numbers, at: Any, word: Any, held: Any, value: Any, bits: Any) -> Any:
     """Append the `bits` (1 to 56) of `value`, which has no higher ones.
 
@@ -35,7 +35,7 @@ def _put(out: Numbers, at: Any, word: Any, held: Any, value: Any, bits: Any) -> 
     return at + full, word << np.uint64(8 * full), held & 7
 
 
-@compiled
+@inner
 def _put_long(out: Numbers, at: Any, word: Any, held: Any, value: Any, low: Any) -> Any:
     """Append the code of one value, however long its unary part."""
     zeros = np.int64(value >> np.uint64(low))
@@ -48,7 +48,7 @@ def _put_long(out: Numbers, at: Any, word: Any, held: Any, value: Any, low: Any)
     return at, word, held
 
 
-@compiled
+@inner
 def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, low: Any, head: Any) -> Any:
     """Append a block of mapped differences, each with `low` bits below its unary part; two at a time.
 
@@ -72,7 +72,7 @@ def _put_block(out: Numbers, at: Any, word: Any, held: Any, mapped: Numbers, low
     return at, word, held
 
 
-@compiled
+@inner
 def _low_bits(total: Any, size: Any) -> Any:
     """How many low bits suit a block of differences of this sum: about the logarithm of their mean."""
     mean = np.int64(max((total - size // 2 - 1) / size, 0.0)) >> 1
@@ -83,7 +83,7 @@ def _low_bits(total: Any, size: Any) -> Any:
     return low
 
 
-@compiled
+@inner
 def _encode_row(mapped: Numbers, out: Numbers, start: Any, first: Any, bits: Any, head: Any, most: Any) -> Any:
     """Code one row into `out` from byte `start`; returns the byte after the last.
 
@@ -108,7 +108,7 @@ def _encode_row(mapped: Numbers, out: Numbers, start: Any, first: Any, bits: Any
     return at + (held > 0)
 
 
-@compiled
+@inner
 def _encode_long_row(values: Int32, mapped: Numbers, out: Numbers, start: Any) -> Any:
     """Code one row of 32-bit integers; `mapped` is as long as the row."""
     for i in range(1, values.size):
@@ -192,7 +192,7 @@ def bound(rows: int, nx: int) -> int:
     return rows * (8 + (33 * nx) // 8 + nx // BLOCK + 1) + 8
 
 
-@compiled
+@inner
 def _refill(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
     """Top a left-aligned buffer up to 56 bits or more; past the end come zeros (`at` tells how many).
 
@@ -209,7 +209,7 @@ def _refill(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
     return at, word, held
 
 
-@compiled
+@inner
 def _skip_zeros(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
     """Fill the buffer until there is a one in its upper half; how many zeros had to go for it, in steps of 32."""
     at, word, held = _refill(data, stop, at, word, held)
@@ -220,7 +220,7 @@ def _skip_zeros(data: Numbers, stop: Any, at: Any, word: Any, held: Any) -> Any:
     return at, word, held, zeros
 
 
-@compiled
+@inner
 def _decode_block(data: Numbers, stop: Any, buffer: Any, low: Any, shift: Any, last: Any, values: Int32) -> Any:
     """Decode one block of differences with `low` (≤ 24) bits below their unary part."""
     at, word, held = buffer
@@ -244,7 +244,7 @@ def _decode_block(data: Numbers, stop: Any, buffer: Any, low: Any, shift: Any, l
     return at, word, held, last
 
 
-@compiled
+@inner
 def _decode_whole(data: Numbers, stop: Any, buffer: Any, shift: Any, last: Any, values: Int32) -> Any:
     """Decode one block of differences that are stored whole, in 64 - `shift` bits."""
     at, word, held = buffer
@@ -259,7 +259,7 @@ def _decode_whole(data: Numbers, stop: Any, buffer: Any, shift: Any, last: Any, 
     return at, word, held, last
 
 
-@compiled
+@inner
 def _decode_row(data: Numbers, start: Any, stop: Any, size: int, block: int, values: Int32) -> Any:
     """Decode one row of `size`-byte integers; False where the bytes end too early or are no code."""
     field = 5 if size == 4 else (4 if size == 2 else 3)

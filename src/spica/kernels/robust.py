@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled, inner
 
 MAD_TO_SIGMA = 1.482602218505602
 """Median absolute deviation of a normal distribution times this is its standard deviation."""
@@ -26,7 +26,7 @@ class Robust(NamedTuple):
     good: int
 
 
-@compiled
+@inner
 def select_kth(values: Float32, count: int, k: int) -> float:
     """Return the k-th smallest (from 0) of the first `count` values, reordering them in place.
 
@@ -58,7 +58,7 @@ def select_kth(values: Float32, count: int, k: int) -> float:
     return float(values[k])
 
 
-@compiled
+@inner
 def median_in_place(values: Float32, count: int) -> float:
     """Return the median of the first `count` (≥ 1) values, reordering them in place."""
     k = count // 2
@@ -71,7 +71,7 @@ def median_in_place(values: Float32, count: int) -> float:
     return 0.5 * (float(lower) + upper)
 
 
-@compiled
+@inner
 def mean_and_deviation(values: Float32, count: int) -> tuple[float, float]:
     """Return mean and sample standard deviation of the first `count` (≥ 1) values, in float64."""
     origin = float(values[0])
@@ -88,7 +88,7 @@ def mean_and_deviation(values: Float32, count: int) -> tuple[float, float]:
     return origin + mean, np.sqrt(spread / (count - 1))
 
 
-@compiled
+@inner
 def keep_between(values: Float32, count: int, low: float, high: float) -> int:
     """Move the values within [low, high] to the front, in their order; return how many they are."""
     kept = 0

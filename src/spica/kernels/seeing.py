@@ -3,7 +3,7 @@
 import numpy as np
 
 from spica.kernels.aperture import planes_of
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, compiled, inner
 from spica.kernels.stamp import Planes, gather
 from spica.kernels.windowed import core_fwhm
 
@@ -11,7 +11,7 @@ _REACH = 12
 """Half side of the stamps [pixel]: cores up to twice as wide are measured."""
 
 
-@compiled
+@inner
 def _is_peak(image: Float32, sky: Float32, mask: Int32, bad_bits: int, x: int, y: int, peak: float) -> bool:
     """Whether a pixel is the highest of its neighbours, all of them good, and not the only one above their sky."""
     around = 0.0
@@ -27,7 +27,7 @@ def _is_peak(image: Float32, sky: Float32, mask: Int32, bad_bits: int, x: int, y
     return bool(around - peak > peak)
 
 
-@compiled
+@inner
 def _shift(before: float, peak: float, after: float) -> float:
     """Where between three pixels a Gaussian has its top: a parabola through the logarithms."""
     if before <= 0.0 or after <= 0.0:

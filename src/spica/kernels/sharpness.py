@@ -11,7 +11,7 @@ Rhoads (2000, PASP 112, 703).
 import numpy as np
 
 from spica.kernels.coarse import CoarseSky, level_line
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_pixels, compiled, inner
 
 STEP_Y = (0, 1, 1, -1)
 STEP_X = (1, 0, 1, 1)
@@ -35,7 +35,7 @@ def sharpness(fwhm: float) -> tuple[float, float]:
     return straight, straight * straight
 
 
-@compiled
+@inner
 def window(
     planes: tuple[Float32, Float32, Int32], bits: int, y: int, x: int, sky: float, values: Float64, spreads: Float64
 ) -> None:
@@ -55,7 +55,7 @@ def window(
                 spreads[j, i] = variance[v, u]
 
 
-@compiled
+@inner
 def sharpest_excess(values: Float64, spreads: Float64, rho: Float64) -> float:
     """Largest T of the central pixel in units of its noise: of the four pairs, and of all eight neighbours together."""
     c = spreads.shape[0] // 2

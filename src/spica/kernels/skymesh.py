@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spica.kernels.background import fill_holes, median_filter_into
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, compiled, inner
 from spica.kernels.lifted import give_up_lifted, middle_of
 from spica.kernels.robust import median_in_place
 
@@ -47,7 +47,7 @@ class SkyMesh:
     growth: int
 
 
-@compiled
+@inner
 def _bin_row(image: Float32, mask: Int32, bad_bits: int, j: int, work: Float32, out: Float32) -> None:
     """Mean, squared deviations and number of the good pixels of one row of blocks: `out` is (4, blocks).
 
@@ -96,7 +96,7 @@ def _bin_row(image: Float32, mask: Int32, bad_bits: int, j: int, work: Float32, 
         out[1, i] = (squares[x0] + squares[x0 + 1]) + (squares[x0 + 2] + squares[x0 + 3])
 
 
-@compiled
+@inner
 def _start(blocks: Float32, rows: Int64, columns: Int64, least: float, level: Float64, scatter: Float64) -> None:
     """Median of the blocks of each cell, and their scatter below it; NaN where too few are good."""
     buffer = np.empty(blocks.shape[0] * blocks.shape[2], dtype=np.float32)
@@ -118,7 +118,7 @@ def _start(blocks: Float32, rows: Int64, columns: Int64, least: float, level: Fl
                 scatter[v, u] = np.sqrt(2.0 * below / count)
 
 
-@compiled
+@inner
 def _mark_row(blocks: Float32, level: Float32, scatter: Float32, growth: int, reach: Int32) -> None:
     """How far each block of a row spoils others, plus one; 0: not even itself."""
     clip = np.float32(_CLIP)
@@ -139,13 +139,13 @@ def _mark_row(blocks: Float32, level: Float32, scatter: Float32, growth: int, re
                 height *= np.float32(_STEP)
 
 
-@compiled
+@inner
 def _carry_row(reach: Int32, other: Int32) -> None:
     for i in range(reach.size):
         reach[i] = max(reach[i], other[i] - 1)
 
 
-@compiled
+@inner
 def _tilt(before: float, here: float, after: float) -> float:
     """Slope per cell: the smaller of those on both sides, 0 where they differ in sign; so a step has none."""
     below = here - before
@@ -155,7 +155,7 @@ def _tilt(before: float, here: float, after: float) -> float:
     return below if abs(below) < abs(above) else above
 
 
-@compiled
+@inner
 def _tilts(grid: Float64, v: int, u: int) -> tuple[float, float]:
     """Slopes of a cell along rows and columns, per cell; those of its inner neighbour at the edge."""
     gy, gx = grid.shape
@@ -166,7 +166,7 @@ def _tilts(grid: Float64, v: int, u: int) -> tuple[float, float]:
     return along_y, along_x
 
 
-@compiled
+@inner
 def _flatten(blocks: Float32, rows: Int64, columns: Int64, level: Float64) -> None:
     """Take the tilt of the sky within its cell from each block."""
     for v in range(rows.size - 1):
@@ -181,7 +181,7 @@ def _flatten(blocks: Float32, rows: Int64, columns: Int64, level: Float64) -> No
                     blocks[j, 0, i] = blocks[j, 3, i] - np.float32(tilt)
 
 
-@compiled
+@inner
 def _mark(
     blocks: Float32, rows: Int64, columns: Int64, level: Float64, scatter: Float64, growth: int, reach: Int32
 ) -> None:
@@ -207,7 +207,7 @@ def _mark(
         _carry_row(reach[j], reach[j + 1])
 
 
-@compiled
+@inner
 def _remainder(
     blocks: Float32,
     reach: Int32,
@@ -251,7 +251,7 @@ def _remainder(
             rms[v, u] = np.sqrt(squares / pixels + spread)
 
 
-@compiled
+@inner
 def _smooth(grid: Float64, out: Float64) -> None:
     """Fill the holes and pass a median of 3 x 3 cells."""
     filled = np.empty_like(grid)
@@ -259,7 +259,7 @@ def _smooth(grid: Float64, out: Float64) -> None:
     median_filter_into(filled, 1, out)
 
 
-@compiled
+@inner
 def _valid(grid: Float64) -> int:
     """Number of finite values."""
     count = 0

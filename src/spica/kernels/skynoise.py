@@ -5,7 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, Int64, Numbers, as_bits, as_pixels, as_plain, compiled
+from spica.kernels.compiled import (
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Numbers,
+    as_bits,
+    as_pixels,
+    as_plain,
+    compiled,
+    inner,
+)
 
 _BLOCK, _EVERY = 16, 4
 """Blocks of so many rows, of each so many one, speak for all: 10⁶ pixels tell a correlation to 0.001. Whole blocks, so
@@ -30,7 +41,7 @@ class SkyNoise(NamedTuple):
     scatter: float
 
 
-@compiled
+@inner
 def _plane(
     image: Float32,
     level: Float32,
@@ -59,7 +70,7 @@ def _plane(
                         counts[k] += said[i] & sets[k] != 0
 
 
-@compiled
+@inner
 def _gather(mask: Int32, bits: int, pixels: Int64) -> None:
     """Fill `pixels`, which has room for exactly those with some of the bits, with their flat indices in rising order."""
     count = 0
@@ -70,7 +81,7 @@ def _gather(mask: Int32, bits: int, pixels: Int64) -> None:
                 count += 1
 
 
-@compiled
+@inner
 def _groups(mask: Int32, bits: int, count: int) -> int:
     """Number of sets of pixels with some of the bits (`count` of them) that touch one another, at corners too."""
     ny, nx = mask.shape
@@ -100,7 +111,7 @@ def _groups(mask: Int32, bits: int, count: int) -> int:
     return groups
 
 
-@compiled
+@inner
 def _hide(plane: Float32, boxes: Int64, margin: int) -> None:
     """Set the plane to 0 within each box (x0, x1, y0, y1; ends included) and a margin around it."""
     ny, nx = plane.shape
@@ -111,7 +122,7 @@ def _hide(plane: Float32, boxes: Int64, margin: int) -> None:
             plane[j, x0:x1] = np.float32(0.0)
 
 
-@compiled
+@inner
 def _lagged(one: Float32, other: Float32) -> tuple[float, float]:
     """Sum of the products of two lines, and how many of them are of sky."""
     total = 0.0

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Int32, compiled
+from spica.kernels.compiled import Float32, Int32, inner
 
 Planes: TypeAlias = tuple[Float32, Float32, Float32, Int32, Int32]
 """Image, sky, variance, mask and labels, (ny, nx) each; masks and labels may have no pixels."""
@@ -21,7 +21,7 @@ BAD = 2
 """A bad pixel, or outside of the image: likewise."""
 
 
-@compiled
+@inner
 def gather(
     planes: Planes,
     bad_bits: int,
@@ -81,7 +81,7 @@ def gather(
     _replace(across, along, light, noise, state)
 
 
-@compiled
+@inner
 def _replace(across: int, along: int, light: Float32, noise: Float32, state: Int32) -> None:
     """Put opposite pixels in the place of those that are not the source's own.
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.cholesky import factorise, substitute
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_coordinates, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_coordinates, as_pixels, compiled, inner
 
 _PARAMETERS = 7
 """Peak, x, y; xx, xy, yy of the quadratic form that is 1 at half of the peak; 1/β.
@@ -38,7 +38,7 @@ class Moffats(NamedTuple):
     chi2: Float64
 
 
-@compiled
+@inner
 def _gather(
     image: Float32, level: Float32, mask: Int32, bad_bits: int, x: float, y: float, reach: float, stamp: Float64
 ) -> int:
@@ -58,7 +58,7 @@ def _gather(
     return count
 
 
-@compiled
+@inner
 def _normal(stamp: Float64, count: int, noise: float, p: Float64, matrix: Float64, gradient: Float64) -> float:
     """χ² of a model, and the normal equations about it; infinite where the parameters are no profile.
 
@@ -99,7 +99,7 @@ def _normal(stamp: Float64, count: int, noise: float, p: Float64, matrix: Float6
     return chi2
 
 
-@compiled
+@inner
 def _fit(stamp: Float64, count: int, noise: float, p: Float64) -> float:
     """Fit by Levenberg's and Marquardt's steps, in place; χ², infinite where it did not converge."""
     matrix = np.empty((_PARAMETERS, _PARAMETERS))

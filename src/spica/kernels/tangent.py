@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float64, as_plain, compiled
+from spica.kernels.compiled import Float64, as_plain, compiled, inner
 
 
-@compiled
+@inner
 def deproject_one(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float, float]:
     """Sky position [degree] of a point of the tangent plane [degree]."""
     x = np.radians(xi)
@@ -18,7 +18,7 @@ def deproject_one(xi: float, eta: float, ra0: float, dec0: float) -> tuple[float
     return ra, np.degrees(np.arctan2(sine + y * cosine, np.sqrt(x * x + depth * depth)))
 
 
-@compiled
+@inner
 def project_one(ra: float, dec: float, ra0: float, dec0: float) -> tuple[float, float]:
     """Point of the tangent plane [degree] of a sky position [degree]; NaN beyond 90 degrees."""
     turn = np.radians(ra - ra0)

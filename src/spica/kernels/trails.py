@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.coarse import CoarseSky, coarse_sky, level_at, level_line
-from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_coordinates, as_pixels, compiled
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, as_bits, as_coordinates, as_pixels, compiled, inner
 from spica.kernels.robust import select_kth
 
 CLIP = 3.0
@@ -120,7 +120,7 @@ def binned(
     return as_pixels(out / max(float(np.std(out[lit])), 1e-6)) if np.any(lit) else out
 
 
-@compiled
+@inner
 def _fold(values: Float32, out: Float32, height: int) -> None:
     """One step of the transform: strips of `height` rows, (strip, shift, place), to strips of twice as many."""
     wide = values.shape[1]
@@ -137,7 +137,7 @@ def _fold(values: Float32, out: Float32, height: int) -> None:
                 line[x] = first[x]
 
 
-@compiled
+@inner
 def _best_of(sums: Float32, height: int, shape: tuple[int, int], least: float, best: Float64) -> None:
     """Keep in `best` (snr, strip, shift, place) the line of the greatest signal-to-noise of those long enough."""
     rows, columns = shape

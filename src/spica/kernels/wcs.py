@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float64, Int64, as_plain, compiled
+from spica.kernels.compiled import Float64, Int64, as_plain, compiled, inner
 from spica.kernels.tangent import deproject_one, pairs, project_one
 
 PV_TERMS = 40
@@ -106,14 +106,14 @@ def tangent_wcs(
     return TangentWcs(arrays["crval"], arrays["crpix"], arrays["cd"], terms, a, b)
 
 
-@compiled
+@inner
 def _powers(value: float, out: Float64) -> None:
     out[0] = 1.0
     for k in range(1, out.size):
         out[k] = out[k - 1] * value
 
 
-@compiled
+@inner
 def _sip(a: Float64, px: Float64, py: Float64) -> tuple[float, float, float]:
     """Polynomial and its derivatives along both axes, from the powers of u and v."""
     value = 0.0
@@ -131,7 +131,7 @@ def _sip(a: Float64, px: Float64, py: Float64) -> tuple[float, float, float]:
     return value, along_u, along_v
 
 
-@compiled
+@inner
 def _tpv(pv: Float64, px: Float64, py: Float64, pr: Float64) -> tuple[float, float, float]:
     """Polynomial and its derivatives along its own two axes, from the powers of both and of the radius."""
     value = 0.0
@@ -156,7 +156,7 @@ def _tpv(pv: Float64, px: Float64, py: Float64, pr: Float64) -> tuple[float, flo
     return value, along_x, along_y
 
 
-@compiled
+@inner
 def _to_plane(x: float, y: float, w: _Arrays, powers: Float64, out: Float64) -> None:
     """Write ξ, η [degree] of a pixel and ∂ξ/∂x, ∂ξ/∂y, ∂η/∂x, ∂η/∂y."""
     u = x - w.crpix[0]
@@ -194,7 +194,7 @@ def _to_plane(x: float, y: float, w: _Arrays, powers: Float64, out: Float64) -> 
         out[5] = yx * b + yy * d
 
 
-@compiled
+@inner
 def _scratch(w: _Arrays) -> Float64:
     return np.empty((3, max(8, w.sip_a.shape[0])))
 
@@ -218,7 +218,7 @@ def _pixels_to_sky(x: Float64, y: Float64, w: _Arrays, ra: Float64, dec: Float64
         ra[k], dec[k] = deproject_one(out[0], out[1], w.crval[0], w.crval[1])
 
 
-@compiled
+@inner
 def _invert(xi: float, eta: float, w: _Arrays, powers: Float64, out: Float64) -> tuple[float, float]:
     """Pixel of a point of the tangent plane, by Newton's method from the linear solution."""
     a, b, c, d = w.cd[0, 0], w.cd[0, 1], w.cd[1, 0], w.cd[1, 1]

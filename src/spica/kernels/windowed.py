@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, compiled
+from spica.kernels.compiled import Float32, Float64, inner
 
 FWHM_TO_SIGMA = 1.0 / 2.3548200450309493
 _STEPS = 32
@@ -19,7 +19,7 @@ _LEAST = 0.3
 """Fraction of the brightest pixel of the centre below which pixels are no part of the core."""
 
 
-@compiled
+@inner
 def _weights(centre: float, sigma: float, size: int, out: Float64) -> tuple[int, int]:
     """Gaussian weights of the pixels of one axis; returns the first and the last within the window."""
     first = max(int(np.ceil(centre - _WINDOW * sigma)), 0)
@@ -30,7 +30,7 @@ def _weights(centre: float, sigma: float, size: int, out: Float64) -> tuple[int,
     return first, last
 
 
-@compiled
+@inner
 def _sums(
     light: Float32, x: float, y: float, sigma: float, wx: Float64, wy: Float64
 ) -> tuple[float, float, float, float, float]:
@@ -55,7 +55,7 @@ def _sums(
     return s, sx, sy, sxx, syy
 
 
-@compiled
+@inner
 def _noise(noise: Float32, x: float, y: float, sigma: float, wx: Float64, wy: Float64) -> tuple[float, float, float]:
     """Σ w² σ² dx², dy², dx dy; the weights are those of the last sums."""
     xx = yy = xy = 0.0
@@ -71,7 +71,7 @@ def _noise(noise: Float32, x: float, y: float, sigma: float, wx: Float64, wy: Fl
     return xx, yy, xy
 
 
-@compiled
+@inner
 def windowed_centroid(
     light: Float32,
     noise: Float32,
@@ -108,7 +108,7 @@ def windowed_centroid(
     return False, np.nan, np.nan, np.nan, np.nan, np.nan
 
 
-@compiled
+@inner
 def core_fwhm(light: Float32, noise: Float32, x: float, y: float, reach: float) -> tuple[float, float]:
     """Full width at half maximum of a core, and its standard error; NaN where the light does not fall outwards.
 
