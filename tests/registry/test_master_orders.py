@@ -44,6 +44,7 @@ def test_a_registry_of_version_1_gets_its_gains(empty_url: str) -> None:
         registry.add(ingest(exposure(1), (0, 1)))
     door = Door(empty_url)
     with door.write() as connection:
+        connection.execute(text("DROP TABLE footprints"))
         connection.execute(text("DROP TABLE calibration_orders"))
         connection.execute(text("ALTER TABLE detectors DROP COLUMN gain"))
         connection.execute(text("UPDATE meta SET value = '1' WHERE name = 'schema'"))
