@@ -85,7 +85,8 @@ def inner(function: F) -> F:
     Its machine code is made again for each function that calls it, and for each that calls that one: what is called
     from one place, near the top, costs least.
     """
-    return cast("F", _of_numbers(numba.njit(**_RULES, no_cpython_wrapper=True)(function)))
+    rules: dict[str, Any] = {**_RULES, "no_cpython_wrapper": True}
+    return cast("F", _of_numbers(numba.njit(**rules)(function)))
 
 
 class _Same:
