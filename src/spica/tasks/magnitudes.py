@@ -104,7 +104,7 @@ def _joint(solution: Catalogue | None, exposure: Exposure, number: int) -> _Zero
 
 
 def _own(zero_points: Mapping[str, Any] | None, number: int) -> _Zero | None:
-    """That of the exposure by itself; a detector that it does not tell of takes its median."""
+    """That of the exposure by itself, where it tells of the detector."""
     if zero_points is None:
         return None
     told = zero_points["detectors"].get(str(number))
