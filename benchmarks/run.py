@@ -43,6 +43,8 @@ def discover(folder: Path = FOLDER) -> dict[str, list[str]]:
 
 def run_here(module: str, out: Path) -> None:
     """Run one module in this process and write its figures."""
+    # As workers have it. It counts only before NumPy is loaded, which the module does.
+    os.environ.update(ONE_THREAD)
     group = group_name(module.split(".")[-2])
     figures: Iterable[Figure] = importlib.import_module(module).figures()
     rows = []
@@ -58,7 +60,6 @@ def run_apart(module: str) -> tuple[list[dict[str, Any]], bool]:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.run", "--module", module, "--out", str(out)],
             cwd=ROOT,
-            env={**os.environ, **ONE_THREAD},
             check=False,
         )
         rows = json.loads(out.read_text()) if out.exists() else []

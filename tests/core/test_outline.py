@@ -67,3 +67,8 @@ def _from(middle: tuple[float, float], ra: float, dec: float) -> tuple[float, fl
 def test_what_is_no_outline_is_refused(given: dict[str, list[float]]) -> None:
     with pytest.raises(ValueError, match="outline"):
         Outline.of(UNIT, given)
+
+
+def test_what_no_plane_holds_has_no_hull() -> None:
+    with pytest.raises(ValueError, match="90 degrees or more"):
+        hull([((0.0, 1.0, 0.5), (0.0, 0.0, 1.0)), ((10.0, 180.0, 11.0), (0.0, 0.0, 1.0))])

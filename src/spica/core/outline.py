@@ -48,9 +48,7 @@ class Outline:
 
     @cached_property
     def _middle(self) -> _Vector:
-        mean = [sum(corner[k] for corner in self._corners) for k in range(3)]
-        size = math.hypot(*mean) or 1.0
-        return mean[0] / size, mean[1] / size, mean[2] / size
+        return _mean(self._corners)
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -66,10 +64,10 @@ class Outline:
 
     def contains(self, ra: float, dec: float) -> bool:
         """Whether a position lies in it: in the gnomonic plane about its middle sides are straight (even-odd rule)."""
-        here = self._plane(_vector(ra, dec))
+        here = _plane(self._middle, _vector(ra, dec))
         if here is None:
             return False
-        corners = [self._plane(corner) for corner in self._corners]
+        corners = [_plane(self._middle, corner) for corner in self._corners]
         inside = False
         for before, after in zip([corners[-1], *corners[:-1]], corners, strict=True):
             if before is None or after is None:
@@ -79,17 +77,6 @@ class Outline:
                 inside ^= here[0] < crossing
         return inside
 
-    def _plane(self, vector: _Vector) -> tuple[float, float] | None:
-        """Place in the plane that touches the sky at the middle; None beyond 90 degrees."""
-        x, y, z = self._middle
-        depth = x * vector[0] + y * vector[1] + z * vector[2]
-        if depth <= 1e-9:
-            return None
-        level = math.hypot(x, y)
-        east = (-y / level, x / level, 0.0) if level > 1e-12 else (0.0, 1.0, 0.0)
-        north = (-z * east[1], z * east[0], x * east[1] - y * east[0])
-        return _dot(east, vector) / depth, _dot(north, vector) / depth
-
 
 def hull(outlines: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Vertices of the smallest convex outline about several (Andrew 1979, in the plane at their middle).
@@ -97,10 +84,22 @@ def hull(outlines: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[t
     Parameters
     ----------
     outlines : right ascensions and declinations [degree] of each; all within 80 degrees of their middle.
+
+    Raises
+    ------
+    ValueError
+        For a vertex that the plane does not hold.
     """
     points = [(a % 360.0, d) for ra, dec in outlines for a, d in zip(ra, dec, strict=True)]
-    all_of_them = Outline(Unit.parse("exposure"), *(tuple(values) for values in zip(*points, strict=True)))
-    placed = sorted({(all_of_them._plane(_vector(*point)) or (0.0, 0.0), point) for point in points})  # noqa: SLF001 - its own module
+    middle = _mean([_vector(*point) for point in points])
+    seen = set()
+    for point in points:
+        place = _plane(middle, _vector(*point))
+        if place is None:
+            msg = f"a vertex at {point} degrees is 90 degrees or more from the middle of the outlines"
+            raise ValueError(msg)
+        seen.add((place, point))
+    placed = sorted(seen)
     chain: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for half in (placed, placed[::-1]):
         start = len(chain)
@@ -129,3 +128,22 @@ def _dot(one: _Vector, two: _Vector) -> float:
 
 def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _mean(corners: Sequence[_Vector]) -> _Vector:
+    """Direction of the mean of unit vectors."""
+    mean = [sum(corner[k] for corner in corners) for k in range(3)]
+    size = math.hypot(*mean) or 1.0
+    return mean[0] / size, mean[1] / size, mean[2] / size
+
+
+def _plane(middle: _Vector, vector: _Vector) -> tuple[float, float] | None:
+    """Place in the plane that touches the sky at the middle; None beyond 90 degrees."""
+    x, y, z = middle
+    depth = x * vector[0] + y * vector[1] + z * vector[2]
+    if depth <= 1e-9:
+        return None
+    level = math.hypot(x, y)
+    east = (-y / level, x / level, 0.0) if level > 1e-12 else (0.0, 1.0, 0.0)
+    north = (-z * east[1], z * east[0], x * east[1] - y * east[0])
+    return _dot(east, vector) / depth, _dot(north, vector) / depth

@@ -130,8 +130,7 @@ def _back(pixels: Float32, weight: Float32, first: Int64, taps: Float32, work: F
             line[f + 3] += taps[0, i, 3] * value
             line[f + 4] += taps[0, i, 4] * value
             line[f + 5] += taps[0, i, 5] * value
-        # As many as there are, not six: that would be compiled into six loops.
-        for a in range(taps.shape[2]):
+        for a in range(TAPS):
             w = taps[1, j, a]
             target = samples[first[1, j] + a]
             for k in range(line.size):

@@ -115,28 +115,42 @@ def place_model(model: Float32, sampling: float, x: float, y: float, size: int, 
 @inner
 def place_with(model: Float32, first: Int64, weight: Float32, slope: Float32, work: Float32, out: Float32) -> None:
     """`place_model` with the samples and weights of x (0) and y (1) of `tap_weights`, and room for (size, n) numbers."""
-    for plane in range(out.shape[0]):
-        # Light and its slope by x come from the same rows.
-        across, along = slope[1] if plane == 2 else weight[1], slope[0] if plane == 1 else weight[0]
-        for j in range(first.shape[1]):
-            line, target = work[j], out[plane, j, : first.shape[1]]
-            if plane != 1:
-                rows = model[first[1, j] : first[1, j] + TAPS]
-                r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-                taps = across[j]
-                w0, w1, w2, w3, w4, w5 = taps[0], taps[1], taps[2], taps[3], taps[4], taps[5]
-                for k in range(line.size):
-                    line[k] = w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k] + w4 * r4[k] + w5 * r5[k]
-            for i in range(target.size):
-                f = first[0, i]
-                target[i] = (
-                    along[i, 0] * line[f]
-                    + along[i, 1] * line[f + 1]
-                    + along[i, 2] * line[f + 2]
-                    + along[i, 3] * line[f + 3]
-                    + along[i, 4] * line[f + 4]
-                    + along[i, 5] * line[f + 5]
-                )
+    side = first.shape[1]
+    _along_y(model, first[1], weight[1], work)
+    _along_x(work, first[0], weight[0], side, out[0])
+    if out.shape[0] == 3:
+        _along_x(work, first[0], slope[0], side, out[1])
+        _along_y(model, first[1], slope[1], work)
+        _along_x(work, first[0], weight[0], side, out[2])
+
+
+@inner
+def _along_y(model: Float32, first: Int64, weight: Float32, work: Float32) -> None:
+    """Rows of the stamp from rows of samples: (size, n)."""
+    for j in range(first.size):
+        rows = model[first[j] : first[j] + TAPS]
+        r0, r1, r2, r3, r4, r5 = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+        w0, w1, w2, w3, w4, w5 = weight[j, 0], weight[j, 1], weight[j, 2], weight[j, 3], weight[j, 4], weight[j, 5]
+        line = work[j]
+        for k in range(line.size):
+            line[k] = w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k] + w4 * r4[k] + w5 * r5[k]
+
+
+@inner
+def _along_x(work: Float32, first: Int64, weight: Float32, size: int, out: Float32) -> None:
+    """Pixels of the stamp from its rows at the samples: the first (size, size) of `out`."""
+    for j in range(size):
+        line, target = work[j], out[j, :size]
+        for i in range(size):
+            f = first[i]
+            target[i] = (
+                weight[i, 0] * line[f]
+                + weight[i, 1] * line[f + 1]
+                + weight[i, 2] * line[f + 2]
+                + weight[i, 3] * line[f + 3]
+                + weight[i, 4] * line[f + 4]
+                + weight[i, 5] * line[f + 5]
+            )
 
 
 @compiled
