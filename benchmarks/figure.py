@@ -87,6 +87,8 @@ def figure(
     if peer is not None and not peer_value > 0:
         message = f"figure {name!r}: the value of peer {peer!r} is {peer_value}, it has to be positive"
         raise ValueError(message)
+    # JSON knows no numbers of NumPy, nor what comes of comparing them.
+    value, peer_value = float(value), float(peer_value)
     ratio = value / peer_value if peer is not None else None
     return Figure(
         group="",

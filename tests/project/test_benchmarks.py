@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.figure import Figure, at_least, at_most, figure
@@ -34,6 +35,11 @@ def test_figure_has_exactly_the_keys() -> None:
 )
 def test_verdict(measured: Figure, ratio: float | None, goal: str | None, *, met: bool | None) -> None:
     assert (measured.ratio, measured.goal, measured.met) == (ratio, goal, met)
+
+
+def test_numbers_of_numpy_are_written_too() -> None:
+    told = figure("time", np.float32(0.5), "s", at_most(1, of_peer=True), peer="other", peer_value=np.float64(2.0))
+    assert json.loads(json.dumps(told.plain()))["met"] is True
 
 
 def test_a_goal_against_nobody_is_refused() -> None:
