@@ -17,34 +17,17 @@ from spica.core.solution import Standing
 from spica.files.catalogues import read_catalogue
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns
-from spica.services import headers, heads, ingest, initialise, references, run, simulation, sky
+from spica.services import headers, heads, sky
 from spica.services.surveys import opened
+from tests.support.calibrated import calibrated
 
-SKY = {
-    "bands": "r",
-    "exposures": "3",
-    "biases": "3",
-    "darks": "0",
-    "flats": "3",
-    "detectors": "1,2",
-    "density": "3000",
-}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A survey with a calibrated night, beside its sky."""
-    root = tmp_path_factory.mktemp("night")
-    home = root / "survey"
-    initialise.initialise(home)
-    simulation.simulate(root / "sky", "demo", SKY, home)
-    ingest.ingest(ingest.Order((str(root / "sky" / "raw"),)), home)
-    run.run(run.Order("calibrations", executor="inprocess"), home)
-    references.bring_in("truth", [root / "sky" / "reference.parquet"], home)
-    result = run.run(run.Order("calibrate", executor="inprocess"), home)
-    assert (result.failed, result.refused) == (0, 0)
-    return root
+    return calibrated(tmp_path_factory.mktemp("night"))
 
 
 def solution(night: Path) -> Catalogue:

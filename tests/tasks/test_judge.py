@@ -46,7 +46,7 @@ def sky(offset: float = 0.0, **more: float) -> dict[str, Any]:
         "zero_point": (USUAL + offset, "mag"),
     }
     figures |= {name: (value, "mag") for name, value in more.items()}
-    return {"figures": figures, "photometric": 1, "grade": "A", "reasons": []}
+    return {"figures": figures, "photometric": 1, "scale": "AB", "grade": "A", "reasons": []}
 
 
 def inputs(**changed: Any) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_the_depth_that_is_promised_is_the_table_s_sky() -> None:
         ({"psf_sources": fits(300.0)}, "depth_offset", "B"),
         ({"pointing": None}, "pointing_matches", "D"),
         ({"pointing": {"matches": 12, "log_false": -9.0, "rung": "b", "attempts": [{"rung": r} for r in "ab"]}}, "pointing_odds", "C"),
-        ({"zero_points": {"detectors": {}, "scatter": 0.15}}, "zero_point_scatter", "C"),
+        ({"zero_points": {"detectors": {}, "scatter": 0.15, "scale": "AB"}}, "zero_point_scatter", "C"),
     ],
 )  # fmt: skip
 def test_each_solution_enters_with_its_reason(changed: dict[str, Any], metric: str, grade: str) -> None:
@@ -167,7 +167,9 @@ def test_relative_zero_points_are_not_compared_with_the_usual_one() -> None:
     figures = judged(sky_solution=relative)["calibration_verdict"]["figures"]
     assert "zero_point_offset" not in figures
     assert "point_depth" not in figures
-    own = {"detectors": {"1": {"zero": USUAL - 0.1}, "2": {"zero": USUAL - 0.1}}, "scatter": 0.02}
+    figures = judged(sky_solution=sky() | {"scale": "Vega"})["calibration_verdict"]["figures"]
+    assert "zero_point_offset" not in figures
+    own = {"detectors": {"1": {"zero": USUAL - 0.1}, "2": {"zero": USUAL - 0.1}}, "scatter": 0.02, "scale": "AB"}
     figures = judged(sky_solution=relative, zero_points=own)["calibration_verdict"]["figures"]
     assert figures["zero_point_offset"][0] == pytest.approx(-0.1)
     figures = judged(sky_solution=relative, zero_points=own | {"scale": "Vega"})["calibration_verdict"]["figures"]

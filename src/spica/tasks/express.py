@@ -67,7 +67,8 @@ def express(
     Returns
     -------
     sky_solution : value: `cards` of the header, `standing`, `figures` (value and unit by name), `grade`, `reasons`,
-        `exposure_time` [s], `photometric` (1 tied to reference magnitudes, 0 relative, -1 none), `outline`.
+        `exposure_time` [s], `photometric` (1 tied to reference magnitudes, 0 relative, -1 none), `scale` of the zero
+        point (AB, Vega, unknown), `outline`.
     detector_outline : vertices on the sky, middles of the sides among them.
     astrometry : metrics: scatter within and against the reference, errors, counts, zero point, `sky_verdict` (A 1 … D 4).
 
@@ -105,6 +106,7 @@ def express(
         "reasons": reasons,
         "exposure_time": exposure.exposure_time,
         "photometric": photometric,
+        "scale": str(solution.header.get("MAGSYS") or "unknown"),
         "outline": outline(wcs, (int(solution["nx"][row]), int(solution["ny"][row]))),
     }
     return {
@@ -160,7 +162,7 @@ def outline(wcs: TangentWcs, size: tuple[int, int]) -> dict[str, list[float]]:
 
 TASK = Task(
     name="express",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=ExpressSettings,
     needs=(

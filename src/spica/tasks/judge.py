@@ -209,11 +209,13 @@ def _sky_figures(sky: Mapping[str, Any] | None) -> Figures:
 
 
 def _zero(sky: Mapping[str, Any] | None, alone: Mapping[str, Any] | None, number: int) -> float | None:
-    """The zero point of the joint solution where reference magnitudes tie it, else the exposure's own."""
-    if sky is not None and sky["photometric"] == 1 and "zero_point" in sky["figures"]:
+    """The zero point of the joint solution where reference magnitudes tie it, else the exposure's own.
+
+    One of another scale than the table's (AB) cannot be compared with it.
+    """
+    if sky is not None and sky["photometric"] == 1 and sky["scale"] == "AB" and "zero_point" in sky["figures"]:
         return float(sky["figures"]["zero_point"][0])
-    # One of another scale than the table's (AB) cannot be compared with it.
-    own = None if alone is None or alone.get("scale", "AB") != "AB" else alone["detectors"].get(str(number))
+    own = None if alone is None or alone["scale"] != "AB" else alone["detectors"].get(str(number))
     return None if own is None else float(own["zero"])
 
 
@@ -284,7 +286,7 @@ def _gathered(detectors: Mapping[int, Figures]) -> Figures:
 
 TASK = Task(
     name="judge",
-    version=1,
+    version=2,
     grain=Grain.EXPOSURE,
     settings=JudgeSettings,
     needs=(
