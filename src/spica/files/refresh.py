@@ -54,12 +54,6 @@ def cards_of(path: Path) -> dict[str, Scalar]:
     return {key: primary[key] for key in REFRESHED if primary.get(key) is not None}
 
 
-def sky_of(path: Path) -> dict[str, Scalar]:
-    """The cards of the sky solution that an image product has now; ``file.*`` as `fits.layout`."""
-    science = _science(fits.layout(fits.open_bytes(path), path))
-    return {} if science is None else {key: value for key, value in science.header.items() if is_sky(key)}
-
-
 def change(
     root: Path,
     path: str,

@@ -1,7 +1,7 @@
-"""A joint solution as what headers hold: TPV or SIP coefficients of one image.
+"""A joint solution as what headers hold: TPV coefficients of one image (`spica.kernels.wcs_convert` makes SIP of them).
 
-The composition of a detector's polynomial with an exposure's terms is again a polynomial of the pixel, so that both forms
-hold it exactly as long as its degree is one that they know; the residual is measured and given all the same.
+The composition of a detector's polynomial with an exposure's terms is again a polynomial of the pixel, so that TPV holds
+it exactly as long as its degree is one that it knows; the residual is measured and given all the same.
 """
 
 from collections.abc import Callable
@@ -48,25 +48,6 @@ def as_tpv(mosaic: Mosaic, terms: Terms, image: int, shift: Shift | None = None)
     return _checked(wcs, mosaic, terms, image, shift)
 
 
-def as_sip(mosaic: Mosaic, terms: Terms, image: int) -> Expressed:
-    """SIP coefficients of an image; the tangent point is the exposure's pointing."""
-    x, y, plane, crpix, cd = _linear(mosaic, terms, image)
-    degree = mosaic.degree * mosaic.field_degree
-    powers = [(p, q) for p in range(degree + 1) for q in range(degree + 1 - p)]
-    u, v = x - crpix[0], y - crpix[1]
-    wanted = np.linalg.solve(cd, np.stack([plane.real, plane.imag])) - np.stack([u, v])
-    tables = np.zeros((2, degree + 1, degree + 1))
-    for axis in (0, 1):
-        coefficients = _monomials_fit(u, v, powers, wanted[axis])
-        for (p, q), value in zip(powers, coefficients, strict=True):
-            tables[axis, p, q] = value
-    exposure = mosaic.exposure[image]
-    return _checked(
-        tangent_wcs((mosaic.ra[exposure], mosaic.dec[exposure]), crpix, cd, sip_a=tables[0], sip_b=tables[1]),
-        *(mosaic, terms, image),
-    )
-
-
 def _tpv_number(p: int, q: int) -> int:
     """Number of the term x^p y^q: by degree, x falling, after each odd degree one for the radius."""
     total = p + q
@@ -87,7 +68,7 @@ def _plane(mosaic: Mosaic, terms: Terms, image: int, x: Float64, y: Float64, shi
 
 
 def _linear(
-    mosaic: Mosaic, terms: Terms, image: int, nodes: int = _NODES, shift: Shift | None = None
+    mosaic: Mosaic, terms: Terms, image: int, nodes: int, shift: Shift | None
 ) -> tuple[Float64, Float64, Complex, Float64, Float64]:
     """Nodes, their places, and the best linear map: reference pixel (where the place is 0) and matrix."""
     x, y = _grid(mosaic, image, nodes)
@@ -107,7 +88,7 @@ def _monomials_fit(u: Float64, v: Float64, powers: list[tuple[int, int]], wanted
     return found
 
 
-def _checked(wcs: TangentWcs, mosaic: Mosaic, terms: Terms, image: int, shift: Shift | None = None) -> Expressed:
+def _checked(wcs: TangentWcs, mosaic: Mosaic, terms: Terms, image: int, shift: Shift | None) -> Expressed:
     x, y = _grid(mosaic, image, _NODES + 2)
     plane = _plane(mosaic, terms, image, x, y, shift)
     xi, eta = pixel_to_plane(wcs, x, y)
