@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from spica.files.reference import healpix, mapping, reading, store
 from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.converting import ABSURD_POSITION, NO_EPOCH, NO_ID, NO_POSITION, TWICE
 from spica.files.reference.regions import Cone
+from tests.support.groups import lsdb_python
 from tests.support.references import bytes_of, gaia_like, imported, write
 
 ALL = Cone(0.0, 0.0, 180.0)
@@ -263,6 +265,33 @@ def test_duckdb_and_pyarrow_read_it(tmp_path: Path) -> None:
     assert properties["hats_nrows"] == "2000"
     assert properties["hats_col_healpix"] == "_healpix_29"
     assert (folder / "properties").read_bytes() == (folder / "hats.properties").read_bytes()
+
+
+LSDB = """
+import json, sys
+import lsdb
+catalogue = lsdb.open_catalog(sys.argv[1])
+found = catalogue.cone_search(ra=10.0, dec=20.0, radius_arcsec=3600.0 * float(sys.argv[2])).compute()
+print(json.dumps([len(catalogue.columns), found["source_id"].tolist(), found["ra"].tolist()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.lsdb
+@pytest.mark.parametrize("radius", [4.0, 40.0])
+def test_lsdb_reads_it(tmp_path: Path, radius: float) -> None:
+    imported(tmp_path, "gaia", write(tmp_path / "stars.parquet", gaia_like(20000)), largest=300)
+    catalogue = ReferenceCatalogue(tmp_path / "gaia")
+    ours = catalogue.find(Cone(10.0, 20.0, radius), ("source_id", "ra"))
+    python = lsdb_python()
+    assert python is not None
+    command = [python, "-c", LSDB, str(tmp_path / "gaia"), str(radius)]
+    columns, names, ra = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert columns > 10
+    order, theirs = np.argsort(ours["source_id"]), np.argsort(names)
+    assert len(names) > 10
+    assert np.array_equal(np.array(names)[theirs], ours["source_id"][order])
+    assert np.array_equal(np.array(ra)[theirs], ours["ra"][order])
 
 
 KILLED = """

@@ -8,9 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spica.services.plots import astrometry, light, shapes, stars
+from spica.kernels.illumination import departure
+from spica.services.plots import astrometry, light, shapes, stars, ties
 from spica.services.plots.plot import Plot, radial_width, rendered, running, width
-from spica.services.plots.records import Depths, Outlines, Points, Residuals, Shapes, Stars, ZeroPoints
+from spica.services.plots.records import (
+    Depths,
+    Flats,
+    Outlines,
+    Points,
+    Residuals,
+    Shapes,
+    Stars,
+    Ties,
+    ZeroPoints,
+)
+from spica.services.plots.ties import cells_over
 
 GROUND = Outlines(
     np.array([1, 2]),
@@ -267,6 +279,38 @@ def test_widths_and_shapes_over_the_focal_plane() -> None:
     assert shapes.model_map(stamps, np.array([[-4.0, 0.0], [4.0, 0.0]]), GROUND).data["stamps"] is stamps
 
 
+def held() -> Ties:
+    """Four detectors in a row over RA 0; the last is tied to nothing."""
+    ra = np.array([359.8, 359.9, 0.0, 0.1])
+    square = np.array([(-0.06, -0.05), (0.06, -0.05), (0.06, 0.05), (-0.06, 0.05)])
+    corners = np.stack([ra, np.full(4, 40.0)], axis=-1)[:, None, :] + square
+    return Ties(
+        exposure=np.array(["a", "b", "c", "d"]),
+        band=np.array(["g", "g", "r", "r"]),
+        corners=corners,
+        error=np.array([0.002, 0.004, 0.003, 7.0]),
+        tied=np.array([True, True, True, False]),
+        island=np.array([0, 0, 1, 2]),
+    )
+
+
+def bowed() -> Flats:
+    """A detector whose right side adds 0.02 mag, of cells without gaps."""
+    x, y, cells = cells_over((40.0, 80.0), 4)
+    assert (x.min(), x.max(), y.max(), len(cells)) == (4.5, 34.5, 74.5, 32)
+    sides = cells[:, 1, 0] - cells[:, 0, 0], cells[:, 2, 1] - cells[:, 1, 1]
+    assert np.sum(sides[0] * sides[1]) == pytest.approx(40.0 * 80.0)
+    return Flats(np.full(x.size, "r"), cells * 0.1, departure(x, y, (40.0, 80.0), np.array([9.0, 0.0, 0.02])))
+
+
+def test_ties_and_illumination_show_what_was_found() -> None:
+    plot = ties.ties_map(held())
+    np.testing.assert_allclose(plot.data["error"], [2.0, 4.0, 3.0, np.nan])
+    assert "tied to none" in plot.text
+    made = ties.illumination(bowed(), GROUND).data["value"]
+    assert (made.min(), made.max()) == pytest.approx((-0.0154, 0.0154), abs=1e-4)
+
+
 NOTHING: tuple[Callable[[], Plot], ...] = (
     lambda: astrometry.arrows(None, GROUND),
     lambda: astrometry.against_magnitude(None),
@@ -275,6 +319,8 @@ NOTHING: tuple[Callable[[], Plot], ...] = (
     lambda: astrometry.pulls(None),
     lambda: light.by_time(None),
     lambda: light.by_airmass(None),
+    lambda: ties.ties_map(None),
+    lambda: ties.illumination(None, GROUND),
     lambda: light.depth(None, None),
     lambda: light.depth_by_time(None),
     lambda: light.pulls(None),
@@ -308,6 +354,8 @@ def test_all_are_drawn_and_the_same_twice() -> None:
         light.depth(sources.select(sources.band != "i"), depths),
         shapes.size_map(models(), GROUND),
         stars.locus(sources),
+        ties.ties_map(held()),
+        ties.illumination(bowed(), GROUND),
     )
     for plot in drawn:
         png = rendered(plot, "png")

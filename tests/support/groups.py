@@ -47,6 +47,12 @@ def _astromatic() -> bool:
     return bool(extractor) and _on_path("scamp", "psfex")() and bool(shutil.which("SWarp") or shutil.which("swarp"))
 
 
+def lsdb_python() -> str | None:
+    """The Python that `SPICA_TEST_LSDB` names, which has lsdb: a peer in an environment of its own, as it asks for other versions than ours."""
+    named = os.environ.get("SPICA_TEST_LSDB")
+    return named if named and shutil.which(named) else None
+
+
 GROUPS: tuple[Group, ...] = (
     Group(
         "postgres",
@@ -59,6 +65,9 @@ GROUPS: tuple[Group, ...] = (
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
     Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex` (make system)"),
+    Group(
+        "lsdb", lambda: lsdb_python() is not None, "set SPICA_TEST_LSDB to a Python where `pip install lsdb` was done"
+    ),
     Group(
         "realdata",
         lambda: real_data_folder() is not None,

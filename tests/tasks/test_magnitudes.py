@@ -18,6 +18,8 @@ def given() -> dict[str, Any]:
     rows = Catalogue(
         {
             "source_id": np.arange(3),
+            "x": np.array([0.0, 50.0, 99.0]),
+            "y": np.array([0.0, 20.0, 49.0]),
             "flux_auto": np.array([1e4, 0.0, 400.0]),
             "flux_auto_err": np.array([100.0, 10, 20]),
         }
@@ -30,13 +32,16 @@ def given() -> dict[str, Any]:
             "exposure_id": np.array([7, 7, 8]),
             "detector": np.array([1, 2, 1]),
             "standing": np.full(3, int(Standing.SOLVED)),
+            "nx": np.full(3, 100),
+            "ny": np.full(3, 50),
             "photometric": np.ones(3, int),
+            "flat": np.zeros((3, 15)),
             "zero_point": np.array([24.0, 24.5, 23.0]),
             "zero_point_err": np.array([0.002, 0.003, 0.004]),
         },
         {"MAGSYS": "AB"},
     )
-    own = {"scale": "AB", "detectors": {"1": {"zero": 24.03, "error": 0.01}}}
+    own = {"scale": "AB", "flat": [], "detectors": {"1": {"zero": 24.03, "error": 0.01, "nx": 100, "ny": 50}}}
     return {
         "unit": Unit.parse("detector:demo-7/1"),
         "exposure": Exposure(7, "demo-7", "demo", FrameType.OBJECT, "2026-01-01", 61000.0, 100.0, band="r"),
@@ -88,3 +93,16 @@ def test_without_any_zero_point_it_says_so() -> None:
         TASK.run(TASK.settings(), **given() | {"solution": None, "zero_points": None})
     assert raised.value.code == "zero-point.none"
     assert raised.value.evidence["detector"] == 1
+
+
+@pytest.mark.parametrize("of", ["joint", "own"])
+def test_what_the_flat_field_got_wrong_is_taken_off(of: str) -> None:
+    """A gradient of 0.02 mag from the middle to the edge along x."""
+    told = given()
+    told["solution"]["flat"][0, 2 if of == "joint" else 0] = 0.02
+    told["zero_points"]["flat"] = [0.0, 0.02]
+    made = TASK.run(MagnitudesSettings.model_validate({"prefer": of}), **told)
+    zero = {"joint": 24.0, "own": 24.03}[of]
+    np.testing.assert_allclose(made["magnitudes"]["mag_auto"][[0, 2]], [zero - 5.02, zero - 1.4851], atol=1e-4)
+    assert made["scale"]["illumination_range"].value == pytest.approx(0.04)
+    assert made["magnitudes"].header["MAGZERO"] == zero

@@ -14,6 +14,7 @@ from spica.core.faults import DataFault
 from spica.core.solution import Standing
 from spica.core.task import Member, Products
 from spica.files.catalogues import read_catalogue, write_catalogue
+from spica.kernels.illumination import departure
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns, to_columns
 from spica.tasks.solve.settings import SolveSettings
@@ -228,6 +229,51 @@ def test_standards_of_one_field_fix_the_night_for_another(field: Field) -> None:
     zero = again["solution"]["zero_point"].reshape(-1, 2).mean(axis=1)
     assert np.all(again["solution"]["photometric"] == 1)
     assert np.abs(zero - true).max() < 0.01
+
+
+def test_what_the_flat_field_got_wrong_comes_back_and_is_taken_off() -> None:
+    """A bow along x of each detector of its own, a tilt along y: terms within their errors, magnitudes without it."""
+    plan = replace(SMALL, exposures=8)
+    field = draw(plan)
+    given = inputs(field)
+    true = np.array([[0.02, 0.0, 0.03], [-0.01, 0.0, -0.02]])
+    at = [1, 3, 5]
+    spoilt = []
+    for member in given["sources"]:
+        chip = int(member.unit.rpartition("/")[2])
+        columns = dict(member.value.columns)
+        terms = np.zeros(6)
+        terms[at] = true[chip]
+        light = 10.0 ** (0.4 * departure(columns["x"], columns["y"], (plan.nx, plan.ny), terms))
+        columns |= {name: columns[name] * light for name in ("flux_auto", "flux_auto_err")}
+        spoilt.append(Member(member.unit, Catalogue(columns)))
+    given |= {"sources": tuple(spoilt)}
+    made = solved(SolveSettings(flat_degree=2), **given)
+    rows = made["solution"]
+    assert np.all(rows["flat"][:, [0, *range(6, 15)]] == 0)
+    for chip in (0, 1):
+        mine = rows["detector"] == chip
+        assert np.ptp(rows["flat"][mine], axis=0).max() == 0.0
+        pulls = (rows["flat"][mine][0, at] - true[chip]) / rows["flat_err"][mine][0, at]
+        assert np.abs(pulls).max() < 4.0
+        assert rows["flat_err"][mine][0, at].max() < 0.006
+
+    def left(made: Products) -> float:
+        """How much of what was wrong is in the magnitudes: 1 all of it."""
+        table = made["matches"]
+        stars = table["detector"] < 0
+        star = dict(zip(table["match_id"][stars].tolist(), table["source_id"][stars].tolist(), strict=True))
+        rows = (table["mag_used"] == 1) & np.isin(table["match_id"], list(star))
+        known = dict(zip(field.reference.tolist(), field.ref_mag.tolist(), strict=True))
+        off = table["mag"][rows] - np.array([known[star[group]] for group in table["match_id"][rows].tolist()])
+        terms = np.zeros((2, 6))
+        terms[:, at] = true
+        x, y, chip = (table[name][rows] for name in ("x", "y", "detector"))
+        wrong = np.where(chip == 0, *(departure(x, y, (plan.nx, plan.ny), terms[number]) for number in (0, 1)))
+        return float(-np.polyfit(wrong, off, 1)[0])
+
+    assert abs(left(made)) < 0.15
+    assert left(solved(SolveSettings(), **given)) > 0.7
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,17 @@ SOLUTION_COLUMNS = _named(
     Column("zero_point", "f8", "mag", "phot.mag;arith.zp", "magnitude of a source of 1 electron per second"),
     Column("zero_point_err", "f4", "mag", "stat.error;phot.mag;arith.zp", "standard error of zero_point"),
     Column("photometric", "i4", "", "meta.code", "1 where tied to reference magnitudes, 0 where relative, -1 for none"),
+    Column(
+        "flat",
+        "f4",
+        "mag",
+        "phot.mag;arith.diff",
+        "what a place on the detector adds to zero_point: spica.kernels.illumination.departure",
+        15,
+    ),
+    Column(
+        "flat_err", "f4", "mag", "stat.error;phot.mag", "standard errors of flat; 0 for terms that were not fitted", 15
+    ),
     Column("mag_used", "i4", "", "meta.number", "detections that count for the zero point"),
     Column(
         "island", "i4", "", "meta.id", "exposures that hang together by common sources have the same number; -1: none"

@@ -111,7 +111,7 @@ class PhotometryFit:
     ----------
     zero : (exposures,) [mag], the whole zero point, with night and extinction at the exposure's airmass.
     zero_err : (exposures,) its standard error.
-    sensors : (sensors, terms) [mag], of Legendre polynomials over the image.
+    sensors, sensors_err : (sensors, terms) [mag], of Legendre polynomials over the image, and standard errors.
     night_zero, night_extinction : (nights,) [mag], [mag per airmass].
     colour : (contexts,) colour terms [mag per mag].
     clouded : (exposures,) found to depart from their night.
@@ -123,6 +123,7 @@ class PhotometryFit:
     zero: Float64
     zero_err: Float64
     sensors: Float64
+    sensors_err: Float64
     night_zero: Float64
     night_extinction: Float64
     colour: Float64
@@ -360,6 +361,7 @@ def _finished(
     counts = [np.count_nonzero(each.weight) for each in (detections, stars)]
     return PhotometryFit(
         *(zero, np.sqrt(np.maximum(errors, 0.0)), shared[: columns.sensors].reshape(-1, columns.terms)),
+        np.sqrt(np.maximum(np.diag(solved.inverse)[: columns.sensors], 0.0)).reshape(-1, columns.terms),
         *(zeros, extinctions, shared[columns.colour :]),
         clouded & (frames.night >= 0),
         *(weights.seen, weights.known),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from spica.core.records import Exposure, Grain, Scalar, Unit
 from spica.core.settings import Settings, setting
 from spica.core.solution import Standing
 from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.illumination import departure
 
 _PER_MAG = 2.5 / np.log(10.0)
 Floats = npt.NDArray[np.float64]
@@ -28,12 +29,23 @@ class MagnitudesSettings(Settings):
 
 
 class _Zero(NamedTuple):
-    """A zero point [mag at 1 electron per second], its error, and the solution that it is of: 'joint' or 'own'."""
+    """A zero point [mag at 1 electron per second], its error, and the solution that it is of: 'joint' or 'own'.
+
+    `flat` are the terms of what a place on the detector of `size` adds to it.
+    """
 
     value: float
     error: float
     scale: str
     of: str
+    size: tuple[float, float] = (1.0, 1.0)
+    flat: Sequence[float] = ()
+
+    def at(self, x: Floats, y: Floats) -> Floats:
+        """Zero points of places on the detector, (n,) [mag]."""
+        if not np.any(self.flat):
+            return np.full(x.size, self.value)
+        return self.value + departure(x, y, self.size, np.asarray(self.flat))
 
 
 def magnitudes(
@@ -65,10 +77,11 @@ def magnitudes(
     zero = found.get(settings.prefer) or next(iter(found.values()))
     seconds = max(exposure.exposure_time, 1e-3)
     columns = {"source_id": np.asarray(sources["source_id"])}
-    columns |= _measured("auto", sources, seconds, zero.value)
+    here = zero.at(*(np.asarray(sources[name], np.float64) for name in ("x", "y")))
+    columns |= _measured("auto", sources, seconds, here)
     if psf_sources is not None:
         # `psf_measure` keeps the order of the sources.
-        columns |= _measured("psf", psf_sources, seconds, zero.value)
+        columns |= _measured("psf", psf_sources, seconds, here)
     else:
         columns |= {name: np.full(len(sources), np.nan) for name in ("mag_psf", "mag_psf_err")}
     declared = {name: values.astype(MAGNITUDE_COLUMNS[name].dtype) for name, values in columns.items()}
@@ -85,6 +98,9 @@ def magnitudes(
         "zero_point_joint": Measured(float(zero.of == "joint")),
         "photometric": Measured(1.0),
     }
+    if np.any(zero.flat):
+        x, y = (part.ravel() for part in np.meshgrid(*(np.linspace(0.0, side - 1.0, 33) for side in zero.size)))
+        figures["illumination_range"] = Measured(float(np.ptp(zero.at(x, y))), "mag")
     if len(found) == 2 and found["joint"].scale == found["own"].scale:
         figures["zero_point_apart"] = Measured(found["joint"].value - found["own"].value, "mag")
     return {"magnitudes": Catalogue(declared, header, MAGNITUDE_COLUMNS), "scale": figures}
@@ -100,7 +116,10 @@ def _joint(solution: Catalogue | None, exposure: Exposure, number: int) -> _Zero
         return None
     row = int(np.flatnonzero(rows)[0])
     zero, error = float(solution["zero_point"][row]), float(solution["zero_point_err"][row])
-    return _Zero(zero, error, str(solution.header.get("MAGSYS") or "unknown"), "joint") if np.isfinite(zero) else None
+    if not np.isfinite(zero):
+        return None
+    size = float(solution["nx"][row]), float(solution["ny"][row])
+    return _Zero(zero, error, str(solution.header.get("MAGSYS") or "unknown"), "joint", size, solution["flat"][row])
 
 
 def _own(zero_points: Mapping[str, Any] | None, number: int) -> _Zero | None:
@@ -110,10 +129,13 @@ def _own(zero_points: Mapping[str, Any] | None, number: int) -> _Zero | None:
     told = zero_points["detectors"].get(str(number))
     if told is None:
         return None
-    return _Zero(float(told["zero"]), float(told["error"]), str(zero_points["scale"]), "own")
+    size = float(told["nx"]), float(told["ny"])
+    return _Zero(
+        float(told["zero"]), float(told["error"]), str(zero_points["scale"]), "own", size, (0.0, *zero_points["flat"])
+    )
 
 
-def _measured(kind: str, table: Catalogue, seconds: float, zero: float) -> dict[str, Floats]:
+def _measured(kind: str, table: Catalogue, seconds: float, zero: Floats) -> dict[str, Floats]:
     flux, error = (np.asarray(table[f"flux_{kind}{end}"], np.float64) for end in ("", "_err"))
     with np.errstate(invalid="ignore", divide="ignore"):
         lit = flux > 0.0
@@ -123,13 +145,13 @@ def _measured(kind: str, table: Catalogue, seconds: float, zero: float) -> dict[
 
 TASK = Task(
     name="magnitudes",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=MagnitudesSettings,
     needs=(
         Need("unit", source="unit"),
         Need("exposure", source="exposure"),
-        Need("sources", columns=("source_id", "flux_auto", "flux_auto_err")),
+        Need("sources", columns=("source_id", "x", "y", "flux_auto", "flux_auto_err")),
         Need("psf_sources", columns=("source_id", "flux_psf", "flux_psf_err"), optional=True),
         Need("zero_points", grain=Grain.EXPOSURE, optional=True),
         Need("solution", grain=Grain.GROUP, optional=True),

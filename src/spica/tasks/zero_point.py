@@ -72,7 +72,8 @@ def zero_point(
     Returns
     -------
     zero_points : value: by detector `zero`, `error` [mag at 1 electron per second], `stars`, `own` (whether from its own
-        stars; otherwise the exposure's median, with the scatter of the others in the error); `colour` (term), `colour_of`
+        stars; otherwise the exposure's median, with the scatter of the others in the error), `nx`, `ny`; `flat` (what a place
+        on a detector adds, without the constant: `spica.kernels.illumination`); `colour` (term), `colour_of`
         and `pivot` (the colour at which the zero points hold), `scatter`, `slope`, `scale` ('AB', 'Vega', 'unknown'),
         `statement` (what the magnitudes are).
     photometry : metrics; `zero_point` and what follows from it only on the AB scale.
@@ -223,6 +224,8 @@ def _products(
             "error": float(error),
             "stars": int(found.count[place]),
             "own": bool(own[place]),
+            "nx": chip.size[0],
+            "ny": chip.size[1],
         }
     value = {
         "detectors": detectors,
@@ -260,7 +263,7 @@ def _on_scale(known: Magnitudes, zero: float, error: float, expected: float) -> 
 
 TASK = Task(
     name="zero_point",
-    version=2,
+    version=3,
     grain=Grain.EXPOSURE,
     settings=ZeroPointSettings,
     needs=(

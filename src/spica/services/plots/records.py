@@ -107,6 +107,34 @@ class ZeroPoints(Columns):
 
 
 @dataclass(frozen=True, eq=False)
+class Ties(Columns):
+    """Zero points of detectors on the sky.
+
+    Attributes
+    ----------
+    corners : (n, 4, 2) right ascension and declination [deg].
+    error : standard error of the zero point [mag]; `tied` to reference magnitudes or not.
+    island : the same for exposures that hang together by common sources.
+    """
+
+    exposure: Words
+    band: Words
+    corners: Floats
+    error: Floats
+    tied: Bools
+    island: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Flats(Columns):
+    """What cells of detectors add to the zero point: ``cells`` (n, 4, 2) [mm], ``value`` [mag]."""
+
+    band: Words
+    cells: Floats
+    value: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Shapes(Columns):
     """Models of the point spread function at places over the focal plane.
 

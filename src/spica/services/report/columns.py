@@ -13,18 +13,22 @@ from spica.core.psf import PsfModel
 from spica.core.records import Exposure, Grain, Unit
 from spica.core.solution import Standing
 from spica.instruments.geometry import pixel_to_focal
+from spica.kernels.illumination import departure
 from spica.kernels.psf_look import places_over, shapes_at
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns
 from spica.services.plots.plot import Floats
-from spica.services.plots.records import Depths, Points, Residuals, Shapes, Stars, ZeroPoints
+from spica.services.plots.records import Depths, Flats, Points, Residuals, Shapes, Stars, Ties, ZeroPoints
+from spica.services.plots.ties import cells_over
 from spica.services.report.gather import Material, Solved, colours_of, focal
 
 _SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.BAD_PIXELS | Flag.CENTROID_FAILED
 _LOST = PsfFlag.INCOMPLETE | PsfFlag.CORE_LOST | PsfFlag.FAILED
 _FAINT = 10.0
 """Signal-to-noise below which the noise of a fit is that of the sky."""
+_CELLS = 16
+"""Cells along the short side of a detector in which the illumination is drawn."""
 _GRID = 5
 """Places along the short side of a detector at which shapes are told; as many for its length along the long side."""
 
@@ -138,6 +142,53 @@ def zero_points(material: Material) -> ZeroPoints | None:
     return ZeroPoints(*(np.array(column) for column in zip(*lines, strict=True))) if lines else None
 
 
+def ties(material: Material) -> Ties | None:
+    """Zero points of the report's detectors where they lie on the sky."""
+    parts = []
+    for exposure, _, solved, row in _solved_rows(material):
+        table = solved.solution
+        if table["photometric"][row] < 0:
+            continue
+        nx, ny = float(table["nx"][row]), float(table["ny"][row])
+        x, y = np.array([0.0, nx, nx, 0.0]) - 0.5, np.array([0.0, 0.0, ny, ny]) - 0.5
+        corners = np.stack(pixel_to_sky(from_columns(table.columns, row), x, y), axis=-1)
+        told = np.array([table["zero_point_err"][row]], np.float64), table["photometric"][[row]] == 1
+        # Islands are numbered in each solution by itself.
+        island = 1000 * material.solved.index(solved) + int(table["island"][row])
+        parts.append(
+            Ties(np.array([exposure.name]), np.array([exposure.band]), corners[None], *told, np.array([island]))
+        )
+    return Ties.joined(parts)
+
+
+def flats(material: Material) -> Flats | None:
+    """What the flat fields got wrong, once for each band and detector of a solution that fitted it."""
+    parts, seen = [], set()
+    camera = material.scope.camera
+    for exposure, number, solved, row in _solved_rows(material):
+        table = solved.solution
+        if (exposure.band, number) in seen or not np.any(table["flat"][row]):
+            continue
+        seen.add((exposure.band, number))
+        size = float(table["nx"][row]), float(table["ny"][row])
+        x, y, cells = cells_over(size, _CELLS)
+        matrix, origin = pixel_to_focal(camera, camera.detector(number), exposure.binning)
+        value = departure(x, y, size, table["flat"][row])
+        parts.append(Flats(np.full(x.size, exposure.band), cells @ matrix.T + origin, value))
+    return Flats.joined(parts)
+
+
+def _solved_rows(material: Material) -> Iterator[tuple[Exposure, int, Solved, int]]:
+    """The report's detectors with the first joint solution that has them, and their rows in it."""
+    for exposure in material.scope.exposures:
+        for number in material.scope.detectors[exposure.name]:
+            for solved in material.solved:
+                row = solved.rows.get((exposure.id, number))
+                if row is not None:
+                    yield exposure, number, solved, row
+                    break
+
+
 def _models(material: Material) -> Iterator[tuple[Exposure, Unit, PsfModel]]:
     for exposure in material.scope.exposures:
         for unit, _ in material.seats(exposure):
@@ -209,12 +260,13 @@ def psf_stars(material: Material) -> Stars | None:
     return Stars.joined(parts)
 
 
-def _zero_of(material: Material, exposure: Exposure, number: int) -> tuple[float, bool]:
-    """Zero point of a detector [mag of 1 electron/s] and whether it was measured; else the camera's usual one; NaN."""
+def _zero_of(material: Material, exposure: Exposure, number: int, x: Floats, y: Floats) -> tuple[Floats | float, bool]:
+    """Zero points at places on a detector [mag of 1 electron/s], whether they were measured; else the usual one; NaN."""
     for solved in material.solved:
-        row = solved.rows.get((exposure.id, number))
-        if row is not None and solved.solution["photometric"][row] == 1:
-            return float(solved.solution["zero_point"][row]), True
+        row, table = solved.rows.get((exposure.id, number)), solved.solution
+        if row is not None and table["photometric"][row] == 1:
+            size = float(table["nx"][row]), float(table["ny"][row])
+            return float(table["zero_point"][row]) + departure(x, y, size, table["flat"][row]), True
     usual = _filter(material.scope.camera, exposure.band)
     if usual is None:
         return float("nan"), False
@@ -240,13 +292,12 @@ def points(material: Material) -> Points | None:
     for exposure in material.scope.exposures:
         for unit, spec in material.seats(exposure):
             fits = material.read(unit, "psf_sources", wanted)
-            sources = material.read(unit, "sources", ("ra", "dec", "flags"))
+            sources = material.read(unit, "sources", ("ra", "dec", "x", "y", "flags"))
             if fits is None or sources is None or not len(fits):
                 continue
-            zero, calibrated = _zero_of(material, exposure, spec.id)
+            zero, calibrated = _zero_of(material, exposure, spec.id, sources["x"], sources["y"])
             flux = fits["flux_psf"] / max(exposure.exposure_time, 1e-3)
-            mag = np.full(len(fits), np.nan)
-            mag[flux > 0] = zero - 2.5 * np.log10(flux[flux > 0])
+            mag = zero - 2.5 * np.log10(np.where(flux > 0, flux, np.nan))
             clean = (fits["flags_psf"] & _LOST == 0) & (sources["flags"].astype(np.int64) & _SPOILT == 0)
             place = _place_of(material, exposure, spec.id, sources, fits["x_psf"], fits["y_psf"])
             columns = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from spica.core.records import Grain
-from spica.services.plots import astrometry, light, shapes, stars
+from spica.services.plots import astrometry, light, shapes, stars, ties
 from spica.services.plots.plot import Plot
 from spica.services.report import columns
 from spica.services.report.gather import MOST_IMAGES, Material, outlined
@@ -42,6 +42,8 @@ def plots_of(material: Material) -> dict[str, tuple[Plot, ...]]:
         "Brightness": (
             light.by_time(zeros),
             light.by_airmass(zeros),
+            ties.ties_map(columns.ties(material)),
+            ties.illumination(columns.flats(material), ground),
             light.pulls(residuals),
             light.depth(found, depths),
             light.depth_by_time(depths),

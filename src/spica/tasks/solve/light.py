@@ -16,6 +16,7 @@ from spica.core.reference import ReferenceFlag
 from spica.core.systems import Magnitudes, Systems, magnitudes_in
 from spica.kernels.associate import unit_vectors
 from spica.kernels.focal_model import Mosaic
+from spica.kernels.illumination import MOST_TERMS, departure
 from spica.kernels.joint import Identified
 from spica.kernels.joint_astrometry import Fit
 from spica.kernels.joint_photometry import (
@@ -54,7 +55,8 @@ def brightness(
     mosaic, found, _ = solved
     images, count = mosaic.exposure.size, found.seen.group.size
     light = Light(
-        *(np.full(images, np.nan), np.full(images, np.nan), np.full(images, np.nan), np.full(images, -1)),
+        *(np.full(images, np.nan), np.full(images, np.nan), np.full(images, np.nan)),
+        *(np.zeros((images, MOST_TERMS)), np.zeros((images, MOST_TERMS)), np.full(images, -1)),
         *(np.full(count, np.nan, "f4"), np.full(count, np.nan, "f4"), np.full(count, np.nan, "f4")),
         used=np.zeros(count, bool),
         chi2=float("nan"),
@@ -216,8 +218,16 @@ def _fill(light: Light, mosaic: Mosaic, seen: tuple[Integers, Integers, Fluxes],
         (light.tied, np.where(fit.zero_err[mosaic.exposure] < LOOSE, int(ties > 0), 0)),
     ):
         target[images] = values[images]
+    for table, each in ((light.flat, fit.sensors), (light.flat_err, fit.sensors_err)):
+        # The constant is part of the zero point.
+        table[images, 1 : each.shape[1]] = each[mosaic.sensor[images], 1:]
+    flat = np.zeros(rows.size)
+    if fit.sensors.shape[1] > 1:
+        for number, here in enumerate(rows_of(image, mosaic.exposure.size)):
+            size = (mosaic.size[number, 0], mosaic.size[number, 1])
+            flat[here] = departure(fluxes.x[here], fluxes.y[here], size, light.flat[number])
     for target, values in (
-        (light.mag, fluxes.mag + zero[image]),
+        (light.mag, fluxes.mag + zero[image] + flat),
         (light.off, fit.residual),
         (light.pull, fit.seen_pull),
         (light.used, fit.seen > 0.0),

@@ -33,6 +33,7 @@ class Light:
     Attributes
     ----------
     zero, zero_err, scatter : (m,) of each image [mag].
+    flat, flat_err : (m, 15) what the flat field got wrong on its detector [mag]; see `spica.kernels.illumination`.
     tied : (m,) 1 with reference magnitudes, 0 without, -1 where nothing was measured.
     mag, off, pull, used : (n,) of the detections.
     island, island_ties : (m,) number of the exposures' island, sources with known magnitudes in it.
@@ -42,6 +43,8 @@ class Light:
     zero: Floats
     zero_err: Floats
     scatter: Floats
+    flat: Floats
+    flat_err: Floats
     tied: Integers
     mag: Values
     off: Values
@@ -105,6 +108,8 @@ def solution(outcome: Outcome) -> Catalogue:
         "zero_point": light.zero,
         "zero_point_err": light.zero_err,
         "photometric": light.tied,
+        "flat": light.flat,
+        "flat_err": light.flat_err,
         "mag_used": np.bincount(outcome.found.seen.image, light.used, count),
         "mag_scatter": light.scatter,
         "island": light.island,

@@ -177,7 +177,7 @@ def _fitted(
 
 TASK = Task(
     name="solve",
-    version=8,
+    version=9,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
