@@ -53,6 +53,14 @@ def lsdb_python() -> str | None:
     return named if named and shutil.which(named) else None
 
 
+INDEXES = Path("/usr/share/astrometry")
+"""Where Debian installs index files of astrometry.net."""
+
+
+def _astrometry() -> bool:
+    return any(INDEXES.glob("index-tycho2-1?.*.fits")) and _on_path("solve-field", "build-astrometry-index")()
+
+
 GROUPS: tuple[Group, ...] = (
     Group(
         "postgres",
@@ -65,6 +73,7 @@ GROUPS: tuple[Group, ...] = (
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
     Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex` (make system)"),
+    Group("astrometry", _astrometry, "install `astrometry.net astrometry-data-tycho2-10-19` (make system)"),
     Group(
         "lsdb", lambda: lsdb_python() is not None, "set SPICA_TEST_LSDB to a Python where `pip install lsdb` was done"
     ),

@@ -224,6 +224,12 @@ CODES: dict[str, FaultCode] = {
     "refcat.changed": FaultCode(
         _D, "the reference catalogue was replaced after the work was planned", "give the order again"
     ),
+    # index files of the blind solver
+    "index.damaged": FaultCode(
+        _D,
+        "the file is no index of astrometry.net, is damaged, or of a layout that is not known",
+        "download or install it again, or leave it out of [catalogues] indexes in survey.toml",
+    ),
     "data.no-pointing": FaultCode(
         _D,
         "the frame does not tell where on the sky it is",
