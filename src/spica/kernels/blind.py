@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.indexes import Index
 from spica.kernels.finding import Judge, accepted, best_of
+from spica.kernels.indexes import Index
 from spica.kernels.pointing import Alignment, Matched, Reference, log_tail
 
 Bools = npt.NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +18,27 @@ class Index(Protocol):
     The shape of an asterism is its code: in the tangent plane, ξ + iη, every other star D has the two numbers
     x + iy = (1 + i) conj((D - A) / (B - A)). All lie in the circle about A and B; they go by x, whose sum is at most half
     their number, else A and B would change places (Lang et al. 2010, AJ 139, 1782).
-
-    Attributes
-    ----------
-    name : for people.
-    order : stars of an asterism.
-    smallest, largest : angle between A and B [degree].
-    count : asterisms.
     """
 
-    name: str
-    order: int
-    smallest: float
-    largest: float
-    count: int
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def order(self) -> int:
+        """Stars of an asterism."""
+
+    @property
+    def smallest(self) -> float:
+        """Least angle between A and B [degree]."""
+
+    @property
+    def largest(self) -> float:
+        """Greatest angle between A and B [degree]."""
+
+    @property
+    def count(self) -> int:
+        """Asterisms."""
 
     @property
     def density(self) -> float:
@@ -57,11 +64,3 @@ class Index(Protocol):
 
     def brightness(self, stars: Int64) -> Float64:
         """What stars are sorted by, the smallest the brightest: a magnitude, or the order in which they were taken."""
-
-
-def described(indexes: tuple[Index, ...]) -> list[dict[str, Any]]:
-    """What was there to look in, for the records."""
-    return [
-        {"name": one.name, "stars": one.order, "from": one.smallest, "to": one.largest, "asterisms": one.count}
-        for one in indexes
-    ]
