@@ -36,6 +36,7 @@ def given() -> dict[str, Any]:
             "ny": np.full(3, 50),
             "photometric": np.ones(3, int),
             "flat": np.zeros((3, 15)),
+            "flat_err": np.zeros((3, 15)),
             "zero_point": np.array([24.0, 24.5, 23.0]),
             "zero_point_err": np.array([0.002, 0.003, 0.004]),
         },
@@ -100,9 +101,13 @@ def test_what_the_flat_field_got_wrong_is_taken_off(of: str) -> None:
     """A gradient of 0.02 mag from the middle to the edge along x."""
     told = given()
     told["solution"]["flat"][0, 2 if of == "joint" else 0] = 0.02
+    told["solution"]["flat_err"][0, :3] = 9.0, 0.003, 0.0015
     told["zero_points"]["flat"] = [0.0, 0.02]
     made = TASK.run(MagnitudesSettings.model_validate({"prefer": of}), **told)
     zero = {"joint": 24.0, "own": 24.03}[of]
     np.testing.assert_allclose(made["magnitudes"]["mag_auto"][[0, 2]], [zero - 5.02, zero - 1.4851], atol=1e-4)
     assert made["scale"]["illumination_range"].value == pytest.approx(0.04)
     assert made["magnitudes"].header["MAGZERO"] == zero
+    # Terms of degree 1 scatter by a root of three less over the detector.
+    error = {"joint": np.sqrt(0.002**2 + (0.003**2 + 0.0015**2) / 3.0), "own": 0.01}[of]
+    assert made["magnitudes"].header["MAGZERR"] == pytest.approx(error, abs=1e-5)

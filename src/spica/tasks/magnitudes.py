@@ -14,7 +14,7 @@ from spica.core.records import Exposure, Grain, Scalar, Unit
 from spica.core.settings import Settings, setting
 from spica.core.solution import Standing
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.illumination import departure
+from spica.kernels import illumination
 
 _PER_MAG = 2.5 / np.log(10.0)
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ class _Zero(NamedTuple):
         """Zero points of places on the detector, (n,) [mag]."""
         if not np.any(self.flat):
             return np.full(x.size, self.value)
-        return self.value + departure(x, y, self.size, np.asarray(self.flat))
+        return self.value + illumination.departure(x, y, self.size, np.asarray(self.flat))
 
 
 def magnitudes(
@@ -115,7 +115,9 @@ def _joint(solution: Catalogue | None, exposure: Exposure, number: int) -> _Zero
     if not np.any(rows):
         return None
     row = int(np.flatnonzero(rows)[0])
-    zero, error = float(solution["zero_point"][row]), float(solution["zero_point_err"][row])
+    zero = float(solution["zero_point"][row])
+    of_place = illumination.error(solution["flat_err"][row])
+    error = float(np.hypot(solution["zero_point_err"][row], of_place))
     if not np.isfinite(zero):
         return None
     size = float(solution["nx"][row]), float(solution["ny"][row])
