@@ -69,7 +69,8 @@ class Need:
         record), 'exposures' (tuple of the records of all exposures of the unit), 'detector' (the Detector record), 'camera' (the section of the camera named in `section`), 'unit'
         (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
         of the reference stars around the unit, at its time; see `spica.core.reference`), 'systems' (`spica.core.systems.Systems`
-        of the camera and that catalogue).
+        of the camera and that catalogue), 'lent' (a tuple of `Member`s: the product of that name which the same step gave
+        for other units; from whom, a rung of the rescue ladder says).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
         does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
@@ -89,6 +90,8 @@ class Need:
         the unit's visit, in order of time; the unit is the first snap, also for all steps that use what is given.
         'dither': one for each exposure of the same detector, band and time that lies next to it, without itself. Such
         a step begins a new job.
+    late : the parameter is None unless a rung of the rescue ladder that borrows has begun the job; until then the need
+        costs nothing and decides nothing. For 'lent', and for what is needed beside it.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Need:
     optional: bool = False
     stream: bool = False
     among: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True)

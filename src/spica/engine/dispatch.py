@@ -23,6 +23,7 @@ from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.instruments.sections import section
 from spica.pipelines.graph import Output
+from spica.pipelines.model import RENAMED
 from spica.registry.store import Registry
 
 _PIXELS = frozenset({"raw", "delivered"})
@@ -83,7 +84,7 @@ class Dispatch:
             if sources & _PIXELS:
                 pixels[row.exposure, row.detector] = None
             for binding, links in zip(job.recipe.chain.outside, job.inputs, strict=True):
-                if binding.need.source in {"master", "product"}:
+                if binding.need.source in RENAMED:
                     registered.update((link.key, None) for link in links if link.key not in self._products)
         if registered:
             self.made(self._registry.products(registered).values())
@@ -129,6 +130,8 @@ class Dispatch:
         chain = job.recipe.chain
         sources = tuple(
             RESOLVERS[binding.need.source].load(stock, binding, links, job.target)
+            if links or not binding.need.late
+            else None
             for binding, links in zip(chain.outside, job.inputs, strict=True)
         )
         masters = any(output.give.master for output in chain.outputs)
@@ -143,6 +146,7 @@ class Dispatch:
             masters=_associations(job),
             facts=job.master_facts() if masters else {},
             subject=_subject(job, stock),
+            rung=job.rung,
         )
 
     def _path(self, job: PlannedJob, output: Output) -> str:

@@ -39,6 +39,7 @@ class PlannedJob:
     inputs : parallel to ``recipe.chain.outside``: the links that satisfy each need (none: an optional one is absent).
     standing, reason : whether it would run, and why, in words.
     detail : of which units the inputs have changed, where that is the reason.
+    rung : number of the rung of the ladder with which it begins, after the unit has failed by itself; -1 for none.
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class PlannedJob:
     standing: Standing = Standing.RUN
     reason: str = ""
     detail: str = ""
+    rung: int = -1
 
     @property
     def unit(self) -> Unit:
@@ -59,11 +61,11 @@ class PlannedJob:
         return {link.maker for links in self.inputs for link in links if link.maker >= 0}
 
     def input_records(self) -> tuple[InputRecord, ...]:
-        """The inputs as they are recorded; an optional one that nothing satisfies is recorded as none."""
+        """The inputs as they are recorded; an optional one that nothing satisfies is recorded as none, unless it is late."""
         return tuple(
             InputRecord(f"{binding.step}.{binding.need.name}", link.key, link.unit, link.how)
             for binding, links in zip(self.recipe.chain.outside, self.inputs, strict=True)
-            for link in links or (ABSENT,)
+            for link in links or (() if binding.need.late else (ABSENT,))
         )
 
     def master_facts(self) -> dict[str, Any]:

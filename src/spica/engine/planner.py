@@ -16,6 +16,7 @@ from spica.engine import standing
 from spica.engine.candidates import Candidate
 from spica.engine.circles import Circles
 from spica.engine.collecting import uncollected
+from spica.engine.ladder import loans
 from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
@@ -117,7 +118,8 @@ class _Planner:
             first = len(self._plan.jobs)
             place = self._places(chain, targets(chain.grain, rows, chain.steps[0].block, chain.steps[0].group))
             self._ground.places.append(place)
-            standing.judge(self._plan, self._registry, self._survey, first, self._given_up)
+            self._judge(self._plan.jobs[first:])
+            self._rescue(chain, first)
             self._follow(first)
         if not self._plan.jobs and not self._plan.refusals:
             chosen = f"where {self._order.where}" if self._order.where else "in this survey"
@@ -126,6 +128,9 @@ class _Planner:
             )
         standing.settle(self._plan)
         return self._plan
+
+    def _judge(self, jobs: Sequence[PlannedJob]) -> None:
+        standing.judge(self._plan, self._registry, self._survey, jobs, self._given_up)
 
     def _select(self, chain: Chain) -> list[DetectorRow]:
         """The rows that a chain's units come from, in key order."""
@@ -173,11 +178,28 @@ class _Planner:
                 place[target.unit.values] = self._refuse(recipe, target, found)
                 continue
             place[target.unit.values] = len(self._plan.jobs)
-            inputs = [[link.key + link.mark for link in links] for links in found]
-            key = digest([recipe.digest, str(target.unit), inputs, _subject(chain, target)])
+            key = _key(recipe, target, found)
             self._plan.jobs.append(PlannedJob(recipe, target, key, found))
             self._ground.keys.append(key)
         return place
+
+    def _rescue(self, chain: Chain, first: int) -> None:
+        """Units that failed by themselves begin anew where a rung of the ladder borrows for them."""
+        found = loans(self._plan, first, self._given_up)
+        jobs = self._plan.jobs
+        self._ground.loans = {jobs[number].unit.values: loan for number, loan in found.items()}
+        resolve = _resolving(chain, self._ground, late=True)
+        for number, loan in found.items():
+            job, inputs = jobs[number], resolve(jobs[number].target)
+            if isinstance(inputs, FaultRecord):
+                continue  # it stands as failed, by the fault that it had
+            job.key = self._ground.keys[number] = _key(job.recipe, job.target, inputs, loan.rung)
+            job.inputs, job.rung = inputs, loan.rung
+        begun = [jobs[number] for number in found if jobs[number].rung >= 0]
+        self._judge(begun)
+        for job in begun:
+            if job.reason == standing.NEVER_MADE:
+                job.reason = f"failed by itself: {self._ground.loans[job.unit.values].how}"
 
     def _refuse(self, recipe: Recipe, target: Target, fault: FaultRecord) -> int:
         key = digest([recipe.digest, str(target.unit), "refused"])
@@ -206,15 +228,25 @@ class _Planner:
                 self._ground.masters.lose(output.product, unit, fault)
 
 
-def _resolving(chain: Chain, ground: Ground) -> Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]:
-    """A function that resolves all needs of a unit of this chain; the first fault refuses it."""
+def _key(recipe: Recipe, target: Target, found: Sequence[Sequence[Link]], rung: int = -1) -> str:
+    """Key of a job with these inputs, which begins with a rung of the ladder."""
+    inputs = [[link.key + link.mark for link in links] for links in found]
+    deciding = [recipe.digest, str(target.unit), inputs, _subject(recipe.chain, target)]
+    return digest(deciding if rung < 0 else [*deciding, rung])
+
+
+def _resolving(
+    chain: Chain, ground: Ground, *, late: bool = False
+) -> Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]:
+    """A function that resolves all needs of a unit of this chain, the `late` ones too; the first fault refuses it."""
     steps = {step.label: step for step in chain.steps}
     parts = [(RESOLVERS[binding.need.source], steps[binding.step], binding) for binding in chain.outside]
 
     def resolve(target: Target) -> tuple[tuple[Link, ...], ...] | FaultRecord:
         links: list[tuple[Link, ...]] = []
         for resolver, step, binding in parts:
-            found = resolver.resolve(ground, step, binding, target)
+            asked = late or not binding.need.late
+            found = resolver.resolve(ground, step, binding, target) if asked else ()
             if isinstance(found, FaultRecord):
                 return found
             links.append(found)

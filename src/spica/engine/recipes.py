@@ -120,7 +120,7 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
         ]
         for output in chain.outputs
     ]
-    ladder = [[rung.after, place_of[rung.step], dict(rung.settings)] for rung in rescues]
+    ladder = [[rung.after, place_of[rung.step], dict(rung.settings), *filter(None, [rung.borrow])] for rung in rescues]
     validity = [step.validity for step in chain.steps if any(give.master for give in step.task.gives)]
     found = {"grain": chain.grain.value, "steps": steps, "gives": gives, "rescues": ladder, "validity": validity}
     return found | ({"header": standard.VERSION} if chain.files else {})

@@ -140,6 +140,7 @@ def _carry_out(
                     retry=order.retry,
                     given_up=tally.given_up,
                 )
+                tally.replanned(plan)
         if not (tally.interrupted or tally.stopped):
             wave.purge()
         _sweep(plan, survey)

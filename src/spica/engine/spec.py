@@ -135,6 +135,7 @@ class JobSpec:
     masters : of each master that a step takes (or would, were there one), how well it serves.
     facts : of masters made: camera, detector, band, validity …; recorded with the product.
     subject : what its files say of the exposure, detector or master that they are of.
+    rung : number of the rung of the ladder with which it begins; -1 for none.
     attempt : 1 for the first.
     """
 
@@ -148,6 +149,7 @@ class JobSpec:
     masters: Mapping[str, Association] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     subject: Subject = field(default_factory=Subject)
+    rung: int = -1
     attempt: int = 1
 
 

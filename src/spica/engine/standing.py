@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spica.core.catalogue import CODES
 from spica.core.faults import FaultKind, FaultRecord, Outcome
@@ -16,9 +16,12 @@ from spica.registry.store import Registry
 NEVER_MADE = "never made"
 
 
-def judge(plan: Plan, registry: Registry, survey: Survey, first: int, given_up: Mapping[str, FaultRecord]) -> None:
-    """Compare the jobs from number `first` on with the registry and the disk."""
-    jobs = plan.jobs[first:]
+def judge(
+    plan: Plan, registry: Registry, survey: Survey, jobs: Sequence[PlannedJob], given_up: Mapping[str, FaultRecord]
+) -> None:
+    """Compare these jobs of a plan with the registry and the disk."""
+    if not jobs:
+        return
     states = registry.states([job.key for job in jobs])
     root = str(survey.root)
     for job in jobs:

@@ -13,6 +13,7 @@ from spica.core.jobs import JobReport
 from spica.engine.dispatch import Dispatch
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import Wish
+from spica.engine.ladder import borrows
 from spica.engine.owners import release_dead
 from spica.engine.plan import Plan, Standing
 from spica.engine.scratch import Scratch
@@ -55,8 +56,15 @@ class Tally:
     """Jobs that lost an input to another coordinator, and are planned anew."""
     given_up: dict[str, FaultRecord] = field(default_factory=dict)
     """Job keys that failed, and how."""
+    put_off: set[str] = field(default_factory=set)
+    """Those of them that a rung of the ladder may begin anew, in another job."""
     stopped: FaultRecord | None = None
     interrupted: bool = False
+
+    def replanned(self, plan: Plan) -> None:
+        """The plan was made anew: what was put off and still stands in it has failed."""
+        self.failed += sum(job.key in self.put_off for job in plan.jobs)
+        self.put_off.clear()
 
 
 class Wave:
@@ -100,7 +108,7 @@ class Wave:
         self._unrecorded: list[JobReport] = []
         self._flushed = self._renewed = self._asked = time.monotonic()
         self.cut = False
-        """A job failed on which others depend: the rest is to be planned anew."""
+        """A job failed on which others depend, or which may begin anew: the rest is to be planned again."""
 
     def run(self) -> None:
         """Walk to the end, or until something stops it; what has ended is recorded in any case."""
@@ -176,6 +184,7 @@ class Wave:
         if state.outcome is Outcome.FAILED:
             what = f"{planned.unit} failed in another production"
             self._tally.given_up[key] = FaultRecord(state.fault, CODES[state.fault].kind, what)
+            self.cut |= self._may_borrow(number, state.fault)
             self._cut(number)
             return True
         if state.outcome is not Outcome.DONE or not self._news(number, state):
@@ -251,12 +260,21 @@ class Wave:
         fault = report.fault
         if fault is None:
             raise ValueError(report.key)
-        self._tally.failed += 1
+        if self._may_borrow(number, fault.code):
+            self._tally.put_off.add(report.key)
+            self.cut = True
+        else:
+            self._tally.failed += 1
         self._tally.given_up[report.key] = fault
         self._unrecorded.append(report)
         if fault.code in STOPPING:
             self._tally.stopped = fault
         self._cut(number)
+
+    def _may_borrow(self, number: int, code: str) -> bool:
+        """Whether a unit that failed has not been lent anything yet, and may be."""
+        job = self._plan.jobs[number]
+        return job.rung < 0 and borrows(job.recipe, code)
 
     def _cut(self, number: int) -> None:
         if self._walk.fail(number):

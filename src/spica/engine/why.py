@@ -23,13 +23,15 @@ def explain(plan: Plan, registry: Registry) -> int:
     The `reason` tells what changed (a setting, a task's version, an input) in the same words for all units of which
     the same holds; the `detail` names the inputs. Units that had no such job keep "never made".
 
+    One that a rung of the ladder begins anew is compared too, with the last one that was done.
+
     Returns
     -------
     Number of jobs of which there was an earlier one.
     """
     fresh: dict[tuple[str, ...], dict[str, PlannedJob]] = {}
     for _, job in plan.standing(Standing.RUN):
-        if job.reason == NEVER_MADE:
+        if job.reason == NEVER_MADE or job.rung >= 0:
             labels = tuple(step.label for step in job.recipe.chain.steps)
             fresh.setdefault(labels, {})[str(job.unit)] = job
     compared = 0
@@ -97,8 +99,10 @@ def _inputs(needs: tuple[str, ...], job: PlannedJob, last: LastDone) -> Iterator
     for need, key, unit in last.inputs:
         if key:  # else there was none
             before.setdefault(need, {})[key] = unit
-    for need, links in zip(needs, job.inputs, strict=True):
+    for need, binding, links in zip(needs, job.recipe.chain.outside, job.inputs, strict=True):
         there = before.pop(need, {})
+        if binding.need.late and job.rung < 0:
+            continue  # whether anything is lent to it is seen when it fails by itself
         now = {link.key: link.unit for link in links}
         if now.keys() != there.keys():
             yield f"input {need} changed", _which(there, now)

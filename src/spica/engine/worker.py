@@ -21,7 +21,7 @@ from spica.engine.returned import checked
 from spica.engine.spec import JobSpec, Referred, Source, Stored
 from spica.engine.writing import Writer
 from spica.pipelines.graph import Binding, Output
-from spica.pipelines.model import Step
+from spica.pipelines.model import Rescue, Step
 
 _VERSIONS = ("spica", "numpy", "numba", "astropy", "pyarrow")
 
@@ -55,17 +55,17 @@ def work(spec: JobSpec) -> JobReport:
     """Work on one job; climbs the rescue ladder where a rung fits the fault. Always returns a report."""
     meter = Meter()
     settings = list(spec.recipe.settings)
-    rungs: list[str] = []
-    left = list(spec.recipe.rescues)
+    taken, left = _begun(spec)
+    for first in taken:
+        _climb(spec, first, settings)
     ended = _attempt(spec, settings, meter)
     while isinstance(ended, _Failed):
         rung = next((rung for rung in left if rung.after == ended.fault.code), None)
-        if rung is None:
-            break
+        if rung is None or rung.borrow:
+            break  # one that borrows is taken in another job, when the others have ended
         left.remove(rung)
-        rungs.append(str(rung))
-        place = [step.label for step in spec.recipe.chain.steps].index(rung.step)
-        settings[place] = {**settings[place], **rung.settings}
+        taken.append(rung)
+        _climb(spec, rung, settings)
         ended = _attempt(spec, settings, meter)
     failed = ended if isinstance(ended, _Failed) else None
     made = ended if isinstance(ended, _Made) else _Made((), (), ())
@@ -82,10 +82,26 @@ def work(spec: JobSpec) -> JobReport:
         fault=failed.fault if failed else None,
         cost=meter.cost(),
         attempt=spec.attempt,
-        rungs=tuple(rungs),
+        rungs=tuple(map(str, taken)),
         traceback=failed.trace if failed else "",
         versions=versions(),
     )
+
+
+def _begun(spec: JobSpec) -> tuple[list[Rescue], list[Rescue]]:
+    """The rungs with which a job begins, and those that are left: it borrows once."""
+    ladder = spec.recipe.rescues
+    if spec.rung < 0:
+        return [], list(ladder)
+    first = ladder[spec.rung]
+    taken = [rung for rung in ladder[: spec.rung] if rung.after == first.after and not rung.borrow]
+    left = [rung for rung in ladder if not rung.borrow and rung is not first and rung not in taken]
+    return [*taken, first], left
+
+
+def _climb(spec: JobSpec, rung: Rescue, settings: list[Mapping[str, Any]]) -> None:
+    place = [step.label for step in spec.recipe.chain.steps].index(rung.step)
+    settings[place] = {**settings[place], **rung.settings}
 
 
 def _attempt(spec: JobSpec, settings: list[Mapping[str, Any]], meter: Meter) -> _Made | _Failed:

@@ -9,7 +9,7 @@ from spica.core.catalogue import CODES
 from spica.core.faults import SetupFault
 from spica.core.records import Grain
 from spica.core.settings import resolve
-from spica.core.task import Form, Give, Need
+from spica.core.task import Form, Give, Keep, Need
 from spica.pipelines.graph import ROWS, chains, makers
 from spica.pipelines.model import RENAMED, Pipeline, Step
 from spica.pipelines.reading import nearest
@@ -17,9 +17,12 @@ from spica.pipelines.reading import nearest
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
 FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems"})
-SOURCES = frozenset({"product", "master"}) | FACTS | PIXELS
+SOURCES = RENAMED | FACTS | PIXELS
+LATE = frozenset({"lent", "camera"})
 PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
+LENDING = {Grain.DETECTOR: frozenset({"exposure", "night"}), Grain.EXPOSURE: frozenset({"night"})}
+"""From whom a unit may borrow, by grain (`spica.pipelines.model.LENDERS`)."""
 CIRCLES = frozenset({"visit", "dither"})
 PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION, Grain.GROUP})
 FLOWS = frozenset(
@@ -109,6 +112,7 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
             raise _fault(
                 pipeline, f"{what} cannot be among {need.among!r}: only products of detectors are", step=step.label
             )
+        _late(pipeline, step, need)
         if need.source == "camera" and need.section not in SECTIONS:
             raise _fault(pipeline, f"{what}: a camera has no section {need.section!r}", step=step.label)
         if need.source in {"reference", "systems"}:
@@ -119,6 +123,22 @@ def _sources(pipeline: Pipeline, step: Step) -> None:
                 f"{what} is of one detector, but task {step.task.name!r} works by {step.task.grain}",
                 step=step.label,
             )
+
+
+def _late(pipeline: Pipeline, step: Step, need: Need) -> None:
+    """Needs that a rung of the ladder fills, in a job of its own."""
+    what = f"step {step.label!r}: its need {need.name!r}"
+    if need.late and not (need.optional and need.source in LATE):
+        raise _fault(pipeline, f"{what} is late, but not optional or not of {sorted(LATE)}", step=step.label)
+    if need.source != "lent":
+        return
+    gives = [give for give in step.task.gives if give.name == need.name]
+    if not need.late or not gives or step.task.grain not in LENDING:
+        raise _fault(
+            pipeline, f"{what} is no product of the step's own that units can lend, or not late", step=step.label
+        )
+    if gives[0].form in {*ROWS, *UNSHARED} or step.kept(gives[0]) is not Keep.ALWAYS:
+        raise _fault(pipeline, f"{what} is lent, but not kept: keep {step.product(need.name)!r}", step=step.label)
 
 
 def _reference(pipeline: Pipeline, step: Step, need: Need) -> None:
@@ -242,3 +262,16 @@ def _rescues(pipeline: Pipeline) -> None:
             raise _fault(pipeline, f"has a rung after the unknown fault {rung.after!r}{hint}", step=rung.step)
         step = pipeline.step(rung.step)
         resolve(step.task.settings, [("pipeline", step.settings), ("rescue", rung.settings)], step.label)
+        if not rung.borrow:
+            continue
+        if not any(need.source == "lent" for need in step.needs()):
+            raise _fault(
+                pipeline,
+                f"has a rung that borrows for the step {rung.step!r}, which takes nothing lent",
+                step=rung.step,
+            )
+        if rung.borrow not in LENDING[step.task.grain]:
+            grain = step.task.grain
+            raise _fault(
+                pipeline, f"has a rung by which a unit of grain {grain} borrows of {rung.borrow!r}", step=rung.step
+            )

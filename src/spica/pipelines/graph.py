@@ -8,7 +8,7 @@ from typing import Any
 
 from spica.core.records import FrameType, Grain
 from spica.core.task import Form, Give, Keep, Need
-from spica.pipelines.model import Pipeline, Step
+from spica.pipelines.model import RENAMED, Pipeline, Step
 
 FILED = frozenset({Form.IMAGE, Form.CATALOGUE, Form.PICTURE})
 """Forms that lie on disk; values and metrics live in the registry."""
@@ -221,6 +221,8 @@ def _bind(step: Step, need: Need, maker_chain: Mapping[str, int], groups: Sequen
         return Binding(step.label, need, product, chain, grain, gathers, group)
     if need.source == "master":
         return Binding(step.label, need, step.product(need.name))
+    if need.source == "lent":
+        return Binding(step.label, need, step.product(need.name), grain=step.task.grain, gathers=True)
     return Binding(step.label, need)
 
 
@@ -257,7 +259,8 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         "jobs": [{"job": chain.index, "grain": chain.grain.value, "steps": chain.label} for chain in linked],
         "edges": edges,
         "rescues": [
-            {"after": rung.after, "step": rung.step, "settings": dict(rung.settings)} for rung in pipeline.rescues
+            {"after": rung.after, "step": rung.step, "settings": dict(rung.settings), "borrow": rung.borrow}
+            for rung in pipeline.rescues
         ],
     }
 
@@ -276,7 +279,7 @@ def _describe_step(step: Step, job: int) -> dict[str, Any]:
         "needs": [
             {
                 "name": need.name,
-                "product": step.product(need.name) if need.source in {"product", "master"} else "",
+                "product": step.product(need.name) if need.source in RENAMED else "",
                 "source": need.source,
                 "section": need.section,
                 "optional": step.optional(need),

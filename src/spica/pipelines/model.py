@@ -9,8 +9,15 @@ from typing import Any
 from spica.core.records import FrameType
 from spica.core.task import Give, Keep, Need, Task
 
-RENAMED = frozenset({"product", "master"})
+RENAMED = frozenset({"product", "master", "lent"})
 """Sources of needs that name a product, so that a step may rename them."""
+
+LENDERS: Mapping[str, str] = {
+    "exposure": "the exposure's other detectors",
+    "night": "the nearest exposure of the night",
+}
+"""From whom a rung may borrow, in words: all others of the exposure; one, the nearest in time that has the band, filter,
+binning, read-out mode and night (and at detector grain the detector) in common, the earlier of two."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +80,20 @@ class Step:
 class Rescue:
     """One rung of the rescue ladder: after this fault the unit is tried again with these settings of a step.
 
-    Rungs after the same fault are taken in order; the settings of earlier ones stay.
+    Rungs after the same fault are taken in order; the settings of earlier ones stay. One that borrows is taken in a job
+    of its own, when the units that may lend have ended: those that were done without a loan themselves, chosen by
+    `LENDERS`. Where there are none it is passed over.
     """
 
     after: str
     step: str
     settings: Mapping[str, Any]
+    borrow: str = ""
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        return f"after {self.after}: {self.step} with {given}"
+        lent = f", lent by {LENDERS[self.borrow]}" if self.borrow else ""
+        return f"after {self.after}: {self.step} with {given}{lent}"
 
 
 @dataclass(frozen=True)

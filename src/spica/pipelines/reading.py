@@ -61,6 +61,7 @@ class RescueTable(_Strict):
     after: str
     step: str
     settings: dict[str, Any]
+    borrow: Literal["", "exposure", "night"] = ""
 
 
 class PipelineTable(_Strict):
@@ -120,7 +121,7 @@ def fold(name: str, find: Callable[[str], Source], tasks: Mapping[str, Task], be
     """
     tables, rescues, source, title = _flatten(name, find, below)
     steps = tuple(_step(name, table, tasks) for table in tables)
-    ladder = tuple(Rescue(rescue.after, rescue.step, rescue.settings) for rescue in rescues)
+    ladder = tuple(Rescue(rescue.after, rescue.step, rescue.settings, rescue.borrow) for rescue in rescues)
     return Pipeline(name, title, steps, ladder, source.path)
 
 

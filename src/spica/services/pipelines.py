@@ -12,7 +12,7 @@ from spica.files.survey import FILE_NAME, Survey
 from spica.instruments import tables
 from spica.pipelines import catalogue
 from spica.pipelines.graph import describe
-from spica.pipelines.model import Pipeline
+from spica.pipelines.model import LENDERS, Pipeline
 from spica.pipelines.owners import refuse_strangers
 from spica.services.surveys import camera_folders, locate_if_any, pipeline_folders
 
@@ -210,7 +210,8 @@ def _graph(description: Mapping[str, Any]) -> Iterator[str]:
                 yield f"  {bar}   set {', '.join(f'{name}={value}' for name, value in step['settings'].items())}"
     for rung in description["rescues"]:
         given = ", ".join(f"{name}={value}" for name, value in rung["settings"].items())
-        yield f"after {rung['after']}: {rung['step']} with {given}"
+        lent = f", lent by {LENDERS[rung['borrow']]}" if rung["borrow"] else ""
+        yield f"after {rung['after']}: {rung['step']} with {given}{lent}"
 
 
 def _need(need: Mapping[str, Any], maker: str) -> str:
@@ -219,7 +220,7 @@ def _need(need: Mapping[str, Any], maker: str) -> str:
         return f"camera's {need['section']}{optional}"
     if not need["product"]:
         return f"{need['source']}{optional}"
-    kind = "master " if need["source"] == "master" else ""
+    kind = {"master": "master ", "lent": "lent "}.get(need["source"], "")
     return f"{kind}{need['product']}{f' of {maker}' if maker else ''}{optional}"
 
 

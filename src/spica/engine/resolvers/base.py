@@ -35,6 +35,23 @@ class Link(NamedTuple):
     mark: str = ""
 
 
+class Loan(NamedTuple):
+    """What a unit begins anew with.
+
+    Attributes
+    ----------
+    rung : number of the rung in the recipe's ladder.
+    after : the fault.
+    how : the rung in words.
+    lenders : numbers of the jobs that lend and their units, in key order; none for a rung that does not borrow.
+    """
+
+    rung: int
+    after: str
+    how: str
+    lenders: tuple[tuple[int, str], ...]
+
+
 @dataclass
 class Ground:
     """What planning knows while it goes through the chains.
@@ -51,6 +68,7 @@ class Ground:
     keys : key of each job.
     broken : jobs that will not be done, and why.
     refusals : fault of each refusal, parallel to the plan's.
+    loans : of the chain at hand, values of a unit to what a rung of the ladder begins it anew with.
     """
 
     section: Callable[[str, int, str, str], str]
@@ -63,6 +81,7 @@ class Ground:
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)
     refusals: list[FaultRecord] = field(default_factory=list)
+    loans: Mapping[tuple[str, ...], Loan] = field(default_factory=dict)
 
 
 @dataclass

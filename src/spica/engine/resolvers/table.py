@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from spica.engine.resolvers import plain
 from spica.engine.resolvers.base import Resolver
+from spica.engine.resolvers.lent import Lent
 from spica.engine.resolvers.master import Master
 from spica.engine.resolvers.product import Product
 from spica.engine.resolvers.reference import FirstSolutions, Reference
@@ -14,6 +15,7 @@ from spica.engine.resolvers.systems import PhotometricSystems
 RESOLVERS: Mapping[str, Resolver] = {
     "product": Product(),
     "master": Master(),
+    "lent": Lent(),
     "raw": plain.RawPixels(),
     "delivered": plain.DeliveredImage(),
     "exposure": plain.ExposureRecord(),
