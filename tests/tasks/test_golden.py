@@ -57,7 +57,6 @@ from spica.tasks import (
     pointing,
     psf,
     psf_measure,
-    psf_plane,
     quality,
     quicklook,
     read_noise,
@@ -83,7 +82,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, psf_plane, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -137,15 +136,6 @@ def found_field() -> dict[str, Any]:
     ra, dec = 40.01 - 1e-4 * (places[0] - 499.0), 0.012 + 1e-4 * (places[1] - 499.0)
     reference = Catalogue({"ra": ra, "dec": dec, "mag_r": -places[2]})
     return {"sources": (Member("detector:demo-1/2", sources),), "headers": {2: cards}, "reference": reference}
-
-
-def lent(model: PsfModel) -> dict[str, Any]:
-    """Two detectors side by side with one model each."""
-    own = dataclasses.replace(model, facts={"made": "stars"}).to_catalogue()
-    like = {"nx": SIDE, "ny": SIDE, "y_mm": 0.0, "rotation": 0.0, "flip": False}
-    chips = [like | {"id": number, "x_mm": 3.0 * number} for number in (1, 2)]
-    members = tuple(Member(f"detector:demo-1/{number}", own) for number in (1, 2))
-    return {"psf": members, "plane": {"pixel_size": 15.0, "detectors": chips}}
 
 
 def outputs() -> dict[str, Mapping[str, Any]]:
@@ -213,7 +203,6 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["stars"] = run("stars", sources=sources)
     found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
-    found["psf_plane"] = run("psf_plane", **lent(model))
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(

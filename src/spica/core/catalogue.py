@@ -134,12 +134,7 @@ CODES: dict[str, FaultCode] = {
     "psf.too-few-stars": FaultCode(
         _D,
         "too few stars for a model of the point spread function",
-        "look for clouds or saturation; lower stars.faintest_snr, or set psf.fallback=profile for a round profile of the seeing",
-    ),
-    "psf.too-few-detectors": FaultCode(
-        _D,
-        "too few detectors have a model of their own stars for one of the focal plane",
-        "its detectors keep the round profiles that they have; lower psf_plane.least_detectors to take a single neighbour's",
+        "look for clouds or saturation; lower stars.faintest_snr; a rung of the rescue ladder may borrow another unit's model (psf.fallback=lent) or take a round profile (profile)",
     ),
     "psf.missing": FaultCode(
         _D,

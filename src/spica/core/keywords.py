@@ -140,7 +140,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("STARSEEN", "int", "", "candidates for stars of the PSF", "catalogue"),
     Keyword("STARGOOD", "int", "", "of these accepted", "catalogue"),
     Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
-    Keyword("PSFMADE", "text", "", "PSF is of: stars, profile, plane", "catalogue"),
+    Keyword("PSFMADE", "text", "", "PSF is of: stars, plane, neighbour, exposure, profile", "catalogue"),
     Keyword("PSFWINGS", "float", "", "unrest of the light in its wings", "catalogue"),
     Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
     Keyword("MAGSYS", "text", "", "scale of MAGZERO: AB, Vega, unknown", "catalogue"),

@@ -156,46 +156,6 @@ class PsfModel:
         )
 
 
-def table_of_models(models: Mapping[int, PsfModel]) -> Catalogue:
-    """Models of several detectors as one product: the rows of `PsfModel.to_catalogue` of each, by number; all of one size and sampling."""
-    tables = {number: model.to_catalogue() for number, model in sorted(models.items())}
-    first = next(iter(tables.values()))
-    columns: dict[str, npt.NDArray[Any]] = {
-        "detector": np.concatenate([np.full(len(table), number, np.int32) for number, table in tables.items()])
-    }
-    columns |= {name: np.concatenate([table[name] for table in tables.values()]) for name in first.columns}
-    for card, name in _OWN.items():
-        rows = [np.full(len(table), float(table.header[card] or 0.0)) for table in tables.values()]
-        columns[name] = np.concatenate(rows)
-    header = {name: value for name, value in first.header.items() if name not in _OWN}
-    return Catalogue(columns, header, dict(first.extra) | _OF_SEVERAL)
-
-
-def model_among(table: Catalogue, detector: int) -> PsfModel | None:
-    """The model of a detector in what `table_of_models` made, None where it holds none."""
-    rows = np.flatnonzero(table["detector"] == detector)
-    if rows.size == 0:
-        return None
-    header = dict(table.header) | {card: float(table[name][rows[0]]) for card, name in _OWN.items()}
-    names = ("u_power", "v_power", _COEFFICIENTS)
-    return PsfModel.from_catalogue(Catalogue({name: table[name][rows] for name in names}, header))
-
-
-_OWN = {"PSFX0": "x0", "PSFY0": "y0", "PSFXS": "x_scale", "PSFYS": "y_scale", "PSFFWHM": "fwhm_psf"}
-"""Cards of a model that are columns where there are several."""
-_OF_SEVERAL = {
-    column.name: column
-    for column in (
-        Column("detector", "i4", "", "meta.id;instr.det", "number of the detector in the camera table"),
-        Column("x0", "f8", "pixel", "pos.cartesian.x;instr.det", "where u is 0"),
-        Column("y0", "f8", "pixel", "pos.cartesian.y;instr.det", "where v is 0"),
-        Column("x_scale", "f8", "pixel", "instr.det", "x - x0 where u is 1"),
-        Column("y_scale", "f8", "pixel", "instr.det", "y - y0 where v is 1"),
-        Column("fwhm_psf", "f8", "pixel", "instr.det.psf", "full width of the model in the middle of the detector"),
-    )
-}
-
-
 def _declared(n: int) -> dict[str, Column]:
     return {
         column.name: column

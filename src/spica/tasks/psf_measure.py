@@ -11,8 +11,8 @@ from spica.core.columns import PSF_COLUMNS, Catalogue, Flag, PsfFlag
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
-from spica.core.psf import PsfModel, model_among
-from spica.core.records import Detector, Grain, Scalar
+from spica.core.psf import PsfModel
+from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.aperture import circular_photometry
@@ -34,8 +34,6 @@ WHOLE = 0.9
 PLACES, CORE, UNREST = 5, 1.0, 0.02
 """Along each axis, and radius in units of the FWHM, at and within which the model's light is looked at; the scatter of
 its part there above which the wings are not believed."""
-ROUND = "profile"
-"""What a model is made of where there were too few stars: then that of the focal plane is taken, if there is one."""
 SPREAD_SCALE = 1.0 / 16.0
 """Scale length of the disk of spread_model in units of the FWHM (Desai et al. 2012, ApJ 757, 83)."""
 READ = (
@@ -62,8 +60,6 @@ def psf_measure(
     background: Image,
     sources: Catalogue,
     psf: Catalogue,
-    psf_plane: Catalogue | None = None,
-    detector: Detector | None = None,
 ) -> Products:
     """Fit the point spread function to every source, neighbours at once; star or galaxy.
 
@@ -72,7 +68,7 @@ def psf_measure(
     psf_sources : Catalogue, a row for each of `sources`, in their order.
     psf_photometry : metrics: aperture corrections, medians of χ², sources by flag.
 
-    Where the model is a round profile, for want of stars, that of the focal plane is taken if there is one (card PSFMADE: stars, profile, plane).
+    Card PSFMADE tells what made the model: stars, or where there were too few plane, neighbour, exposure, profile.
 
     Raises
     ------
@@ -80,8 +76,6 @@ def psf_measure(
         ``psf.missing`` without a model; ``data.bad-value`` where neither image nor background has a variance.
     """
     model = _model(psf)
-    if psf_plane is not None and detector is not None and model.facts.get("made") == ROUND:
-        model = model_among(psf_plane, detector.detector) or model
     haze = float(sources.header.get("HAZE") or 0.0) if settings.haze else 0.0
     level = background.pixels + np.float32(haze) if haze != 0.0 else background.pixels
     variance, dark, gain = _variances(science, background)
@@ -122,8 +116,7 @@ def psf_measure(
     made = Catalogue(columns, header)
     return {
         "psf_sources": made,
-        "psf_photometry": _figures(made, sources, model)
-        | {"psf_wing_unrest": Measured(unrest), "psf_of_plane": Measured(float(model.facts.get("made") == "plane"))},
+        "psf_photometry": _figures(made, sources, model) | {"psf_wing_unrest": Measured(unrest)},
     }
 
 
@@ -272,7 +265,7 @@ def light_within(model: PsfModel, radii: list[float]) -> Column:
 
 TASK = Task(
     name="psf_measure",
-    version=4,
+    version=5,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
     needs=(
@@ -280,8 +273,6 @@ TASK = Task(
         Need("background"),
         Need("sources", columns=READ),
         Need("psf"),
-        Need("psf_plane", grain=Grain.EXPOSURE, optional=True),
-        Need("detector", source="detector", optional=True),
     ),
     gives=(
         Give("psf_sources", Form.CATALOGUE, meaning="places and fluxes by PSF fit, and kind, of the sources"),

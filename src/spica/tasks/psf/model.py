@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,19 @@ import numpy.typing as npt
 from spica.core.columns import COLUMNS, Catalogue, Column
 from spica.core.faults import DataFault
 from spica.core.images import Image
-from spica.core.mask import Mask
 from spica.core.psf import PsfModel
-from spica.core.records import Grain, Scalar
-from spica.core.settings import Settings, setting
-from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.pairs import pairs_within
-from spica.kernels.psf_cut import HALF_LIGHT, Neighbours, cut_stars
+from spica.core.records import Grain, Scalar, Unit
+from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
+from spica.kernels.psf_cut import HALF_LIGHT
 from spica.kernels.psf_fit import Stamps
 from spica.kernels.psf_look import gallery, places_over, shapes_at
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_prior import Varying, fit_profiles, of_unit_light, one_profile, powers, prior_cube, terms_of
 from spica.kernels.psf_solve import Basis, Grid, Solved, grid_for, left_over, legendre_basis, solve
 from spica.kernels.stars import fit_moffats
+from spica.tasks.psf.lent import OF_STARS, lent_model
+from spica.tasks.psf.seen import Stars, accepted, cut_out, first_of, gathered_by
+from spica.tasks.psf.settings import PsfSettings
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -45,40 +45,24 @@ _MAP = (5, 5)
 """Places along x and y at which width and shape are reported."""
 
 
-class PsfSettings(Settings):
-    """How the model is made."""
+class _Others(NamedTuple):
+    """What a rung of the rescue ladder adds: the detector, models of other units, the place of detectors in the focal plane."""
 
-    degree: int = setting(2, "largest degree of the polynomial variation; less with few stars", ge=0, le=5)
-    sampling: float = setting(0.0, "detector pixels per sample; 0 chooses by the width of stars", "pixel", ge=0, le=2)
-    reach: float = setting(3.5, "radius of the model in units of the stars' full width", gt=1, le=10)
-    largest_reach: int = setting(60, "no radius is larger than this", "pixel", ge=8, le=200)
-    smooth: float = setting(0.28, "corrections to the profile are smooth over this part of the full width", gt=0, le=1)
-    floor: float = setting(
-        0.005, "error of the model and of the flat field, as a part of a pixel's light", ge=0, lt=0.2
-    )
-    outlying: float = setting(4.0, "stars of a chi2 this many standard deviations above the others' are left out", gt=1)
-    clip: float = setting(6.0, "pixels with a pull above this are left out", gt=3)
-    least_stars: int = setting(8, "fewer stars make no model", ge=3)
-    held: float = setting(0.1, "part of the stars that only judge the model", ge=0, le=0.5)
-    fallback: str = setting(
-        "none",
-        "with too few stars: 'none' fails, 'profile' takes a round Moffat profile of the seeing",
-        pattern="^(none|profile)$",
-    )
+    unit: Unit | None
+    lent: tuple[Member, ...] | None
+    plane: Mapping[str, Any] | None
 
 
-class _Stars(NamedTuple):
-    """Accepted stars: places [pixel], light, signal-to-noise, variance of the sky, brightest first."""
-
-    source_id: npt.NDArray[np.int64]
-    x: Float64
-    y: Float64
-    flux: Float64
-    snr: Float64
-    noise: Float64
-
-
-def psf(settings: PsfSettings, science: Image, background: Image, sources: Catalogue, stars: Catalogue) -> Products:
+def psf(
+    settings: PsfSettings,
+    science: Image,
+    background: Image,
+    sources: Catalogue,
+    stars: Catalogue,
+    unit: Unit | None = None,
+    psf: tuple[Member, ...] | None = None,
+    plane: Mapping[str, Any] | None = None,
+) -> Products:
     """Model the point spread function of a detector: a varying profile, and corrections sample by sample.
 
     The method is that of Bertin (2011, ASP Conf. 442, 435), samples finer than pixels with a polynomial each, solved for
@@ -89,26 +73,28 @@ def psf(settings: PsfSettings, science: Image, background: Image, sources: Catal
     -------
     psf : Catalogue, `PsfModel.to_catalogue`.
     psf_stars : Catalogue of the stars: source_id, x, y (where the model has them), flux, chi2, used, held.
-    psf_quality : metrics: width, ellipticity, χ² of the fitted and of the held-out stars.
+    psf_quality : metrics: width, ellipticity, χ² of the fitted and of the held-out stars; of a model that is lent: by how
+        many units, and by what part light comes out wrong with it.
     psf_picture : the model at nine places above the mean residuals of the stars there.
 
     Raises
     ------
     DataFault
-        ``psf.too-few-stars`` unless a fall-back is asked for.
+        ``psf.too-few-stars`` unless a fall-back is asked for, and is there.
     """
-    seen = _accepted(science, background, stars)
+    others = _Others(unit, psf, plane)
+    seen = accepted(science, background, stars)
     if len(seen.x) < settings.least_stars:
-        return _too_few(settings, science, sources, stars, len(seen.x))
+        return _too_few(settings, science, (sources, stars), len(seen.x), others)
     mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
     centre, scale = _domain(science.shape)
     guess = _seeing(sources, stars)
     reach = min(settings.reach * guess, float(settings.largest_reach))
-    seen = _first(seen, int(_NUMBERS / (2 * np.ceil(reach) + 1) ** 2))
-    light, good, corner = _cut(science, background, mask, sources, seen, (guess, _BETA), reach)
+    seen = first_of(seen, int(_NUMBERS / (2 * np.ceil(reach) + 1) ** 2))
+    light, good, corner = cut_out(science, background, mask, sources, seen, (guess, _BETA), reach)
     start = np.stack([seen.flux, seen.x - corner[0], seen.y - corner[1], np.zeros(len(seen.x))], axis=-1)
     u, v = (seen.x - centre[0]) / scale[0], (seen.y - centre[1]) / scale[1]
-    varying = _profiles(settings, light, start, seen, (u, v), (guess, _gathered(science)))
+    varying = _profiles(settings, light, start, seen, (u, v), (guess, gathered_by(science)))
     width, beta = float(np.exp(varying.width[0])), 1.0 / varying.inverse_beta
     held = _held(settings, len(seen.x))
     degree = _degree(settings, int(np.count_nonzero(~held)))
@@ -120,7 +106,7 @@ def psf(settings: PsfSettings, science: Image, background: Image, sources: Catal
         prior_cube(varying, basis, degree, n, grid.model),
         basis,
         grid,
-        (1.0 / _gathered(science), settings.floor),
+        (1.0 / gathered_by(science), settings.floor),
         reach=reach,
         smooth=settings.smooth * width,
         clip=settings.clip,
@@ -129,8 +115,8 @@ def psf(settings: PsfSettings, science: Image, background: Image, sources: Catal
     )
     used = int(np.count_nonzero(solved.used))
     if used < settings.least_stars:
-        return _too_few(settings, science, sources, stars, used)
-    facts: dict[str, Scalar] = {"made": "stars", "beta": round(beta, 3), "reach": round(reach, 2)}
+        return _too_few(settings, science, (sources, stars), used, others)
+    facts: dict[str, Scalar] = {"made": OF_STARS, "beta": round(beta, 3), "reach": round(reach, 2)}
     model = _model(solved, basis, degree, (centre, scale), grid, width, facts)
     table = _table(seen, stamps, solved, held, corner)
     shown = seen.x[:_SHOWN], seen.y[:_SHOWN]
@@ -148,54 +134,53 @@ def psf(settings: PsfSettings, science: Image, background: Image, sources: Catal
     }
 
 
-def _accepted(science: Image, background: Image, stars: Catalogue) -> _Stars:
-    rows = np.flatnonzero(stars["accepted"] == 1)
-    rows = rows[np.argsort(-stars["snr"][rows], kind="stable")]
-    x, y = stars["x"][rows].astype(np.float64), stars["y"][rows].astype(np.float64)
-    spread = science.variance if background.variance is None else background.variance
-    if spread is None:
-        raise DataFault("data.bad-value", "neither image nor background carries a variance", need="background")
-    near = np.clip(np.rint([y, x]).astype(np.int64), 0, np.array([[science.shape[0] - 1], [science.shape[1] - 1]]))
-    noise = spread[near[0], near[1]].astype(np.float64)
-    known = np.isfinite(noise) & (noise > 0)
-    chosen = [stars[name][rows][known] for name in ("source_id", "flux", "snr")]
-    return _Stars(
-        chosen[0], x[known], y[known], chosen[1].astype(np.float64), chosen[2].astype(np.float64), noise[known]
+def _too_few(
+    settings: PsfSettings, science: Image, tables: tuple[Catalogue, Catalogue], number: int, others: _Others
+) -> Products:
+    """What is told, or taken, where there are too few stars."""
+    model, figures = None, {"psf_stars": Measured(0.0)}
+    if settings.fallback == "lent" and others.unit and others.lent and others.plane:
+        lent = lent_model(others.unit, others.lent, others.plane, settings.plane_degree)
+        if lent is not None:
+            model = lent.model
+            figures |= {"psf_lent": Measured(float(lent.lenders)), "psf_lent_error": Measured(lent.error)}
+    elif settings.fallback == "profile":
+        model = _profile(settings, science, _seeing(*tables))
+    if model is None:
+        raise _none(settings, tables[1], number)
+    figures["psf_fwhm"] = Measured(model.fwhm, "pixel")
+    none, nothing = np.zeros(0), np.zeros((0, 3, 3), np.float32)
+    nine = _nine(model, science.shape, 2 * int(3 * model.fwhm) + 1)
+    return {
+        "psf": model.to_catalogue(),
+        "psf_stars": _stars_table(dict.fromkeys(_STAR_COLUMNS, none)),
+        "psf_quality": {name: each for name, each in figures.items() if np.isfinite(each.value)},
+        "psf_picture": gallery(nine, science.shape, nothing, none, none),
+    }
+
+
+def _none(settings: PsfSettings, stars: Catalogue, number: int) -> DataFault:
+    why = np.bincount(stars["reason"].astype(np.int64), minlength=10) if len(stars) else np.zeros(10, np.int64)
+    return DataFault(
+        "psf.too-few-stars",
+        f"{number} stars of {len(stars)} candidates are no model of the point spread function ({settings.least_stars} needed)",
+        stars=number,
+        candidates=len(stars),
+        saturated=int(why[1]),
+        needed=settings.least_stars,
     )
 
 
-def _first(seen: _Stars, most: int) -> _Stars:
-    return _Stars(seen.source_id[:most], *(column[:most] for column in seen[1:]))
-
-
-def _too_few(settings: PsfSettings, science: Image, sources: Catalogue, stars: Catalogue, number: int) -> Products:
-    """What is told, or taken, where there are too few stars."""
-    width = _seeing(sources, stars)
-    if settings.fallback != "profile" or not np.isfinite(width):
-        why = np.bincount(stars["reason"].astype(np.int64), minlength=10) if len(stars) else np.zeros(10, np.int64)
-        raise DataFault(
-            "psf.too-few-stars",
-            f"{number} stars of {len(stars)} candidates are no model of the point spread function ({settings.least_stars} needed)",
-            stars=number,
-            candidates=len(stars),
-            saturated=int(why[1]),
-            needed=settings.least_stars,
-        )
+def _profile(settings: PsfSettings, science: Image, width: float) -> PsfModel | None:
+    """A round profile of this full width, None where it is not known."""
+    if not np.isfinite(width):
+        return None
     centre, scale = _domain(science.shape)
     grid = grid_for(width, settings.sampling)
     n = 2 * int(np.ceil(min(settings.reach * width, settings.largest_reach) / grid.model) + 2) + 1
     basis = legendre_basis(0)
-    cube = prior_cube(one_profile(width), basis, 0, n, grid.model)
-    model = PsfModel(
-        of_unit_light(cube, basis, 0, grid.model), 0, centre, scale, grid.model, width, facts={"made": "profile"}
-    )
-    none, nothing = np.zeros(0), np.zeros((0, 3, 3), np.float32)
-    return {
-        "psf": model.to_catalogue(),
-        "psf_stars": _stars_table(dict.fromkeys(_STAR_COLUMNS, none)),
-        "psf_quality": {"psf_stars": Measured(0.0), "psf_fwhm": Measured(width, "pixel")},
-        "psf_picture": gallery(_nine(model, science.shape, 2 * int(3 * width) + 1), science.shape, nothing, none, none),
-    }
+    light = of_unit_light(prior_cube(one_profile(width), basis, 0, n, grid.model), basis, 0, grid.model)
+    return PsfModel(light, 0, centre, scale, grid.model, width, facts={"made": "profile"})
 
 
 def _seeing(sources: Catalogue, stars: Catalogue) -> float:
@@ -209,12 +194,6 @@ def _seeing(sources: Catalogue, stars: Catalogue) -> float:
 def _domain(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
     ny, nx = shape
     return (0.5 * (nx - 1), 0.5 * (ny - 1)), (0.5 * nx, 0.5 * ny)
-
-
-def _gathered(science: Image) -> float:
-    """Photons per electron of the image: of the mean of several read-outs both have less noise."""
-    gain = science.header.get("GAIN")
-    return float(gain) if isinstance(gain, int | float) and gain > 0 else 1.0
 
 
 def _degree(settings: PsfSettings, stars: int) -> int:
@@ -234,7 +213,7 @@ def _profiles(
     settings: PsfSettings,
     light: Float32,
     start: Float64,
-    seen: _Stars,
+    seen: Stars,
     places: tuple[Float64, Float64],
     known: tuple[float, float],
 ) -> Varying:
@@ -253,38 +232,6 @@ def _profiles(
     weight = 1.0 / (1.0 / np.maximum(seen.snr[few], 1.0) ** 2 + _BRIGHT_ENOUGH**2)
     varying = fit_profiles(found, weight, places[0][few], places[1][few], _degree(settings, number))
     return one_profile(guess) if varying is None else varying
-
-
-def _cut(
-    science: Image,
-    background: Image,
-    mask: npt.NDArray[np.int32],
-    sources: Catalogue,
-    seen: _Stars,
-    profile: tuple[float, float],
-    reach: float,
-) -> tuple[Float32, Float32, npt.NDArray[np.int64]]:
-    haze = sources.header.get("HAZE")
-    return cut_stars(
-        (science.pixels, background.pixels, mask),
-        int(Mask.unusable()),
-        (seen.x, seen.y),
-        _around(sources, seen, reach),
-        profile,
-        reach,
-        haze=float(haze) if isinstance(haze, int | float) else 0.0,
-    )
-
-
-def _around(sources: Catalogue, seen: _Stars, reach: float) -> Neighbours:
-    """All other sources whose light may reach into the stamps."""
-    mine, other = pairs_within((seen.x, seen.y), (sources["x"], sources["y"]), 2.0 * reach + 2.0)
-    alien = sources["source_id"][other] != seen.source_id[mine]
-    mine, other = mine[alien], other[alien]
-    flux = np.maximum(np.nan_to_num(sources["flux_auto"][other].astype(np.float64)), 0.0)
-    size = np.nan_to_num(sources["half_light_radius"][other].astype(np.float64))
-    x, y = (sources[name][other].astype(np.float64) for name in ("x", "y"))
-    return Neighbours(mine, x, y, flux, size, seen.noise[mine])
 
 
 def _model(
@@ -314,7 +261,7 @@ def _model(
 
 
 def _table(
-    seen: _Stars, stamps: Stamps, solved: Solved, held: npt.NDArray[np.bool_], corner: npt.NDArray[np.int64]
+    seen: Stars, stamps: Stamps, solved: Solved, held: npt.NDArray[np.bool_], corner: npt.NDArray[np.int64]
 ) -> Catalogue:
     """The stars as the model has them."""
     return _stars_table(
@@ -352,7 +299,7 @@ _STAR_COLUMNS = {
 
 
 def _metrics(
-    model: PsfModel, shape: tuple[int, int], solved: Solved, held: npt.NDArray[np.bool_], seen: _Stars, table: Catalogue
+    model: PsfModel, shape: tuple[int, int], solved: Solved, held: npt.NDArray[np.bool_], seen: Stars, table: Catalogue
 ) -> dict[str, Measured]:
     """Width and shape over the detector, and how well the model says the stars."""
     found = shapes_at(model.coefficients, model.values(*places_over(shape, *_MAP)), model.sampling, model.fwhm)
@@ -388,7 +335,15 @@ TASK = Task(
     version=2,
     grain=Grain.DETECTOR,
     settings=PsfSettings,
-    needs=(Need("science"), Need("background"), Need("sources"), Need("stars")),
+    needs=(
+        Need("science"),
+        Need("background"),
+        Need("sources"),
+        Need("stars"),
+        Need("unit", source="unit", optional=True, late=True),
+        Need("psf", source="lent", optional=True, late=True),
+        Need("plane", source="camera", section="focal plane", optional=True, late=True),
+    ),
     gives=(
         Give("psf", Form.CATALOGUE, meaning="model of the point spread function over the detector"),
         Give("psf_stars", Form.CATALOGUE, meaning="stars of the PSF's model, as the model has them"),
