@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,11 +145,20 @@ def test_one_neighbour_alone_lends_its_model_turned_as_the_detector_stands() -> 
     assert middle.fwhm[0] == pytest.approx(there.fwhm[0], rel=0.03)
 
 
-def test_another_exposure_lends_the_model_of_the_same_detector() -> None:
-    found, told = lend(6, {("demo-2", 6): model(6)})
-    assert (found.facts["made"], told["psf_lent"].value) == ("exposure", 1)
-    assert found.errors is None
-    np.testing.assert_array_equal(found.coefficients, model(6).coefficients)
+def test_another_exposure_lends_the_model_of_the_same_detector_as_wide_as_the_stars() -> None:
+    lender = replace(model(6), facts={"made": "stars", "seeing": 2.0})
+    found, told = lend(6, {("demo-2", 6): lender})
+    assert (found.facts["made"], found.facts["stretch"], told["psf_lent"].value) == ("exposure", 1.3, 1)
+    x, y = np.array([256.0]), np.array([512.0])
+    shape = shapes_at(found.coefficients, found.values(x, y), found.sampling, found.fwhm)
+    before = shapes_at(lender.coefficients, lender.values(x, y), STEP, 3.2)
+    assert shape.fwhm[0] == pytest.approx(1.3 * before.fwhm[0], rel=1e-3)
+    assert shape.e2[0] == pytest.approx(before.e2[0], abs=1e-3)
+    assert float(found.samples(x, y).sum()) * found.sampling**2 == pytest.approx(1.0, abs=1e-3)
+    same, _ = lend(6, {("demo-2", 6): model(6)})
+    np.testing.assert_array_equal(same.coefficients, model(6).coefficients)
+    with pytest.raises(DataFault, match="no model"):
+        lend(6, {("demo-2", 6): replace(lender, facts={"made": "stars", "seeing": 1.0})})
 
 
 def test_round_profiles_are_not_lent() -> None:

@@ -19,6 +19,10 @@ from spica.kernels.psf_plane import Chip, Samples, fit_plane, light_error, nodes
 Float32 = npt.NDArray[np.float32]
 
 OF_STARS = "stars"
+SEEING = "seeing"
+"""Name of the fact that tells the full width [pixel] with which the fit of a model began."""
+_STRETCH = 2.0
+"""A model of another exposure is not taken where the widths differ by a larger factor."""
 
 
 class Lent(NamedTuple):
@@ -29,18 +33,21 @@ class Lent(NamedTuple):
     error: float
 
 
-def lent_model(unit: Unit, members: Sequence[Member], plane: Mapping[str, Any], degree: int) -> Lent | None:
+def lent_model(
+    unit: Unit, members: Sequence[Member], plane: Mapping[str, Any], degree: int, seeing: float
+) -> Lent | None:
     """The model of a detector from those of others, whose own stars made them; None where there is none.
 
     Of other detectors of its exposure: a polynomial over the focal plane of at most this degree, sample by sample, through
     their models, each turned as it stands there (with one alone it is that neighbour's). Of another exposure: its model,
-    as it is. What `made` it is 'plane', 'neighbour' or 'exposure'.
+    stretched to the seeing [pixel] that the detector's own few stars show (NaN where none does). What `made` it is
+    'plane', 'neighbour' or 'exposure'.
     """
     models = {Unit.parse(each.unit): PsfModel.from_catalogue(each.value) for each in members}
     own = {each: model for each, model in models.items() if model.facts.get("made") == OF_STARS}
     if elsewhere := [model for each, model in own.items() if each.keys["exposure"] != unit.keys["exposure"]]:
-        made = replace(elsewhere[0], stars=0, chi2=float("nan"), errors=None, facts={"made": "exposure"})
-        return Lent(made, 1, float("nan"))
+        made = _stretched(elsewhere[0], seeing)
+        return None if made is None else Lent(made, 1, float("nan"))
     chips = {int(spec["id"]): _chip(spec, float(plane["pixel_size"])) for spec in plane["detectors"]}
     by_number = {int(each.keys["detector"]): model for each, model in own.items()}
     seen = {number: _samples(model, chips[number]) for number, model in sorted(by_number.items())}
@@ -51,6 +58,19 @@ def lent_model(unit: Unit, members: Sequence[Member], plane: Mapping[str, Any], 
     made = _on(chips[int(unit.keys["detector"])], list(seen.values()), degree, width)
     facts: dict[str, Scalar] = {"made": "plane" if len(seen) > 1 else "neighbour", "error": error}
     return Lent(replace(made, facts=facts), len(seen), error)
+
+
+def _stretched(model: PsfModel, seeing: float) -> PsfModel | None:
+    """Another exposure's model, as wide as this one's stars."""
+    then = model.facts.get(SEEING)
+    ratio = seeing / then if isinstance(then, float) and np.isfinite(seeing) else 1.0
+    if not 1.0 / _STRETCH < ratio < _STRETCH:
+        return None
+    return PsfModel(
+        (model.coefficients / ratio**2).astype(np.float32),
+        *(model.degree, model.centre, model.scale, model.sampling * ratio, model.fwhm * ratio),
+        facts={"made": "exposure", "stretch": round(ratio, 4)},
+    )
 
 
 def _error(seen: Mapping[int, Samples], models: Mapping[int, PsfModel], degree: int) -> float:

@@ -21,7 +21,7 @@ from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_prior import Varying, fit_profiles, of_unit_light, one_profile, powers, prior_cube, terms_of
 from spica.kernels.psf_solve import Basis, Grid, Solved, grid_for, left_over, legendre_basis, solve
 from spica.kernels.stars import fit_moffats
-from spica.tasks.psf.lent import OF_STARS, lent_model
+from spica.tasks.psf.lent import OF_STARS, SEEING, lent_model
 from spica.tasks.psf.seen import Stars, accepted, cut_out, first_of, gathered_by
 from spica.tasks.psf.settings import PsfSettings
 
@@ -116,7 +116,12 @@ def psf(
     used = int(np.count_nonzero(solved.used))
     if used < settings.least_stars:
         return _too_few(settings, science, (sources, stars), used, others)
-    facts: dict[str, Scalar] = {"made": OF_STARS, "beta": round(beta, 3), "reach": round(reach, 2)}
+    facts: dict[str, Scalar] = {
+        "made": OF_STARS,
+        "beta": round(beta, 3),
+        "reach": round(reach, 2),
+        SEEING: float(guess),
+    }
     model = _model(solved, basis, degree, (centre, scale), grid, width, facts)
     table = _table(seen, stamps, solved, held, corner)
     shown = seen.x[:_SHOWN], seen.y[:_SHOWN]
@@ -140,7 +145,7 @@ def _too_few(
     """What is told, or taken, where there are too few stars."""
     model, figures = None, {"psf_stars": Measured(0.0)}
     if settings.fallback == "lent" and others.unit and others.lent and others.plane:
-        lent = lent_model(others.unit, others.lent, others.plane, settings.plane_degree)
+        lent = lent_model(*(others.unit, others.lent, others.plane, settings.plane_degree), _seeing(*tables))
         if lent is not None:
             model = lent.model
             figures |= {"psf_lent": Measured(float(lent.lenders)), "psf_lent_error": Measured(lent.error)}
@@ -332,7 +337,7 @@ def _nine(model: PsfModel, shape: tuple[int, int], size: int) -> Float32:
 
 TASK = Task(
     name="psf",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=PsfSettings,
     needs=(
