@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spica.services import ingest, initialise, references, run, simulation
@@ -18,15 +18,20 @@ SKY = {
 }
 
 
-def calibrated(root: Path, **other: str) -> Path:
-    """Draw `SKY` (some of it `other`) into `root`/sky and calibrate it in the survey `root`/survey; return `root`."""
+def calibrated(root: Path, spoil: Callable[[Path], object] | None = None, **other: str) -> Path:
+    """Draw `SKY` (some of it `other`) into `root`/sky and calibrate it in the survey `root`/survey; return `root`.
+
+    What `spoil` does to the folder of raw frames is done before they are taken in.
+    """
     home = root / "survey"
     drawn: Mapping[str, str] = SKY | other
     initialise.initialise(home)
     simulation.simulate(root / "sky", "demo", drawn, home)
+    if spoil is not None:
+        spoil(root / "sky" / "raw")
     ingest.ingest(ingest.Order((str(root / "sky" / "raw"),)), home)
     run.run(run.Order("calibrations", executor="inprocess"), home)
     references.bring_in("truth", [root / "sky" / "reference.parquet"], home)
     result = run.run(run.Order("calibrate", executor="inprocess"), home)
-    assert (result.failed, result.refused) == (0, 0)
+    assert spoil is not None or (result.failed, result.refused) == (0, 0)
     return root
