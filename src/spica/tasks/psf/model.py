@@ -100,18 +100,12 @@ def psf(
     degree = _degree(settings, int(np.count_nonzero(~held)))
     basis, grid = legendre_basis(degree), grid_for(width, settings.sampling)
     stamps = Stamps(light, good, np.ascontiguousarray(basis.values(powers(degree, u, v))), seen.noise, start)
-    n = 2 * int(np.ceil(reach / grid.model) + 2) + 1
+    prior = prior_cube(varying, basis, degree, _side(reach, grid), grid.model)
+    noise = 1.0 / gathered_by(science), settings.floor
+    smooth = settings.smooth * width
+    clip, outlying = settings.clip, settings.outlying
     solved = solve(
-        stamps,
-        prior_cube(varying, basis, degree, n, grid.model),
-        basis,
-        grid,
-        (1.0 / gathered_by(science), settings.floor),
-        reach=reach,
-        smooth=settings.smooth * width,
-        clip=settings.clip,
-        outlying=settings.outlying,
-        held=held,
+        *(stamps, prior, basis, grid, noise), reach=reach, smooth=smooth, clip=clip, outlying=outlying, held=held
     )
     used = int(np.count_nonzero(solved.used))
     if used < settings.least_stars:
@@ -176,13 +170,18 @@ def _none(settings: PsfSettings, stars: Catalogue, number: int) -> DataFault:
     )
 
 
+def _side(reach: float, grid: Grid) -> int:
+    """Samples on a side of a model that reaches so far [pixel]."""
+    return 2 * int(np.ceil(reach / grid.model) + 2) + 1
+
+
 def _profile(settings: PsfSettings, science: Image, width: float) -> PsfModel | None:
     """A round profile of this full width, None where it is not known."""
     if not np.isfinite(width):
         return None
     centre, scale = _domain(science.shape)
     grid = grid_for(width, settings.sampling)
-    n = 2 * int(np.ceil(min(settings.reach * width, settings.largest_reach) / grid.model) + 2) + 1
+    n = _side(min(settings.reach * width, settings.largest_reach), grid)
     basis = legendre_basis(0)
     light = of_unit_light(prior_cube(one_profile(width), basis, 0, n, grid.model), basis, 0, grid.model)
     return PsfModel(light, 0, centre, scale, grid.model, width, facts={"made": "profile"})
