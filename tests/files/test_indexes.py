@@ -11,10 +11,12 @@ import pytest
 from astropy.io import fits
 
 from spica.core.faults import DataFault
+from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.indexes import IndexFile, files_of, open_index
-from spica.files.reference.regions import vectors
+from spica.files.reference.regions import Cone, vectors
 from spica.kernels.indexes import Float64, Index
 from tests.support.groups import INDEXES
+from tests.support.references import imported
 
 pytestmark = pytest.mark.astrometry
 
@@ -228,3 +230,17 @@ def test_folders_and_files_are_told_apart(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     named = tmp_path / "other.fits"
     assert [path.name for path in files_of([tmp_path, named, named])] == ["index-1.fits", "index-2.fits", "other.fits"]
+
+
+def test_its_stars_are_a_reference_catalogue(tmp_path: Path, fine: IndexFile) -> None:
+    """Taken in as any table, with the magnitudes that came along; another index has nearly all of them at the same places."""
+    imported(tmp_path, "tycho2", installed(11))
+    catalogue = ReferenceCatalogue(tmp_path / "tycho2")
+    assert catalogue.info.mapping == "tycho2-index"
+    for ra, dec, mag in BRIGHT.values():
+        found = catalogue.find(Cone(ra, dec, 2.0 / 3600.0))
+        assert found["mag_VT"] == pytest.approx([mag], abs=0.006)
+        assert (found["epoch"].tolist(), found["ra_err"].tolist()) == ([2000.0], [60.0])
+    there = vectors(*(catalogue.find(Cone(80.0, -5.0, 3.0))[name] for name in ("ra", "dec")))
+    one, _ = fine.near(there, np.full(len(there), 0.02 / 3600))
+    assert np.unique(one).size > 0.95 * len(there) > 50

@@ -1,4 +1,4 @@
-"""Published tables, read a bounded number of rows at a time: CSV and ECSV (also .gz), Parquet, FITS, FITS_LDAC, HATS."""
+"""Published tables, a bounded number of rows at a time: CSV and ECSV (also .gz), Parquet, FITS, FITS_LDAC, HATS, index files."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from astropy.io.fits.verify import VerifyError
 from astropy.utils.exceptions import AstropyUserWarning
 
 from spica.core.faults import DataFault
+from spica.files.reference.indexes import open_index
 
 CHUNK = 1 << 18
 """Rows that are held at once."""
@@ -31,6 +32,9 @@ NO_IDENTIFIER = np.iinfo(np.int64).min
 _BUFFER = 1 << 20
 """Bytes of a column that are read at once: without it a column of a whole row group is."""
 _NULLS = ["", "null", "NULL", "nan", "NaN", "None", "\\N", "--"]
+
+_INDEXED = ("star", "ra", "dec")
+"""What every index file of astrometry.net tells of its stars: their number in it, and where they are."""
 
 Kind = Literal["number", "integer", "word"]
 Chunk = dict[str, npt.NDArray[Any]]
@@ -42,7 +46,7 @@ class Table:
 
     path: Path
     names: tuple[str, ...]
-    form: Literal["csv", "parquet", "fits"]
+    form: Literal["csv", "parquet", "fits", "index"]
     hdu: int = 0
 
     def chunks(self, kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
@@ -57,7 +61,8 @@ class Table:
         """
         if not kinds:
             return
-        read = {"csv": _csv_chunks, "parquet": _parquet_chunks, "fits": _fits_chunks}[self.form]
+        forms = {"csv": _csv_chunks, "parquet": _parquet_chunks, "fits": _fits_chunks, "index": _index_chunks}
+        read = forms[self.form]
         yield from read(self, kinds)
 
 
@@ -192,6 +197,10 @@ def _values(column: pa.ChunkedArray, kind: Kind) -> npt.NDArray[Any]:
 
 def _fits(path: Path) -> Table:
     with _faults(path, "file.not-fits"), _fits_open(path) as hdus:
+        if hdus[0].header.get("AN_FILE") == "QUAD":
+            along = next((n for n, hdu in enumerate(hdus) if hdu.header.get("AN_FILE") == "TAGALONG"), 0)
+            names = [name for name in (hdus[along].columns.names if along else ()) if name not in _INDEXED]
+            return Table(path, (*_INDEXED, *names), "index", along)
         tables = [n for n, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU)]
         named = [n for n in tables if hdus[n].name == "LDAC_OBJECTS"]
         if not tables:
@@ -208,6 +217,26 @@ def _fits_chunks(table: Table, kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
         for first, end in pairwise([*range(0, rows, CHUNK), rows]):
             part = data[first:end]
             yield {name: _fits_values(part, hdu.columns[name], kind) for name, kind in kinds.items()}
+
+
+def _index_chunks(table: Table, kinds: Mapping[str, Kind]) -> Iterator[Chunk]:
+    """Stars of an index file in the order of their numbers, with the columns that came along."""
+    index = open_index(table.path)
+    for first, end in pairwise([*range(0, index.stars, CHUNK), index.stars]):
+        number = np.arange(first, end)
+        x, y, z = index.directions(number).T
+        made: Chunk = {
+            "star": number,
+            "ra": np.degrees(np.arctan2(y, x)) % 360.0,
+            "dec": np.degrees(np.arctan2(z, np.hypot(x, y))),
+        }
+        others = {name: kind for name, kind in kinds.items() if name not in _INDEXED}
+        if others:
+            with _faults(table.path, "file.not-fits"), _fits_open(table.path) as hdus:
+                hdu = hdus[table.hdu]
+                part = hdu.data[first:end]
+                made |= {name: _fits_values(part, hdu.columns[name], kind) for name, kind in others.items()}
+        yield {name: made[name] for name in kinds}
 
 
 def _fits_values(part: Any, column: Any, kind: Kind) -> npt.NDArray[Any]:
