@@ -222,3 +222,10 @@ def test_night_is_calibrations_then_reduce_as_the_same_jobs() -> None:
     assert labels(night) == [label for part in parts for label in labels(part)]
     together = [chain.label for part in parts for chain in chains(part)]
     assert [chain.label for chain in chains(night)] == together
+
+
+def test_tie_does_to_delivered_frames_what_calibrate_does_to_raw_ones() -> None:
+    tie, calibrate = load("tie"), load("calibrate")
+    own = [step for step in tie.steps if step.label not in labels(load("catalogue"))]
+    assert own == [step for step in calibrate.steps if step.label not in labels(load("reduce"))]
+    assert tie.rescues == calibrate.rescues

@@ -143,3 +143,12 @@ def test_no_or_hardly_any_source_is_a_result(number: int) -> None:
     made = stars(StarsSettings(), sources.select(rows))
     assert len(made["stars"]) == number
     assert made["star_numbers"]["candidates_saturated"].value == 0
+
+
+def test_light_in_single_pixels_is_no_star() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.uniform(10, SIDE - 10, (2, 60))
+    made = catalogue(x, y, np.exp(rng.uniform(np.log(4e3), np.log(5e5), 60)), np.full(60, 0.8))
+    columns = {**made.columns, "half_light_radius": np.full(60, 0.41, np.float32)}
+    reason, _ = judged(Catalogue(columns, {**made.header, "FILTFWHM": 3.0}), np.full(60, 2))
+    assert set(reason) == {Reason.SMALL}

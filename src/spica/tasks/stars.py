@@ -32,6 +32,8 @@ _EXPECTED, _UNEXPECTED = 0.5, 0.3
 """How far, in ln(size), the stars may be from where the width of bright peaks has them; what a crowd elsewhere is worth."""
 _BRIGHTEST = 3000
 """So many of the brightest candidates are enough to find the locus."""
+_PIXEL = 0.5
+"""Half-light radius [pixel] below which light lies in a single pixel (0.40 for all of it): no optics make that."""
 _ROUNDS = 6
 _NARROWEST, _WIDEST = 0.004, 0.05
 """Bounds of the scatter of stars' concentrations about their locus."""
@@ -61,7 +63,7 @@ class Reason(IntEnum):
     BLENDED = 5
     """Another source's light lies upon its core."""
     SMALL = 6
-    """Below the stellar locus: a cosmic ray or a defect."""
+    """Below the stellar locus, or in one pixel: a cosmic ray or a defect."""
     LARGE = 7
     """Above the stellar locus: a galaxy or a blend."""
     ODD_SHAPE = 8
@@ -210,6 +212,7 @@ def _spoilt(seen: _Seen, flags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     numbers = seen.size + seen.error + seen.growth + seen.growth_error + seen.x + seen.y + seen.flux + seen.e1 + seen.e2
     finite = np.isfinite(numbers) & (seen.flux > 0)
     reason[~finite] = Reason.UNMEASURED
+    reason[finite & (seen.size < np.log(_PIXEL))] = Reason.SMALL
     for bits, why in (
         (Flag.BAD_PIXELS | Flag.INTERPOLATED | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE, Reason.MASKED),
         (Flag.TRUNCATED, Reason.EDGE),
@@ -340,7 +343,7 @@ _DECLARED = {
 
 TASK = Task(
     name="stars",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=StarsSettings,
     needs=(Need("sources"),),
