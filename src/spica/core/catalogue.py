@@ -225,6 +225,12 @@ CODES: dict[str, FaultCode] = {
         "the file is no index of astrometry.net, is damaged, or of a layout that is not known",
         "download or install it again, or leave it out of [catalogues] indexes in survey.toml",
     ),
+    "index.none": FaultCode(
+        _S,
+        "no index files are there to find lost pointings by",
+        "install some (Debian: astrometry-data-tycho2-10-19) and name their folder in survey.toml: [catalogues] indexes",
+    ),
+    "index.changed": FaultCode(_D, "an index file was replaced after the work was planned", "give the order again"),
     "data.no-pointing": FaultCode(
         _D,
         "the frame does not tell where on the sky it is",

@@ -69,6 +69,14 @@ class Table(Protocol):
         """The rows and columns that the need asks for."""
 
 
+@runtime_checkable
+class Places(Protocol):
+    """A reference catalogue that is asked for its stars place by place."""
+
+    def around(self, ra: float, dec: float, radius: float) -> Catalogue:
+        """The rows and columns that the need asks for, within a radius of a place [degree], at the unit's time."""
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """A streamed catalogue product: one part or more of the same columns, in order; only one is in memory at a time."""

@@ -70,11 +70,16 @@ class Need:
         (the Unit itself), 'members' (numbers of the detectors that the unit has, made or not), 'reference' (Catalogue
         of the reference stars around the unit, at its time; see `spica.core.reference`), 'systems' (`spica.core.systems.Systems`
         of the camera and that catalogue), 'lent' (a tuple of `Member`s: the product of that name which the same step gave
-        for other units; from whom, a rung of the rescue ladder says).
+        for other units; from whom, a rung of the rescue ladder says), 'indexes' (a
+        tuple of `spica.kernels.indexes.Index`: the index files that the survey names).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
         does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the
         unit's detectors.
+    placed : for 'reference': name of another need of the step, the value of which (or of its members) tells as `cone`
+        (right ascension, declination, radius [degree]) where the unit truly is: stars of there come too, where the
+        header puts it elsewhere.
+    nowhere : for 'reference': a unit that does not tell where it is gets no stars; otherwise it is refused.
     opposite : for 'reference': name of the task's setting that, where true, asks for the stars at the opposite declination
         too (a header may have the wrong sign).
     grain : grain of the product where it differs from the task's (fan-in: the parameter receives a tuple of `Member`s
@@ -85,7 +90,8 @@ class Need:
         time. One that is not read is None, pixels are NaN.
     quorum : for fan-in: 'all', or the least number (int) or fraction (float) of members that must be there.
     optional : the parameter is None where nothing satisfies the need.
-    stream : the parameter receives `Rows` instead of an Image, a `Table` instead of a Catalogue.
+    stream : the parameter receives `Rows` instead of an Image, a `Table` instead of a Catalogue, of a reference catalogue
+        `Places` that are asked for stars anywhere on the sky.
     among : 'visit' for a product of detector grain: the parameter receives a tuple of `Member`s, one for each snap of
         the unit's visit, in order of time; the unit is the first snap, also for all steps that use what is given.
         'dither': one for each exposure of the same detector, band and time that lies next to it, without itself. Such
@@ -99,6 +105,8 @@ class Need:
     section: str = ""
     margin: str = ""
     opposite: str = ""
+    placed: str = ""
+    nowhere: bool = False
     grain: Grain | None = None
     columns: tuple[str, ...] = ()
     where: str = ""

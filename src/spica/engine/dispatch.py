@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from spica.core.camera import Camera
@@ -12,6 +13,7 @@ from spica.core.records import Detector, Exposure, FileRecord, Grain, Unit
 from spica.engine.candidates import Quality
 from spica.engine.plan import Plan, PlannedJob
 from spica.engine.resolvers.base import Stock
+from spica.engine.resolvers.indexes import chosen_indexes
 from spica.engine.resolvers.reference import chosen_reference
 from spica.engine.resolvers.systems import finder
 from spica.engine.resolvers.table import RESOLVERS
@@ -48,6 +50,7 @@ class Dispatch:
         self._survey = survey
         self._products: dict[str, ProductRecord] = dict(plan.products)
         self._folders = (survey.folder("cameras"),)
+        self._indexes = cache(lambda: chosen_indexes(survey))
         self._systems = finder(survey, self._camera, lambda purpose: chosen_reference(survey, purpose))
 
     def made(self, products: Iterable[ProductRecord]) -> None:
@@ -95,6 +98,7 @@ class Dispatch:
             path_of=self._survey.path_of,
             references=self._survey.references,
             systems=self._systems,
+            indexes=self._indexes,
             detectors=detectors,
             exposures=self._exposures({name for name, _ in pairs}),
             files=self._files([detectors[pair] for pair in pixels if pair in detectors]),

@@ -21,6 +21,7 @@ from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
 from spica.engine.resolvers.base import Ground, Link
+from spica.engine.resolvers.indexes import Files, chosen_indexes
 from spica.engine.resolvers.reference import chosen_reference
 from spica.engine.resolvers.systems import finder
 from spica.engine.resolvers.table import RESOLVERS
@@ -100,13 +101,19 @@ class _Planner:
         def reference(purpose: str) -> tuple[str, str]:
             return chosen_reference(survey, purpose)
 
+        @cache
+        def indexes() -> Files:
+            return chosen_indexes(survey)
+
         masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
         self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
-        self._ground = Ground(part, delivered, masters, self._circles, reference, finder(survey, camera, reference))
+        self._ground = Ground(
+            part, delivered, masters, self._circles, reference, finder(survey, camera, reference), indexes
+        )
         self._rows: list[list[DetectorRow]] = []
 
     def plan(self) -> Plan:

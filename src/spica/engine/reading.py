@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.columns import Catalogue
-from spica.core.faults import InternalFault
+from spica.core.faults import DataFault, InternalFault
 from spica.core.images import Image
 from spica.core.records import Scalar
 from spica.core.streams import Rows, Table
 from spica.core.task import Form, Member
 from spica.engine.meter import Meter
-from spica.engine.spec import Delivered, Gathered, Given, Raw, Referred, Source, Stored
+from spica.engine.spec import Delivered, Gathered, Given, Indexed, Raw, Referred, Source, Stored
 
 
 class ImageRows:
@@ -57,6 +58,59 @@ class MemoryTable:
         return self.catalogue
 
 
+@dataclass(frozen=True)
+class ReferencePlaces:
+    """`spica.core.streams.Places` of a reference catalogue."""
+
+    source: Referred
+
+    def around(self, ra: float, dec: float, radius: float) -> Catalogue:
+        """The rows within a radius of a place [degree]."""
+        from spica.files.reference.around import stars_around
+        from spica.files.reference.regions import Cone
+
+        given = self.source
+        cones = [Cone(ra, dec, radius)]
+        return stars_around(given.folder, given.checksum, cones, given.columns, given.where, given.mjd)
+
+
+_NOWHERE = (0.0, 0.0, 0.0)
+"""A cone that holds no star."""
+_SHIFT = 0.05
+"""Of a cone's radius, and 0.01 degree: by so much a unit may lie beside its header's place without more stars."""
+
+
+def _held(cone: tuple[float, float, float], cones: Sequence[tuple[float, float, float]]) -> bool:
+    """Whether a cone lies, but for little, in one of others."""
+    ra, dec, radius = np.radians(cone)
+    for other in cones:
+        ra0, dec0, radius0 = np.radians(other)
+        half = np.sin(0.5 * (dec - dec0)) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
+        apart = 2.0 * np.arcsin(min(np.sqrt(half), 1.0))
+        if apart + radius <= (1.0 + _SHIFT) * radius0 + np.radians(0.01):
+            return True
+    return False
+
+
+def cones_of(value: Any) -> tuple[tuple[float, float, float], ...]:
+    """Where a value, or those of members, say that units truly are."""
+    if isinstance(value, tuple):
+        return tuple(cone for member in value for cone in cones_of(member.value))
+    cone = value.get("cone") if isinstance(value, Mapping) else None
+    return (tuple(cone),) if cone else ()
+
+
+@cache
+def _index(path: str, identity: str) -> Any:
+    """An index file that is still the one that the work was planned with."""
+    from spica.files.reference.indexes import open_index
+
+    found = open_index(Path(path))
+    if found.identity != identity:
+        raise DataFault("index.changed", f"{path} is another file than when the work was planned", path=path)
+    return found
+
+
 class Reader:
     """Reads sources, each once for a job; counts bytes in the meter."""
 
@@ -75,12 +129,24 @@ class Reader:
             held = self._held[id(source)] = (source, self._read(source))
         return held[1]
 
-    def around(self, source: Referred, margin: float, *, opposite: bool = False) -> Catalogue:
-        """Reference stars, those too that lie up to `margin` [degree] outside of the unit, or at the opposite declination."""
+    def around(
+        self,
+        source: Referred,
+        margin: float,
+        *,
+        opposite: bool = False,
+        also: Sequence[tuple[float, float, float]] = (),
+    ) -> Catalogue:
+        """Reference stars, those too that lie up to `margin` [degree] outside of the unit, or at the opposite declination.
+
+        `also` are cones where the unit truly is; one that the header's hold, but for little, adds nothing.
+        """
         from spica.files.reference.around import stars_around
         from spica.files.reference.regions import Cone
 
-        places = source.cones
+        places = (*source.cones, *(cone for cone in also if not _held(cone, source.cones)))
+        if not places:
+            places = (_NOWHERE,)
         if opposite:
             places = (*places, *((ra, -dec, radius) for ra, dec, radius in places))
         cones = [Cone(*cone).grown(margin) for cone in places]
@@ -102,8 +168,13 @@ class Reader:
                 return self._stored(source)
             case Raw() | Delivered():
                 return self._pixels(source)
-            case Referred():
-                return self.around(source, 0.0)
+            case Referred() | Indexed():
+                return self._sky(source)
+
+    def _sky(self, source: Referred | Indexed) -> Any:
+        if isinstance(source, Referred):
+            return self.around(source, 0.0)
+        return tuple(_index(path, identity) for path, identity in source.files)
 
     def _count(self, path: Path) -> Path:
         self._meter.bytes_read += path.stat().st_size if path.exists() else 0

@@ -101,7 +101,7 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
                     need.stream,
                     need.section,
                     list(need.planes),
-                    *filter(None, [need.among, need.margin, need.opposite]),
+                    *filter(None, [need.among, need.margin, need.opposite, need.placed]),
                 ]
                 for need in step.needs()
                 if need.columns or need.where or need.stream or need.section or need.planes or need.among
@@ -120,7 +120,13 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
         ]
         for output in chain.outputs
     ]
-    ladder = [[rung.after, place_of[rung.step], dict(rung.settings), *filter(None, [rung.borrow])] for rung in rescues]
+    ladder = [
+        [
+            *(rung.after, place_of[rung.step], dict(rung.settings)),
+            *filter(None, [rung.borrow, f"needs {rung.needs}" if rung.needs else ""]),
+        ]
+        for rung in rescues
+    ]
     validity = [step.validity for step in chain.steps if any(give.master for give in step.task.gives)]
     found = {"grain": chain.grain.value, "steps": steps, "gives": gives, "rescues": ladder, "validity": validity}
     return found | ({"header": standard.VERSION} if chain.files else {})

@@ -106,7 +106,14 @@ class Referred:
     mjd: float
 
 
-Source = Raw | Delivered | Stored | Given | Gathered | Referred | None
+@dataclass(frozen=True)
+class Indexed:
+    """Index files: path of each, and its identity when the work was planned."""
+
+    files: tuple[tuple[str, str], ...]
+
+
+Source = Raw | Delivered | Stored | Given | Gathered | Referred | Indexed | None
 """Where the value of a need comes from; None for an optional need that nothing satisfies."""
 
 

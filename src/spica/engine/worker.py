@@ -16,7 +16,7 @@ from spica.core.records import Grain, Metric, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured
 from spica.engine.meter import Meter
-from spica.engine.reading import Reader, as_rows
+from spica.engine.reading import Reader, ReferencePlaces, as_rows, cones_of
 from spica.engine.returned import checked
 from spica.engine.spec import JobSpec, Referred, Source, Stored
 from spica.engine.writing import Writer
@@ -55,17 +55,18 @@ def work(spec: JobSpec) -> JobReport:
     """Work on one job; climbs the rescue ladder where a rung fits the fault. Always returns a report."""
     meter = Meter()
     settings = list(spec.recipe.settings)
+    told: list[str] = []
     taken, left = _begun(spec)
     for first in taken:
-        _climb(spec, first, settings)
+        _climb(spec, first, settings, told)
     ended = _attempt(spec, settings, meter)
     while isinstance(ended, _Failed):
         rung = next((rung for rung in left if rung.after == ended.fault.code), None)
         if rung is None or rung.borrow:
             break  # one that borrows is taken in another job, when the others have ended
         left.remove(rung)
-        taken.append(rung)
-        _climb(spec, rung, settings)
+        if not _climb(spec, rung, settings, told):
+            continue
         ended = _attempt(spec, settings, meter)
     failed = ended if isinstance(ended, _Failed) else None
     made = ended if isinstance(ended, _Made) else _Made((), (), ())
@@ -82,7 +83,7 @@ def work(spec: JobSpec) -> JobReport:
         fault=failed.fault if failed else None,
         cost=meter.cost(),
         attempt=spec.attempt,
-        rungs=tuple(map(str, taken)),
+        rungs=tuple(told),
         traceback=failed.trace if failed else "",
         versions=versions(),
     )
@@ -99,9 +100,23 @@ def _begun(spec: JobSpec) -> tuple[list[Rescue], list[Rescue]]:
     return [*taken, first], left
 
 
-def _climb(spec: JobSpec, rung: Rescue, settings: list[Mapping[str, Any]]) -> None:
+def _climb(spec: JobSpec, rung: Rescue, settings: list[Mapping[str, Any]], told: list[str]) -> bool:
+    """Take a rung; False where it is passed over, for lack of what it needs, or since it would change nothing."""
+    if rung.needs and _lacks(spec, rung):
+        told.append(f"{rung}: passed over, there are no {rung.needs}")
+        return False
     place = [step.label for step in spec.recipe.chain.steps].index(rung.step)
+    if not rung.borrow and rung.settings.items() <= settings[place].items():
+        return False
+    told.append(str(rung))
     settings[place] = {**settings[place], **rung.settings}
+    return True
+
+
+def _lacks(spec: JobSpec, rung: Rescue) -> bool:
+    """Whether nothing satisfies what a rung needs."""
+    outside = zip(spec.recipe.chain.outside, spec.sources, strict=True)
+    return all(source is None for each, source in outside if (each.step, each.need.name) == (rung.step, rung.needs))
 
 
 def _attempt(spec: JobSpec, settings: list[Mapping[str, Any]], meter: Meter) -> _Made | _Failed:
@@ -181,17 +196,34 @@ class _Run:
     def _need(self, binding: Binding, settings: Mapping[str, Any]) -> Any:
         if id(binding) in self._sources:
             source = self._sources[id(binding)]
-            if isinstance(source, Referred) and binding.need.margin:
-                # Not known when the job was planned: a rung of the rescue ladder may look farther.
-                opposite = bool(binding.need.opposite and settings[binding.need.opposite])
-                return self._reader.around(source, float(settings[binding.need.margin]), opposite=opposite)
-            return self._reader.value(source)
+            return (
+                self._stars(binding, source, settings) if isinstance(source, Referred) else self._reader.value(source)
+            )
         value = self._memory[binding.product]
         if isinstance(value, Stored):  # it was streamed to disk a moment ago
             value = self._reader.value(Stored(value.path, value.form, stream=binding.need.stream))
         elif binding.need.stream:
             value = as_rows(value)
         return value
+
+    def _stars(self, binding: Binding, source: Referred, settings: Mapping[str, Any]) -> Any:
+        """Reference stars: where, is not known when the job is planned. A rung of the rescue ladder may look farther."""
+        need = binding.need
+        if need.stream:
+            return ReferencePlaces(source)
+        margin = float(settings[need.margin]) if need.margin else 0.0
+        opposite = bool(need.opposite and settings[need.opposite])
+        also = cones_of(self._beside(binding, need.placed, settings)) if need.placed else ()
+        if need.placed and not source.cones and not also:
+            message = "it does not tell where on the sky it is, and was not found"
+            raise DataFault("data.no-pointing", message, unit=str(self._spec.unit))
+        return self._reader.around(source, margin, opposite=opposite, also=also)
+
+    def _beside(self, binding: Binding, name: str, settings: Mapping[str, Any]) -> Any:
+        """Another need of the same step; None where it is absent."""
+        bindings = self._spec.recipe.chain.bindings
+        found = [each for each in bindings if each.step == binding.step and each.need.name == name]
+        return self._need(found[0], settings) if found else None
 
     def _take(self, step: Step, given: Mapping[str, Any]) -> None:
         for output in self._spec.recipe.chain.outputs:

@@ -73,6 +73,9 @@ class CatalogueSettings(Settings):
 
     astrometry: str = Field(default="", description="name of the catalogue that positions are tied to")
     photometry: str = Field(default="", description="name of the catalogue that magnitudes are tied to")
+    indexes: str | tuple[str, ...] = Field(
+        default="", description="index files of astrometry.net, or folders of them, by which lost pointings are found"
+    )
 
 
 class SurveySettings(Settings):
@@ -270,6 +273,7 @@ mode = "copy"           # copy | link (hard link) | place (leave files where the
 # [catalogues]           # reference catalogues by purpose, where there are several
 # astrometry = "gaia"
 # photometry = "ps1"
+# indexes = "/usr/share/astrometry"   # index files of astrometry.net, for pointings that no header tells
 
 [engine]
 executor = "{engine.executor}"      # inprocess | local (worker processes) | dask

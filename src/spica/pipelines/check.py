@@ -16,7 +16,7 @@ from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems"})
+FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes"})
 SOURCES = RENAMED | FACTS | PIXELS
 LATE = frozenset({"lent", "camera", "unit"})
 PURPOSES = ("", "astrometry", "photometry")
@@ -147,6 +147,8 @@ def _reference(pipeline: Pipeline, step: Step, need: Need) -> None:
         raise _fault(pipeline, f"{what} is for the unknown purpose {need.section!r}", step=step.label)
     if need.margin and need.margin not in step.task.settings.model_fields:
         raise _fault(pipeline, f"{what} is widened by {need.margin!r}, which is no setting of it", step=step.label)
+    if need.placed and need.placed not in {other.name for other in step.needs()}:
+        raise _fault(pipeline, f"{what} is placed by {need.placed!r}, which is no need of it", step=step.label)
     if need.opposite and need.opposite not in step.task.settings.model_fields:
         raise _fault(pipeline, f"{what} is mirrored by {need.opposite!r}, which is no setting of it", step=step.label)
 
@@ -262,6 +264,10 @@ def _rescues(pipeline: Pipeline) -> None:
             raise _fault(pipeline, f"has a rung after the unknown fault {rung.after!r}{hint}", step=rung.step)
         step = pipeline.step(rung.step)
         resolve(step.task.settings, [("pipeline", step.settings), ("rescue", rung.settings)], step.label)
+        if rung.needs and rung.needs not in {need.name for need in step.needs() if step.optional(need)}:
+            raise _fault(
+                pipeline, f"has a rung that needs {rung.needs!r}, no optional need of its step", step=rung.step
+            )
         if not rung.borrow:
             continue
         if not any(need.source == "lent" for need in step.needs()):

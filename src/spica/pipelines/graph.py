@@ -259,7 +259,13 @@ def describe(pipeline: Pipeline) -> dict[str, Any]:
         "jobs": [{"job": chain.index, "grain": chain.grain.value, "steps": chain.label} for chain in linked],
         "edges": edges,
         "rescues": [
-            {"after": rung.after, "step": rung.step, "settings": dict(rung.settings), "borrow": rung.borrow}
+            {
+                "after": rung.after,
+                "step": rung.step,
+                "settings": dict(rung.settings),
+                "borrow": rung.borrow,
+                "needs": rung.needs,
+            }
             for rung in pipeline.rescues
         ],
     }

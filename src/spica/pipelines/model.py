@@ -83,12 +83,14 @@ class Rescue:
     Rungs after the same fault are taken in order; the settings of earlier ones stay. One that borrows is taken in a job
     of its own, when the units that may lend have ended: those that were done without a loan themselves, chosen by
     `LENDERS`. Where there are none it is passed over.
+    One that `needs` something optional of the step which is not there is passed over too, and one that would change nothing.
     """
 
     after: str
     step: str
     settings: Mapping[str, Any]
     borrow: str = ""
+    needs: str = ""
 
     def __str__(self) -> str:
         given = ", ".join(f"{name}={value}" for name, value in self.settings.items())

@@ -62,6 +62,7 @@ class RescueTable(_Strict):
     step: str
     settings: dict[str, Any]
     borrow: Literal["", "exposure", "night"] = ""
+    needs: str = ""
 
 
 class PipelineTable(_Strict):
@@ -121,7 +122,9 @@ def fold(name: str, find: Callable[[str], Source], tasks: Mapping[str, Task], be
     """
     tables, rescues, source, title = _flatten(name, find, below)
     steps = tuple(_step(name, table, tasks) for table in tables)
-    ladder = tuple(Rescue(rescue.after, rescue.step, rescue.settings, rescue.borrow) for rescue in rescues)
+    ladder = tuple(
+        Rescue(rescue.after, rescue.step, rescue.settings, rescue.borrow, rescue.needs) for rescue in rescues
+    )
     return Pipeline(name, title, steps, ladder, source.path)
 
 

@@ -211,7 +211,8 @@ def _graph(description: Mapping[str, Any]) -> Iterator[str]:
     for rung in description["rescues"]:
         given = ", ".join(f"{name}={value}" for name, value in rung["settings"].items())
         lent = f", lent by {LENDERS[rung['borrow']]}" if rung["borrow"] else ""
-        yield f"after {rung['after']}: {rung['step']} with {given}{lent}"
+        where = f", where {rung['needs']} are there" if rung["needs"] else ""
+        yield f"after {rung['after']}: {rung['step']} with {given}{lent}{where}"
 
 
 def _need(need: Mapping[str, Any], maker: str) -> str:

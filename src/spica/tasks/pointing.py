@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.columns import Catalogue, Flag
-from spica.core.faults import DataFault
+from spica.core.faults import DataFault, SetupFault
 from spica.core.records import Exposure, Grain
 from spica.core.settings import Settings, setting
+from spica.core.streams import Places
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
-from spica.kernels.finding import Climb, Judge, Rung, climb, ladder
+from spica.kernels.finding import Climb, Judge, climb, ladder
+from spica.kernels.indexes import Index
+from spica.kernels.lost import BLIND, Aid, regained
 from spica.kernels.mosaic import (
     Chip,
     Field,
@@ -23,22 +26,20 @@ from spica.kernels.mosaic import (
     by_one,
     each_alone,
     field_of,
-    plane_of,
     settled,
 )
+from spica.kernels.placing import circle, solution
 from spica.kernels.pointing import Reference
-from spica.kernels.tangent import tangent_deproject, tangent_project
-from spica.kernels.wcs import TangentWcs, pixel_to_sky
+from spica.kernels.tangent import tangent_project
+from spica.kernels.wcs import TangentWcs, pixel_to_sky, tangent_wcs
 from spica.kernels.wcs_cards import from_cards, to_cards
-from spica.kernels.wcs_convert import fitted_map, to_tpv
-from spica.kernels.wcs_correct import corrected
 
 Float64 = npt.NDArray[np.float64]
 
 DOUBTFUL = Flag.BAD_PIXELS | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.TRUNCATED
 """Sources with these flags come after all others."""
-_BENT = 4
-"""Degree of the polynomial that holds a header which was bent."""
+_ANYWHERE, _ARCSEC = np.zeros(2), np.eye(2) / 3600.0
+"""A solution that stands in for none, where the whole sky is searched: place, and degrees per pixel."""
 
 
 class PointingSettings(Settings):
@@ -54,6 +55,11 @@ class PointingSettings(Settings):
     confidence: float = setting(6.0, "-log10 of the greatest false-alarm probability", "", ge=3, le=30)
     matches: int = setting(5, "stars that have to match", "", ge=4, le=1000)
     stars: int = setting(3000, "brightest sources of a detector that are used", "", ge=10, le=100_000)
+    blind: bool = setting(False, "the header is not believed: the whole sky is searched, by index files")
+    blind_scale: float = setting(
+        2.0, "how many times larger or smaller the scale may be than the header's", ge=1.01, le=1e6
+    )
+    blind_most: int = setting(1_500_000, "hypotheses that a blind search may test", "", ge=1000)
 
 
 def pointing(
@@ -62,6 +68,8 @@ def pointing(
     headers: Mapping[int, Mapping[str, Any]],
     exposure: Exposure,
     reference: Catalogue,
+    indexes: tuple[Index, ...] | None = None,
+    everywhere: Places | None = None,
 ) -> Products:
     """The linear correction of each detector's sky solution: shift, turn, scale and parity found by pattern matching.
 
@@ -70,10 +78,12 @@ def pointing(
     sources : catalogues of the detectors: `x`, `y`, `flux_iso` (or `flux`), `flags`.
     headers : cards of each detector's first solution by its number, `NAXIS1` and `NAXIS2` among them.
     reference : `ra`, `dec`, magnitudes; ICRS at the time of the exposure.
+    indexes : of the sky, for a blind search.
+    everywhere : the same reference at any place, for stars where a blind search ends.
 
     Returns
     -------
-    pointing : value: of the exposure `rung`, `shift` [arcsec], `angle` [degree], `scale`, `mirrored`, `matches`,
+    pointing : value: of the exposure `cone` (right ascension, declination, radius about all its detectors), `rung`, `shift` [arcsec], `angle` [degree], `scale`, `mirrored`, `matches`,
         `log_false` (decimal logarithm of the false-alarm probability), `rms` [arcsec], `attempts`; by detector `how` it was
         found ('own' stars, the focal 'plane' of the others, 'alone' on a rung of its own, 'lost'), `cards` of its solution,
         `matches`, `log_false`, `rms`, `shift`, `reason`.
@@ -85,7 +95,11 @@ def pointing(
     DataFault
         ``pointing.no-sources``, ``pointing.no-reference``, ``pointing.no-wcs``, ``pointing.no-match``.
     """
-    chips, reasons = _chips(settings, sources, headers)
+    chips, reasons, nowhere = _chips(settings, sources, headers)
+    if settings.blind:
+        if not indexes:
+            raise SetupFault("index.none", "a blind search needs index files: [catalogues] indexes in survey.toml")
+        return _blind(settings, exposure, (chips, reasons, nowhere), indexes, everywhere)
     stars, told = _reference(reference, exposure.band)
     if stars.ra.size < settings.matches:
         raise DataFault(
@@ -94,8 +108,7 @@ def pointing(
             exposure=exposure.name,
             **told,
         )
-    scale = float(np.median([_scale(chip.wcs) for chip in chips]))
-    error = max(settings.least_error / 3600.0, settings.blur * scale)
+    error = max(settings.least_error / 3600.0, settings.blur * _scale(chips))
     judge = Judge(error, settings.confidence, settings.matches)
     rungs = ladder(settings.search / 60.0, settings.reach)
     field, how = field_of(chips), Search(stars, judge, rungs, {})
@@ -108,13 +121,73 @@ def pointing(
         placed = each_alone(chips, how) if len(chips) > 1 else {}
     if not any(one.alignment is not None for one in placed.values()):
         raise _no_match(exposure, chips, field, stars, end)
-    return _products(chips, placed, field, end, rungs, {**told, "without": reasons})
+    names = [rung.name for rung in rungs]
+    return _products(chips, placed, field, end, names, {**told, "without": reasons})
+
+
+def _blind(
+    settings: PointingSettings,
+    exposure: Exposure,
+    seen: tuple[list[Chip], dict[str, str], bool],
+    indexes: tuple[Index, ...],
+    everywhere: Places | None,
+) -> Products:
+    """The same, wherever on the sky it is."""
+    chips, reasons, nowhere = seen
+
+    def around(ra: float, dec: float, radius: float) -> tuple[Reference, dict[str, Any]]:
+        none = Catalogue({"ra": np.zeros(0), "dec": np.zeros(0)})
+        return _reference(none if everywhere is None else everywhere.around(ra, dec, radius), exposure.band)
+
+    blur = settings.blur * _scale(chips)
+    how = settings.blind_scale, settings.blind_most, blur, settings.least_error / 3600.0
+    made = regained(chips, Aid(indexes, around, *how, settings.confidence, settings.matches), nowhere=nowhere)
+    if not any(one.alignment is not None for one in made.placed.values()):
+        looked = made.end.attempts
+        raise DataFault(
+            "pointing.no-match",
+            f"{exposure.name}: nowhere on the sky do {made.field.places.size} stars fit the asterisms of {len(indexes)} index files "
+            f"beyond chance, after {sum(one.candidates for one in looked)} hypotheses",
+            exposure=exposure.name,
+            stars=int(made.field.places.size),
+            detectors=len(chips),
+            indexes=len(indexes),
+            asterisms=sum(one.reference for one in looked),
+            hypotheses=sum(one.candidates for one in looked),
+            log_false=min((one.log_false for one in looked), default=0.0),
+            rung=BLIND,
+        )
+    names = [*(rung.name for rung in ladder(settings.search / 60.0, settings.reach)), BLIND]
+    return _products(made.chips, made.placed, made.field, made.end, names, {**made.told, "without": reasons})
 
 
 def _chips(
     settings: PointingSettings, sources: tuple[Member, ...], headers: Mapping[int, Mapping[str, Any]]
-) -> tuple[list[Chip], dict[str, str]]:
-    """Detectors with stars and a solution to begin with, and why others have none."""
+) -> tuple[list[Chip], dict[str, str], bool]:
+    """Detectors with stars and a solution to begin with, why others have none, and whether one stands in for none."""
+    chips, reasons, problems = _usable(settings, sources, headers)
+    if settings.blind and not chips and problems:
+        plain = to_cards(tangent_wcs(_ANYWHERE, _ANYWHERE, _ARCSEC))
+        sizes = {n: {"NAXIS1": cards["NAXIS1"], "NAXIS2": cards["NAXIS2"]} for n, cards in headers.items()}
+        chips, few, _ = _usable(settings, sources, {n: {**plain, **size} for n, size in sizes.items()})
+        if chips:
+            return chips, few, True
+    if not chips:
+        code = "pointing.no-wcs" if problems and len(problems) == len(sources) else "pointing.no-sources"
+        listed = "; ".join(f"detector {number}: {why}" for number, why in list(reasons.items())[:5])
+        raise DataFault(
+            code,
+            f"no detector of {len(sources)} has {settings.matches} stars and a solution to begin with ({listed})",
+            detectors=len(sources),
+            minimum=settings.matches,
+        )
+    return chips, reasons, False
+
+
+def _usable(
+    settings: PointingSettings, sources: tuple[Member, ...], headers: Mapping[int, Mapping[str, Any]]
+) -> tuple[list[Chip], dict[str, str], list[str]]:
+    """Detectors with stars and a solution, why others have none, and what is wrong with solutions."""
     chips: list[Chip] = []
     reasons: dict[str, str] = {}
     problems: list[str] = []
@@ -132,16 +205,7 @@ def _chips(
             continue
         ra, dec = pixel_to_sky(wcs, x, y)
         chips.append(Chip(number, int(cards["NAXIS1"]), int(cards["NAXIS2"]), x, y, flux, wcs, ra, dec))
-    if not chips:
-        code = "pointing.no-wcs" if problems and len(problems) == len(sources) else "pointing.no-sources"
-        listed = "; ".join(f"detector {number}: {why}" for number, why in list(reasons.items())[:5])
-        raise DataFault(
-            code,
-            f"no detector of {len(sources)} has {settings.matches} stars and a solution to begin with ({listed})",
-            detectors=len(sources),
-            minimum=settings.matches,
-        )
-    return chips, reasons
+    return chips, reasons, problems
 
 
 def _number(unit: str) -> int:
@@ -177,9 +241,9 @@ def _solution(cards: Mapping[str, Any]) -> tuple[TangentWcs | None, str]:
     return (wcs, "") if np.isfinite(corners).all() else (None, "the sky solution is not finite on the detector")
 
 
-def _scale(wcs: TangentWcs) -> float:
-    """Degrees per pixel."""
-    return float(np.sqrt(abs(np.linalg.det(wcs.cd))))
+def _scale(chips: Sequence[Chip]) -> float:
+    """Degrees per pixel, of the middle one."""
+    return float(np.median([np.sqrt(abs(np.linalg.det(chip.wcs.cd))) for chip in chips]))
 
 
 def _reference(catalogue: Catalogue, band: str) -> tuple[Reference, dict[str, Any]]:
@@ -237,13 +301,12 @@ def _products(
     placed: Mapping[int, Placed],
     field: Field,
     end: Climb,
-    rungs: tuple[Rung, ...],
+    names: Sequence[str],
     told: Mapping[str, Any],
 ) -> Products:
     detectors = {str(chip.number): _detector(chip, placed[chip.number]) for chip in chips}
     good = [one for one in detectors.values() if one["cards"]]
     found = end.found
-    names = [rung.name for rung in rungs]
     shift = float(np.median([one["shift"] for one in good]))
     rms = float(np.median([one["rms"] for one in good if one["rms"] is not None] or [np.nan]))
     matches = sum(one["matches"] for one in good)
@@ -252,6 +315,7 @@ def _products(
     assert alignment is not None  # noqa: S101 - some detector was found
     rung = end.rung if found is not None else next(p.rung for p in placed.values() if p.alignment)
     value = {
+        "cone": circle(chips, placed, alignment),
         "rung": rung,
         "centre": [alignment.ra, alignment.dec],
         "header_centre": list(field.centre),
@@ -295,24 +359,14 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
     }
     if one.alignment is None:
         return plain
-    x, y = chip.grid()
-    there = one.alignment.apply(plane_of(*chip.sky(x, y), one.centre))
-    if chip.bend is None:
-        wcs, _ = corrected(
-            chip.wcs, x, y, *tangent_deproject(there.real, there.imag, one.alignment.ra, one.alignment.dec)
-        )
-    else:
-        middle = 0.5 * np.array([chip.nx - 1.0, chip.ny - 1.0])
-        centre = np.array([one.alignment.ra, one.alignment.dec])
-        wcs = to_tpv(fitted_map(centre, middle, x, y, (there.real, there.imag), _BENT))
     moved = tangent_project(one.alignment.ra, one.alignment.dec, *one.centre)
-    plain |= {"cards": to_cards(wcs), "shift": 3600.0 * float(np.hypot(*moved))}
+    plain |= {"cards": to_cards(solution(chip, one)), "shift": 3600.0 * float(np.hypot(*moved))}
     return plain
 
 
 TASK = Task(
     name="pointing",
-    version=4,
+    version=5,
     grain=Grain.EXPOSURE,
     settings=PointingSettings,
     needs=(
@@ -325,7 +379,18 @@ TASK = Task(
             section="astrometry",
             margin="reach",
             opposite="opposite",
+            nowhere=True,
             columns=("ra", "dec", "flags", "mag_*"),
+        ),
+        Need("indexes", source="indexes", optional=True),
+        Need(
+            "everywhere",
+            source="reference",
+            section="astrometry",
+            nowhere=True,
+            stream=True,
+            columns=("ra", "dec", "flags", "mag_*"),
+            optional=True,
         ),
     ),
     gives=(

@@ -60,6 +60,7 @@ class Ground:
     ----------
     reference : name and checksum of the reference catalogue for a purpose; SetupFault where there is none.
     systems : photometric systems of a camera's bands and that catalogue's, by camera and purpose.
+    indexes : path and identity of each index file that the survey names.
     section : digest of a camera's section, by camera, detector, section and band.
     delivered : digest of what a camera's table says of frames reduced elsewhere.
     masters : candidates so far.
@@ -77,6 +78,7 @@ class Ground:
     circles: Circles
     reference: Callable[[str], tuple[str, str]]
     systems: Callable[[str, str], Systems]
+    indexes: Callable[[], tuple[tuple[str, str], ...]]
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Stock:
     path_of: Callable[[FileRecord | str], Path]
     references: Path
     systems: Callable[[str, str], Systems]
+    indexes: Callable[[], tuple[tuple[str, str], ...]]
     detectors: Mapping[tuple[str, int], Detector] = field(default_factory=dict)
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     files: Mapping[str, FileRecord] = field(default_factory=dict)

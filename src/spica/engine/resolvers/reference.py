@@ -43,7 +43,7 @@ class Reference:
             found = outline(stock.camera(exposure.camera), exposure, detector)
             if found is not None:
                 corners.setdefault(exposure.name, []).extend(found.vertices)
-        if not corners:
+        if not corners and not (binding.need.placed or binding.need.nowhere):
             message = f"{target.unit} does not tell where on the sky it is: its header has no pointing and no WCS"
             raise DataFault("data.no-pointing", message, unit=str(target.unit))
         cones = tuple(_cone(each) for each in corners.values())

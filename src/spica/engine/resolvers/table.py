@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from spica.engine.resolvers import plain
 from spica.engine.resolvers.base import Resolver
+from spica.engine.resolvers.indexes import Indexes
 from spica.engine.resolvers.lent import Lent
 from spica.engine.resolvers.master import Master
 from spica.engine.resolvers.product import Product
@@ -27,4 +28,5 @@ RESOLVERS: Mapping[str, Resolver] = {
     "reference": Reference(),
     "wcs": FirstSolutions(),
     "systems": PhotometricSystems(),
+    "indexes": Indexes(),
 }

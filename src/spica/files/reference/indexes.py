@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault
+from spica.core.keys import digest
 from spica.core.records import Scalar
 from spica.files import fits
 from spica.files.fits import Hdu
@@ -62,6 +63,11 @@ class IndexFile:
         """See `spica.kernels.indexes.Index`."""
         parts = 12 * self.nside**2 if self.healpix >= 0 and self.nside > 0 else 1
         return float(self.stars * parts / _SKY)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of its length and of all headers, which tell when, how and of what it was built."""
+        return self._tables.identity
 
     @cached_property
     def codes(self) -> Tree:
@@ -175,6 +181,7 @@ class _Tables:
 
     def __init__(self, path: Path, data: memoryview, order: str, hdus: Sequence[Hdu]) -> None:
         self._path, self._data, self._order = path, data, order
+        self.identity = digest([len(data), *(hdu.text for hdu in hdus)])
         self._hdus = {str(hdu.header.get("TTYPE1", "")).strip(): hdu for hdu in hdus[1:]}
 
     def named(self, name: str) -> Hdu:

@@ -1,0 +1,51 @@
+"""Where detectors are in the end: the sky solution of each, and the circle about all of them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.kernels.mosaic import Chip, Placed, plane_of
+from spica.kernels.pointing import Alignment
+from spica.kernels.tangent import tangent_deproject
+from spica.kernels.wcs import TangentWcs
+from spica.kernels.wcs_convert import fitted_map, to_tpv
+from spica.kernels.wcs_correct import corrected
+
+Float64 = npt.NDArray[np.float64]
+_BENT = 4
+"""Degree of the polynomial that holds a header which was bent."""
+
+
+def solution(chip: Chip, one: Placed) -> TangentWcs:
+    """The sky solution of a detector that is placed: its first one with shift, turn, scale and parity put right."""
+    alignment = _told(one)
+    x, y = chip.grid()
+    there = alignment.apply(plane_of(*chip.sky(x, y), one.centre))
+    if chip.bend is None:
+        return corrected(chip.wcs, x, y, *tangent_deproject(there.real, there.imag, alignment.ra, alignment.dec))[0]
+    middle = 0.5 * np.array([chip.nx - 1.0, chip.ny - 1.0])
+    centre = np.array([alignment.ra, alignment.dec])
+    return to_tpv(fitted_map(centre, middle, x, y, (there.real, there.imag), _BENT))
+
+
+def circle(chips: Sequence[Chip], placed: Mapping[int, Placed], whole: Alignment) -> list[float]:
+    """Right ascension, declination and radius [degree] of a circle about the exposure that holds all detectors that are placed."""
+    corners = [_grid(chip, one) for chip in chips if (one := placed[chip.number]).alignment is not None]
+    ra, dec = (np.radians(np.concatenate(axis)) for axis in zip(*corners, strict=True))
+    ra0, dec0 = np.radians(whole.ra), np.radians(whole.dec)
+    half = np.sin(0.5 * (dec - dec0)) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
+    return [whole.ra, whole.dec, float(np.degrees(2.0 * np.arcsin(np.sqrt(half.max()))))]
+
+
+def _grid(chip: Chip, one: Placed) -> tuple[Float64, Float64]:
+    """Where pixels all over it are [degree]."""
+    alignment = _told(one)
+    there = alignment.apply(plane_of(*chip.sky(*chip.grid()), one.centre))
+    return tangent_deproject(there.real, there.imag, alignment.ra, alignment.dec)
+
+
+def _told(one: Placed) -> Alignment:
+    if one.alignment is None:
+        raise ValueError(one.reason)
+    return one.alignment
