@@ -32,10 +32,15 @@ def solution(chip: Chip, one: Placed) -> TangentWcs:
 def circle(chips: Sequence[Chip], placed: Mapping[int, Placed], whole: Alignment) -> list[float]:
     """Right ascension, declination and radius [degree] of a circle about the exposure that holds all detectors that are placed."""
     corners = [_grid(chip, one) for chip in chips if (one := placed[chip.number]).alignment is not None]
-    ra, dec = (np.radians(np.concatenate(axis)) for axis in zip(*corners, strict=True))
-    ra0, dec0 = np.radians(whole.ra), np.radians(whole.dec)
-    half = np.sin(0.5 * (dec - dec0)) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin(0.5 * (ra - ra0)) ** 2
-    return [whole.ra, whole.dec, float(np.degrees(2.0 * np.arcsin(np.sqrt(half.max()))))]
+    ra, dec = (np.concatenate(axis) for axis in zip(*corners, strict=True))
+    return [whole.ra, whole.dec, float(apart(ra, dec, whole.ra, whole.dec).max())]
+
+
+def apart(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> Float64:
+    """Angles from a place [degree]."""
+    a, d, a0, d0 = (np.radians(value) for value in (ra, dec, ra0, dec0))
+    half = np.sin(0.5 * (d - d0)) ** 2 + np.cos(d) * np.cos(d0) * np.sin(0.5 * (a - a0)) ** 2
+    return np.asarray(np.degrees(2.0 * np.arcsin(np.sqrt(np.minimum(half, 1.0)))))
 
 
 def _grid(chip: Chip, one: Placed) -> tuple[Float64, Float64]:

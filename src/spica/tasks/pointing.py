@@ -28,9 +28,8 @@ from spica.kernels.mosaic import (
     field_of,
     settled,
 )
-from spica.kernels.placing import circle, solution
+from spica.kernels.placing import apart, circle, solution
 from spica.kernels.pointing import Reference
-from spica.kernels.tangent import tangent_project
 from spica.kernels.wcs import TangentWcs, pixel_to_sky, tangent_wcs
 from spica.kernels.wcs_cards import from_cards, to_cards
 
@@ -359,9 +358,8 @@ def _detector(chip: Chip, one: Placed) -> dict[str, Any]:
     }
     if one.alignment is None:
         return plain
-    moved = tangent_project(one.alignment.ra, one.alignment.dec, *one.centre)
-    plain |= {"cards": to_cards(solution(chip, one)), "shift": 3600.0 * float(np.hypot(*moved))}
-    return plain
+    moved = 3600.0 * float(apart(one.alignment.ra, one.alignment.dec, *one.centre))
+    return plain | {"cards": to_cards(solution(chip, one)), "shift": moved}
 
 
 TASK = Task(

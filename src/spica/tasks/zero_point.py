@@ -277,7 +277,7 @@ TASK = Task(
             quorum=1,
         ),
         Need("pointing", optional=True),
-        Need("reference", source="reference", section="photometry"),
+        Need("reference", source="reference", section="photometry", placed="pointing"),
         Need("systems", source="systems", section="photometry"),
         Need("passband", source="camera", section="filter"),
     ),

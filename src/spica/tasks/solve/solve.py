@@ -192,7 +192,7 @@ TASK = Task(
             stream=True,
         ),
         Need("pointing", grain=Grain.EXPOSURE, quorum=1, optional=True),
-        Need("reference", source="reference", section="astrometry"),
+        Need("reference", source="reference", section="astrometry", placed="pointing"),
         Need(
             *("standards", "reference", "photometry"),
             columns=("ra", "dec", "mag_*", "flags"),
