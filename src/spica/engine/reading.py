@@ -74,8 +74,8 @@ class ReferencePlaces:
         return stars_around(given.folder, given.checksum, cones, given.columns, given.where, given.mjd)
 
 
-_NOWHERE = (0.0, 0.0, 0.0)
-"""A cone that holds no star."""
+_NOWHERE = (0.0, -90.0, 1e-9)
+"""A cone that holds no star [degree]."""
 _SHIFT = 0.05
 """Of a cone's radius, and 0.01 degree: by so much a unit may lie beside its header's place without more stars."""
 

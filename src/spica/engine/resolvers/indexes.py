@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from spica.core.faults import SetupFault
+from spica.core.faults import DataFault, SetupFault
 from spica.core.keys import digest
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.spec import Indexed, Source
@@ -22,17 +22,29 @@ class Indexes:
     """Source 'indexes'."""
 
     def resolve(self, ground: Ground, step: Step, binding: Binding, target: Target) -> Found:  # noqa: ARG002
-        """The identity of all files: where they lie decides nothing."""
+        """The identity of all files."""
         files = ground.indexes()
         if files:
-            return (Link(digest([identity for _, identity in files]), how=f"{len(files)} index files"),)
+            return (Link(_whole(files), how=f"{len(files)} index files"),)
         if step.optional(binding.need):
             return ()
         raise SetupFault("index.none", 'no index files are named: [catalogues] indexes = "FOLDER" in survey.toml')
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
-        """The paths."""
-        return Indexed(stock.indexes()) if links else None
+        """The paths, where they are still the files that the work was planned with."""
+        if not links:
+            return None
+        files = stock.indexes()
+        if _whole(files) != links[0].key:
+            raise DataFault(
+                "index.changed", "the index files are others than when the work was planned", there=len(files)
+            )
+        return Indexed(files)
+
+
+def _whole(files: Files) -> str:
+    """Of all together: where they lie decides nothing."""
+    return digest([identity for _, identity in files])
 
 
 def chosen_indexes(survey: Survey) -> Files:
