@@ -22,9 +22,9 @@ Complex = npt.NDArray[np.complex128]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-DEPTHS = (8, 12, 17, 24, 34, 48)
+DEPTHS = (8, 12, 17, 24, 34, 48, 68, 96)
 """Brightest stars of which asterisms are made, more and more."""
-_ASTERISMS = 60_000
+_ASTERISMS = 100_000
 """That are looked up of an index at one depth, at most: those of the brightest stars first."""
 _PORTION = 4_000
 """Asterisms that are looked up at once."""
