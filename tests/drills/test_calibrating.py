@@ -17,7 +17,7 @@ from spica.core.solution import Standing
 from spica.files.catalogues import read_catalogue
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_rows import from_columns
-from spica.services import headers, heads, sky
+from spica.services import covering, headers, heads
 from spica.services.surveys import opened
 from tests.support.calibrated import calibrated
 
@@ -99,10 +99,10 @@ def test_the_solution_is_delivered(night: Path, tmp_path: Path) -> None:
             and exposure_id("demo", each["EXPNAME"]) == solved["exposure_id"][row]
         ]
         assert np.allclose(WCS(mine).all_pix2world(x, y, 0), (ra, dec), rtol=0, atol=1e-9)
-        found = {each.unit for each in sky.covering(home, float(ra[0]), float(dec[0]))}
+        found = {each.unit for each in covering.covering(home, float(ra[0]), float(dec[0]))}
         assert f"detector:{mine['EXPNAME']}/{mine['DETECTOR']}" in found
         assert f"exposure:{mine['EXPNAME']}" in {
-            each.unit for each in sky.covering(home, float(ra[0]), float(dec[0]), exposures=True)
+            each.unit for each in covering.covering(home, float(ra[0]), float(dec[0]), exposures=True)
         }
 
 

@@ -28,6 +28,7 @@ from spica.kernels.wcs_cards import from_cards, to_cards
 from spica.kernels.wcs_convert import polynomial_of, to_sip
 from spica.registry.store import Registry
 from spica.services import check, heads, sky
+from spica.services.covering import covering
 from spica.services.cutout import Place, cutout
 from spica.services.export import export
 from spica.services.headers import refreshed
@@ -130,10 +131,11 @@ def test_a_place_is_cut_where_the_solution_says(known: Small, tmp_path: Path) ->
     assert [cut.x, cut.y] == pytest.approx([70.0, 40.0], abs=1e-5)
     header = fits.getheader(cut.paths[0], "SCIENCE")
     assert agrees(header, solution(), (header["CUTX"], header["CUTY"]))
-    assert [each.unit for each in sky.covering(known.folder, ra, dec)] == [str(UNIT)]
-    assert sky.covering(known.folder, ra, dec, where="band = 'g'") == []
-    assert sky.covering(known.folder, ra, dec, exposures=True) == []
-    assert sky.covering(known.folder, *(float(v) for v in pixel_to_sky(solution(), 140.0, 40.0))) == []
+    inside, beside = (tuple(float(v) for v in pixel_to_sky(solution(), x, 40.0)) for x in (70.0, 140.0))
+    joint = {each.unit for each in covering(known.folder, *inside) if each.by == "joint solution"}
+    assert joint == {str(UNIT)}
+    assert covering(known.folder, *inside, where="band = 'g'") == []
+    assert str(UNIT) not in {each.unit for each in covering(known.folder, *beside)}
     by_pixel = cutout(tmp_path, known.folder, Place(unit=str(UNIT), pixel=(70.0, 40.0)), size=16)
     assert [by_pixel.ra, by_pixel.dec] == pytest.approx([ra, dec], abs=1e-9)
 

@@ -64,15 +64,15 @@ def covering(
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What covers a place on the sky, by the outlines that joint solutions have recorded."""
-    from spica.services import sky
+    """What covers a place on the sky: by joint solutions, else by 'pointing', headers, or the camera's table, as is told."""
+    from spica.services import covering as services
 
-    found = sky.covering(survey, ra, dec, radius=radius, where=where, exposures=exposures)
+    found = services.covering(survey, ra, dec, radius=radius, where=where, exposures=exposures)
     if as_json:
         print_json(found)
         return
-    rows = [(each.unit, each.night, each.band, len(each.ra)) for each in found]
-    show_table("", ("unit", "night", "band", "vertices"), rows, "nothing that is solved covers it")
+    rows = [(each.unit, each.night, each.band, each.by) for each in found]
+    show_table("", ("unit", "night", "band", "by"), rows, "nothing covers it")
 
 
 @app.command("show", epilog=SHOW)
