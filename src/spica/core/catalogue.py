@@ -287,6 +287,24 @@ CODES: dict[str, FaultCode] = {
         "look for saturation (setting brightest), a wrong background or non-linearity",
     ),
     # joint solutions
+    "register.no-stars": FaultCode(
+        _D, "a frame has too few stars to be laid onto another", "look at its catalogue; lower register.least_snr"
+    ),
+    "register.no-match": FaultCode(
+        _D,
+        "a frame could not be laid onto the one that its series is laid on",
+        "is it the same field? raise register.shift or register.scale; give register.error the error of its places",
+    ),
+    "register.alone": FaultCode(
+        _D,
+        "no frame of a series could be laid onto another",
+        "is it one field? set register's group so that only frames of one field are together; raise register.shift",
+    ),
+    "register.unseen": FaultCode(
+        _D,
+        "a frame had no catalogue, or no PSF fits, to be registered by",
+        "'spica why' the unit tells what failed before",
+    ),
     "solve.no-sources": FaultCode(
         _D,
         "no detection is left for a joint solution",
