@@ -60,6 +60,8 @@ from spica.tasks import (
     quality,
     quicklook,
     read_noise,
+    register,
+    registered,
     running_sky,
     sensitivity,
     signal,
@@ -82,7 +84,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise,
+        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -136,6 +138,26 @@ def found_field() -> dict[str, Any]:
     ra, dec = 40.01 - 1e-4 * (places[0] - 499.0), 0.012 + 1e-4 * (places[1] - 499.0)
     reference = Catalogue({"ra": ra, "dec": dec, "mag_r": -places[2]})
     return {"sources": (Member("detector:demo-1/2", sources),), "headers": {2: cards}, "reference": reference}
+
+
+def series_of_two(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Thirty stars twice, three pixels apart."""
+    places = np.random.default_rng(6).uniform(0, 1000, (3, 30))
+    records, members = [], []
+    for number in (1, 2):
+        name = f"demo-{number}"
+        records.append(
+            Exposure(exposure_id("demo", name), name, "demo", FrameType.OBJECT, "2026-11-20", 61364.0 + number, 30.0)
+        )
+        columns = {
+            "source_id": np.arange(30), "x": places[0] + 3.0 * number, "y": places[1], "flux_auto": 1e3 + 1e3 * places[2] / number,
+            "flux_auto_err": np.full(30, 10.0), "flags": np.zeros(30, np.int32),
+        }  # fmt: skip
+        members.append(Member(f"detector:demo-{number}/2", Catalogue(columns)))
+    made = run("register", exposures=tuple(records), sources=tuple(members))
+    one = {name: made[name] for name in ("registration", "unregistered")}
+    unit = Unit(Grain.DETECTOR, ("demo-2", "2"))
+    return {"register": made, "registered": run("registered", unit=unit, exposure=records[1], **one)}
 
 
 def outputs() -> dict[str, Mapping[str, Any]]:
@@ -203,6 +225,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["stars"] = run("stars", sources=sources)
     found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
+    found |= series_of_two(run)
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(

@@ -22,6 +22,8 @@ Complex = npt.NDArray[np.complex128]
 
 _LEAST = 5
 """Stars that have to agree."""
+_TRIED = 3
+"""So many frames are tried as the reference, until most of the others can be laid on one."""
 _SPOILT = Flag.SATURATED | Flag.TRUNCATED | Flag.CENTROID_FAILED | Flag.BAD_PIXELS
 _LOST = PsfFlag.INCOMPLETE | PsfFlag.CORE_LOST | PsfFlag.FAILED
 
@@ -72,6 +74,9 @@ def register(
 ) -> Products:
     """Lay the exposures of a group, detector by detector, onto the one that has the most stars, the first of several.
 
+    Where most of the others cannot be laid on it (it may be of another field) the next ones are tried, and that is taken
+    on which most could be.
+
     Shift, turn, scale and parity are found by the votes and odds of `spica.kernels.registration`. Places and fluxes are
     those of PSF fits where there are any for all frames, else centroids and `flux_auto`.
 
@@ -93,17 +98,15 @@ def register(
     references: dict[str, str] = {}
     for detector in sorted({frame.detector for frame in frames}):
         here = [frame for frame in frames if frame.detector == detector]
-        first = max(here, key=lambda frame: np.count_nonzero(frame.good))
-        if np.count_nonzero(first.good) < _LEAST:
-            refused |= {frame.name: _few(frame) for frame in here}
-            continue
-        references[str(detector)] = first.exposure.name
-        for frame in here:
-            one = _lay(settings, frame, first)
-            if one is None:
-                refused[frame.name] = _few(frame) if np.count_nonzero(frame.good) < _LEAST else _no_match(frame, first)
-            else:
-                laid.append(one)
+        able = [frame for frame in here if np.count_nonzero(frame.good) >= _LEAST]
+        refused |= {frame.name: _few(frame) for frame in here if np.count_nonzero(frame.good) < _LEAST}
+        if able:
+            first, done = _best(settings, able)
+            references[str(detector)] = first.exposure.name
+            laid += [one for one in done if one is not None]
+            refused |= {
+                frame.name: _no_match(frame, first) for frame, one in zip(able, done, strict=True) if one is None
+            }
     if not references:
         message = f"none of {len(frames)} frames has the {_LEAST} stars that it takes"
         raise DataFault("register.no-stars", message, frames=len(frames), needed=_LEAST)
@@ -145,6 +148,17 @@ def _frames(
         star = table["source_id"].astype(np.int64)
         found.append(_Frame(record[keys["exposure"]], int(keys["detector"]), place, star, flux, error, good))
     return found
+
+
+def _best(settings: RegisterSettings, able: Sequence[_Frame]) -> tuple[_Frame, list[_Laid | None]]:
+    """A reference, and how each frame lies on it."""
+    order = sorted(range(len(able)), key=lambda row: (-np.count_nonzero(able[row].good), row))
+    tried: list[tuple[_Frame, list[_Laid | None]]] = []
+    for row in order[:_TRIED]:
+        tried.append((able[row], [_lay(settings, frame, able[row]) for frame in able]))
+        if 2 * sum(one is not None for one in tried[-1][1]) > len(able):
+            break
+    return max(tried, key=lambda each: sum(one is not None for one in each[1]))
 
 
 def _few(frame: _Frame) -> dict[str, Any]:
@@ -215,7 +229,7 @@ def _table(laid: Sequence[_Laid], header: Mapping[str, Scalar]) -> Catalogue:
         "scale": np.abs(turn),
         "rms": [0.0 if one.how is None else one.how.rms for one in laid],
         "matches": [one.pairs[0].size if one.how is None else one.how.one.size for one in laid],
-        "odds": [float("inf") if one.how is None else -one.how.log_false for one in laid],
+        "odds": [float("nan") if one.how is None else -one.how.log_false for one in laid],
         "fainter": [one.fainter for one in laid],
         "fainter_scatter": [one.scatter for one in laid],
     }
