@@ -11,8 +11,10 @@ from astropy.io import fits
 from spica.core.images import Image
 from spica.core.keys import exposure_id
 from spica.core.records import Detector, Exposure, FrameType
+from spica.files.catalogues import read_catalogue
 from spica.kernels.pointing import Complex
 from spica.kernels.registration import Registered, registered
+from spica.services import ingest, initialise, run
 from spica.tasks.background import BackgroundSettings, background
 from spica.tasks.detect import DetectSettings, detect
 from spica.tasks.measure import MeasureSettings, measure
@@ -62,3 +64,26 @@ def test_frames_without_a_sky_are_laid_over_each_other(real_data: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_series(real_data: Path) -> None:
     judged(laid(sorted((real_data / "timeseries_saao_KB13475").glob("*.fits"))))
+
+
+@pytest.mark.slow
+def test_the_pipeline_series_from_frames_to_light_curves(real_data: Path, tmp_path: Path) -> None:
+    paths = sorted((real_data / "timeseries_saao_KB13475").glob("*.fits"))[:5]
+    initialise.initialise(tmp_path)
+    ingest.ingest(ingest.Order(tuple(map(str, paths))), tmp_path)
+    made = run.run(run.Order("series", executor="inprocess"), tmp_path)
+    assert (made.failed, made.refused) == (0, 0)
+    [path] = (tmp_path / "products" / "registration").rglob("*.parquet")
+    frames = read_catalogue(path)
+    assert len(frames) == 5, "of two nights, in one field and band"
+    assert np.all(frames["matches"] > 200)
+    assert frames["rms"].max() < 0.2
+    [path] = (tmp_path / "products" / "light_curves").rglob("*.parquet")
+    curves = read_catalogue(path)
+    assert curves.header["PSFFLUX"] is True
+    clean = curves["good"] == 1
+    stars, number = np.unique(curves["star"][clean], return_counts=True)
+    magnitudes = [-2.5 * np.log10(curves["flux"][clean & (curves["star"] == star)]) for star in stars[number == 5]]
+    assert len(magnitudes) > 300
+    bright = sorted(magnitudes, key=np.median)[:40]
+    assert np.median([np.std(each) for each in bright]) < 0.015

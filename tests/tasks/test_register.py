@@ -114,7 +114,7 @@ def test_order_and_labels_of_rows_do_not_matter() -> None:
 
 def test_what_cannot_be_laid_is_told_by_name_and_the_others_are_as_without_it() -> None:
     frames = series()
-    alien, poor = frame("one", 9, sky(5)), frame("one", 10, most=3)
+    alien, poor = frame("one", 9, sky(5), most=150), frame("one", 10, most=3)
     spoilt = Catalogue({**frames[1][0].columns, "flags": np.full(len(frames[1][0]), Flag.SATURATED)})
     few = {"most_stars": 150}
     whole, more = run(frames, **few), run([*frames, alien, poor, (spoilt, frames[1][1])], **few)
@@ -134,6 +134,13 @@ def test_what_cannot_be_laid_is_told_by_name_and_the_others_are_as_without_it() 
         NoSettings(), Unit(Grain.DETECTOR, ("demo-2", "1")), exposure(2), more["registration"], more["unregistered"]
     )["placed"]
     assert placed["register_scale"].value == pytest.approx(float(whole["registration"]["scale"][2]))
+
+
+def test_a_reference_on_which_little_lies_is_given_up() -> None:
+    """The frame with the most stars is of another field."""
+    made = run([frame("one", 8, sky(5)), frame("one", 1, most=200), frame("one", 2, most=200)], most_stars=60)
+    assert made["unregistered"]["frames"].keys() == {"demo-0/1"}
+    assert made["unregistered"]["references"] == {"1": "demo-1"}
 
 
 def test_a_series_of_nothing_is_a_named_fault() -> None:
