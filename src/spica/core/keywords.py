@@ -142,6 +142,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("PSFFWHM", "float", "pixel", "FWHM of the PSF's model", "catalogue"),
     Keyword("PSFMADE", "text", "", "PSF is of: stars, plane, neighbour, exposure, profile", "catalogue"),
     Keyword("PSFWINGS", "float", "", "unrest of the light in its wings", "catalogue"),
+    Keyword("PSFFLUX", "bool", "", "light by PSF fits, else flux_auto", "catalogue"),
     Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
     Keyword("MAGSYS", "text", "", "scale of MAGZERO: AB, Vega, unknown", "catalogue"),
     Keyword("MAGFROM", "text", "", "solution that MAGZERO is of: joint or own", "catalogue"),
