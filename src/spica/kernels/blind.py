@@ -22,8 +22,12 @@ Complex = npt.NDArray[np.complex128]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-DEPTHS = (8, 12, 17, 24, 34, 48, 68, 96)
-"""Brightest stars of which asterisms are made, more and more."""
+WINDOWS = (
+    *((0, end, fresh) for end, fresh in ((8, 0), (12, 8), (17, 12), (24, 17), (34, 24), (48, 34))),
+    *((first, first + 48, first + 24) for first in range(24, 192, 24)),
+)
+"""Ranks of the stars of which asterisms are made: first, end, and from where one of them at least is. The brightest first, more and
+more; then down the list, since the brightest may all be false, or saturated, or those of another detector."""
 _ASTERISMS = 100_000
 """That are looked up of an index at one depth, at most: those of the brightest stars first."""
 _PORTION = 4_000
@@ -31,13 +35,15 @@ _PORTION = 4_000
 _HYPOTHESES = 1_500_000
 """That are tested altogether, at most."""
 _TESTS = ((8, 1), (24, 3))
-"""Rounds of a hypothesis's test: bright stars that are looked for, and how many of them have to be there."""
+"""Rounds of a hypothesis's test: stars nearest to the asterism that are looked for, and how many of them have to be there."""
 _TRIED = 12
 """Hypotheses of an index and depth that are refined, the best first."""
 _TOLERANCE = (0.002, 0.01)
 """Least and greatest distance of codes that are alike."""
 _LOCAL = 3.5
 """Decimal logarithm of the alignments that refinement may choose among about a hypothesis."""
+_FEWEST = 4
+"""Stars that a field has to have."""
 _SHORTEST = 12.0
 """Errors of a place that the sides of an asterism are long at least."""
 _LONE = 0.7
@@ -114,9 +120,9 @@ class _Guess:
         return _Guess(**{part.name: getattr(self, part.name)[which] for part in fields(self)})
 
     def places(self, stars: Complex) -> Complex:
-        """(hypotheses, stars) in the planes [radian]."""
-        z = np.broadcast_to(stars, (self.turn.size, stars.shape[-1]))
-        return np.asarray(self.turn[:, None] * np.where(self.mirrored[:, None], np.conj(z), z) + self.shift[:, None])
+        """Of (hypotheses, stars) in the planes [radian]."""
+        z = np.where(self.mirrored[:, None], np.conj(stars), stars)
+        return np.asarray(self.turn[:, None] * z + self.shift[:, None])
 
     def directions(self, places: Complex) -> Float64:
         """(hypotheses, stars, 3) unit vectors."""
@@ -149,42 +155,42 @@ def sight(
     most : hypotheses that are tested, at most.
     """
     looked: list[Looked] = []
+    if stars.size < _FEWEST:
+        return Sighted(None, "", ())
     # Four stars tell more than three: far fewer hypotheses. Then what is nearest in size to the field.
     extent = float(np.max(np.abs(stars), initial=judge.error)) * float(np.sqrt(scale[0] * scale[1]))
     order = sorted(indexes, key=lambda one: (-one.order, abs(np.log(one.largest / extent)), one.name))
-    before = 0
-    for depth in DEPTHS:
-        if before >= stars.size:
+    for window in WINDOWS:
+        if window[2] >= stars.size:
             break
         for index in order:
             spent = sum(one.hypotheses for one in looked)
             if spent >= most:
                 return Sighted(None, "", tuple(looked))
-            best, told = _look(stars, index, (before, depth), _Limits(scale, floor, spent, most), judge)
+            best, told = _look(stars, index, window, _Limits(scale, floor, spent, most), judge)
             if told.asterisms:
                 looked.append(told)
             if best is not None and accepted(best, judge):
                 return Sighted(best, index.name, tuple(looked))
-        before = depth
     return Sighted(None, "", tuple(looked))
 
 
 def _look(
     stars: Complex,
     index: Index,
-    depths: tuple[int, int],
+    window: tuple[int, int, int],
     limits: "_Limits",
     judge: Judge,
 ) -> tuple[Matched | None, Looked]:
-    """One index with asterisms of stars down to a depth, those of an earlier depth left out."""
+    """One index with asterisms of stars of some ranks, those of an earlier window left out."""
     best: Matched | None = None
-    told = Looked(index.name, depths[1], 0, 0, 0, 0, 0.0)
-    for seen in _asterisms(stars, index, depths, limits.scale, judge.error):
+    told = Looked(index.name, window[1], 0, 0, 0, 0, 0.0)
+    for seen in _asterisms(stars, index, window, limits.scale, judge.error):
         guess = _alike(stars, seen, index, limits.scale)
         errors = np.maximum(judge.error * np.abs(guess.turn) * _DEG, limits.floor)
         told = told._replace(asterisms=told.asterisms + len(seen.stars), hypotheses=told.hypotheses + guess.turn.size)
         trials = float(np.log10(limits.spent + told.hypotheses + 1.0)) + _LOCAL
-        for number in _promising(stars, guess, index, errors):
+        for number in _promising(stars, guess, index, errors, window):
             told = told._replace(refined=told.refined + 1)
             one = judge._replace(error=float(errors[number]))
             found = _refined(stars, guess.take(np.array([number])), index, trials, one)
@@ -197,10 +203,11 @@ def _look(
 
 
 def _asterisms(
-    stars: Complex, index: Index, depths: tuple[int, int], scale: tuple[float, float], error: float
+    stars: Complex, index: Index, window: tuple[int, int, int], scale: tuple[float, float], error: float
 ) -> Iterator[_Seen]:
-    """Asterisms with at least one star beyond the first depth, in portions; both parities."""
-    places = stars[: depths[1]]
+    """Asterisms of stars of some ranks, at least one of them fresh, in portions; both parities."""
+    begin, end, fresh = window
+    places = stars[begin:end]
     one, two = np.triu_indices(places.size, 1)
     size = np.abs(places[two] - places[one])
     fits = (size >= max(index.smallest / scale[1], _SHORTEST * error)) & (size <= index.largest / scale[0])
@@ -213,16 +220,16 @@ def _asterisms(
     groups = _groups(inside, index.order - 2)
     pair, rest = groups[:, 0], groups[:, 1:]
     members = np.column_stack([one[pair], two[pair], rest])
-    new = members.max(axis=1) >= depths[0]
+    new = members.max(axis=1) >= fresh - begin
     pair, rest, members = pair[new], rest[new], members[new]
     # Brightest first, were there too many: by the faintest of the stars, then all of them.
     first = np.lexsort((members.sum(axis=1), members.max(axis=1)))[:_ASTERISMS]
-    for begin in range(0, first.size, _PORTION):
-        part = first[begin : begin + _PORTION]
+    for portion in range(0, first.size, _PORTION):
+        part = first[portion : portion + _PORTION]
         w = where[pair[part][:, None], rest[part]]
         length = np.abs(places[members[part, 1]] - places[members[part, 0]])
         tolerance = np.clip(2.0 * np.sqrt(index.order - 2.0) * error / length, *_TOLERANCE)
-        both = [_coded(members[part], w, tolerance, mirrored=mirrored) for mirrored in (False, True)]
+        both = [_coded(members[part] + begin, w, tolerance, mirrored=mirrored) for mirrored in (False, True)]
         yield _Seen(*(np.concatenate(each) for each in zip(*both, strict=True)))
 
 
@@ -275,32 +282,35 @@ def _alike(stars: Complex, seen: _Seen, index: Index, scale: tuple[float, float]
     return guess.take((true >= scale[0]) & (true <= scale[1]))
 
 
-def _promising(stars: Complex, guess: _Guess, index: Index, errors: Float64) -> Int64:
-    """The hypotheses that put other bright stars onto stars of the index, the best first."""
+def _promising(stars: Complex, guess: _Guess, index: Index, errors: Float64, window: tuple[int, int, int]) -> Int64:
+    """The hypotheses that put other stars of such ranks onto stars of the index, the best first."""
     left, odds = np.arange(guess.turn.size), np.zeros(guess.turn.size)
+    ranks = np.arange(window[0], min(max(window[1], window[0] + 2 * _TESTS[-1][0]), stars.size))
+    # Those beside the asterism: what the header does not tell of the distortion is least there.
+    away = np.abs(stars[ranks][None, :] - stars[guess.stars].mean(axis=1)[:, None])
+    away[np.any(guess.stars[:, :, None] == ranks[None, None, :], axis=1)] = np.inf
+    nearest = ranks[np.argsort(away, axis=1, kind="stable")[:, : max(ranks.size - index.order, 1)]]
     for number, least in _TESTS:
-        matched, chance = _matched(stars[:number], guess.take(left), index, errors[left])
-        keep = matched >= min(least, max(stars.size - index.order - 1, 1))
+        matched, chance = _matched(stars, nearest[left, :number], guess.take(left), index, errors[left])
+        keep = matched >= min(least, max(ranks.size - index.order - 1, 1))
         odds = np.array([log_tail(int(m), float(c)) for m, c in zip(matched[keep], chance[keep], strict=True)])
         left = left[keep]
     left, odds = left[odds < -_LONE], odds[odds < -_LONE]
     return np.asarray(left[np.argsort(odds, kind="stable")][:_TRIED])
 
 
-def _matched(stars: Complex, guess: _Guess, index: Index, errors: Float64) -> tuple[Int64, Float64]:
-    """How many stars that are none of the asterism's have one of the index near, and how many would by chance."""
-    free = np.all(guess.stars[:, :, None] != np.arange(stars.size)[None, None, :], axis=1)
-    places = guess.places(stars)
+def _matched(stars: Complex, which: Int64, guess: _Guess, index: Index, errors: Float64) -> tuple[Int64, Float64]:
+    """How many of some stars (hypotheses, number) have one of the index near, and how many would by chance."""
+    places = guess.places(stars[which])
     # An asterism leads the more astray the farther from it: by its size, the distance between its ends' images.
     ends = guess.ends
     away = np.abs(places - ends.mean(axis=1, keepdims=True)) / np.abs(ends[:, 1] - ends[:, 0])[:, None]
     radius = errors[:, None] * np.minimum(2.0 + 2.0 * away, _FARTHEST)
-    row, star = np.nonzero(free)
-    there, _ = index.near(guess.directions(places)[row, star], radius[row, star])
-    hit = np.zeros(row.size, bool)
+    there, _ = index.near(guess.directions(places).reshape(-1, 3), radius.ravel())
+    hit = np.zeros(which.size, bool)
     hit[there] = True
-    chance = index.density * np.pi * np.sum(np.where(free, radius, 0.0) ** 2, axis=1)
-    return np.bincount(row, hit, minlength=guess.turn.size).astype(np.int64), chance
+    chance = index.density * np.pi * np.sum(radius**2, axis=1)
+    return hit.reshape(which.shape).sum(axis=1), chance
 
 
 def stars_about(index: Index, ra: float, dec: float, radius: float) -> Reference:

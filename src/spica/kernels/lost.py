@@ -5,16 +5,17 @@ told.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from spica.kernels.asterisms import Limits
+from spica.kernels.bending import transferred
 from spica.kernels.blind import Sighted, sight, stars_about
 from spica.kernels.finding import Attempt, Climb, Judge, Rung, accepted, best_of, ladder
 from spica.kernels.indexes import Index
-from spica.kernels.mosaic import Chip, Field, Placed, Search, field_of, settled
+from spica.kernels.mosaic import Chip, Field, Placed, Search, field_of, plane_of, settled
 from spica.kernels.pointing import Matched, Reference
 
 BLIND = "blind"
@@ -85,13 +86,40 @@ def regained(chips: list[Chip], aid: Aid, *, nowhere: bool) -> Regained:
     field = field_of(chips)
     if nowhere and len(chips) > 1:
         return _each(chips, field, aid)
-    end, stars, told = _sighted(field, aid, ANY if nowhere else (1.0 / aid.factor, aid.factor))
+    scale = ANY if nowhere else (1.0 / aid.factor, aid.factor)
+    end, stars, told = _sighted(field, aid, scale)
+    if end.found is None and len(chips) > 1:
+        end, stars, told = _by_one(chips, field, aid, scale, end)
     if end.found is None:
         return Regained(chips, {}, field, end, told)
     judge = aid.judge(end.found.alignment.scale)
     how = Search(stars, judge, ladder(60.0 * judge.error, 120.0 * judge.error), {})
     chips, placed = settled(chips, field, end.found.alignment, end, how)
     return Regained(chips, placed, field, end, told)
+
+
+def _by_one(
+    chips: Sequence[Chip], field: Field, aid: Aid, scale: tuple[float, float], end: Climb
+) -> tuple[Climb, Reference, dict[str, object]]:
+    """By one detector, those with most stars first: its stars are bright ones where the field's are many others'."""
+    attempts = end.attempts
+    for chip in sorted(chips, key=lambda one: -one.x.size)[:_FRUITLESS]:
+        own = field_of([chip])
+        alone, _, told = _sighted(own, aid, scale)
+        attempts = (*attempts, *alone.attempts)
+        if alone.found is None:
+            continue
+        places = plane_of(chip.ra, chip.dec, own.centre)
+        start = transferred(alone.found.alignment, own.centre, field.centre, places)
+        judge = aid.judge(start.scale)
+        radius = start.scale * float(np.abs(field.places).max()) * _MARGIN + 40.0 * judge.error
+        wide, more = aid.around(start.ra, start.dec, radius)
+        if told["by"] == "index":
+            wide = stars_about(max(aid.indexes, key=lambda one: one.density), start.ra, start.dec, radius)
+        found = best_of(field.places, wide, start, _LOCAL, judge)
+        if found is not None and accepted(found, judge):
+            return Climb(found, f"{BLIND}, by detector {chip.number}", attempts), wide, {**more, **told}
+    return replace(end, attempts=attempts), Reference(np.zeros(0), np.zeros(0)), {}
 
 
 def _each(chips: list[Chip], field: Field, aid: Aid) -> Regained:

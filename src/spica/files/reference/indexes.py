@@ -25,8 +25,8 @@ from spica.files.reference.trees import Float64, Int64, Raw, Tree, axis_mask
 
 _ENDIAN = {"04:03:02:01": "<", "01:02:03:04": ">"}
 _KINDS = {"u16": "u2", "u32": "u4"}
-_SKY = 4.0 * np.pi * np.degrees(1.0) ** 2
-"""Square degrees."""
+_SAMPLE = 50
+"""Stars about which the density is taken."""
 _FEWEST, _MOST = 3, 5
 """Stars of an asterism."""
 
@@ -58,11 +58,12 @@ class IndexFile:
         """The file's name."""
         return self.path.name
 
-    @property
+    @cached_property
     def density(self) -> float:
-        """See `spica.kernels.indexes.Index`."""
-        parts = 12 * self.nside**2 if self.healpix >= 0 and self.nside > 0 else 1
-        return float(self.stars * parts / _SKY)
+        """See `spica.kernels.indexes.Index`; told by stars here and there, since nothing tells what part of the sky an index is of."""
+        some = np.arange(0, self.stars, -(-self.stars // _SAMPLE))
+        one, _ = self.near(self.directions(some), np.full(some.size, self.largest))
+        return float(np.median(np.bincount(one, minlength=some.size))) / (np.pi * self.largest**2)
 
     @cached_property
     def identity(self) -> str:
