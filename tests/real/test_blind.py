@@ -124,7 +124,7 @@ def test_another_sky_is_refused_with_what_was_tried(real_data: Path) -> None:
     given = {"headers": {1: {**ELSEWHERE, **SIZE}}, "exposure": EXPOSURE, "reference": NOTHING, "everywhere": None}
     with pytest.raises(DataFault) as fault:
         TASK.run(
-            PointingSettings(blind=True, blind_most=100_000),
+            PointingSettings(blind=True, blind_most=20_000),
             sources=(Member("detector:panoptes/1", mixed),),
             indexes=indexes,
             **given,
