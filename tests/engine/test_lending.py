@@ -221,6 +221,23 @@ def test_what_changed_is_said_without_the_loan(ground: Ground) -> None:
     assert (poor.rung, poor.reason) == (-1, "find.threshold is 6.0, was 5.0")
 
 
+def test_an_order_for_a_part_keeps_what_the_others_lent(ground: Ground) -> None:
+    """It plans no work for the lenders, and does not fall back to a lower rung."""
+    poor = "00101/2 00102/"
+    whole = ground.run(plan(ground, poor))
+    assert whole.complete
+    pipeline = whole.plan.order.pipeline
+    one = "exposure='demo-20261120-00101' and detector={}"
+    for where in (one.format(2), one.format("2 or detector=3"), "exposure='demo-20261120-00102'"):
+        part = ground.plan(pipeline, f"frame_type='bias' or ({where})", shape__poor=poor)
+        assert part.counts()["run"] == 0
+        assert {job.key for job in jobs(part).values()} <= {job.key for job in jobs(whole.plan).values()}
+    # What has changed is done again, with what the order itself can lend.
+    part = ground.plan(pipeline, f"frame_type='bias' or ({one.format(2)})", shape__poor=poor, shape__scale=2.0)
+    assert jobs(part)["00101/2"].rung == -1
+    assert shapes(ground, ground.run(part))["00101/2"][0] == "round"
+
+
 class Halting(InProcess):
     """Somebody interrupts after so many jobs."""
 

@@ -6,7 +6,7 @@ the unit, whose inputs are the products that it is lent. Who lends follows from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from spica.core.faults import FaultRecord
 from spica.core.records import Grain
@@ -15,6 +15,7 @@ from spica.engine.resolvers.base import Loan
 from spica.engine.spec import Recipe
 from spica.engine.standing import broken
 from spica.engine.targets import Target
+from spica.registry.rows import LastDone
 
 
 def borrows(recipe: Recipe, code: str) -> bool:
@@ -22,20 +23,37 @@ def borrows(recipe: Recipe, code: str) -> bool:
     return any(rung.after == code and rung.borrow for rung in recipe.rescues)
 
 
-def loans(plan: Plan, first: int, given_up: Mapping[str, FaultRecord]) -> dict[int, Loan]:
-    """Of the jobs of one chain, from number `first` on: those that begin anew, and with what."""
-    poor: dict[int, str] = {}
+def poor(plan: Plan, first: int, given_up: Mapping[str, FaultRecord]) -> dict[int, str]:
+    """Of the jobs of one chain, from number `first` on: those that failed and may be lent something, and the faults."""
+    found: dict[int, str] = {}
     for number in range(first, len(plan.jobs)):
         job = plan.jobs[number]
         fault = broken(job, given_up)
         if fault is not None and borrows(job.recipe, fault.code):
-            poor[number] = fault.code
-    if not poor:
-        return {}
+            found[number] = fault.code
+    return found
+
+
+def loans(plan: Plan, first: int, needy: Mapping[int, str]) -> dict[int, Loan]:
+    """What units of the same chain lend to those that are `poor`."""
     able = range(first, len(plan.jobs))
     lenders = _Lenders((n, plan.jobs[n]) for n in able if plan.jobs[n].standing is not Standing.FAILED)
-    found = {number: _loan(plan.jobs[number], code, lenders) for number, code in poor.items()}
+    found = {number: _loan(plan.jobs[number], code, lenders) for number, code in needy.items()}
     return {number: loan for number, loan in found.items() if loan is not None}
+
+
+def earlier(job: PlannedJob, code: str, last: LastDone, keys: Mapping[str, str]) -> Iterator[Loan]:
+    """What a unit was lent when it was done last, by units of which the plan leaves out some; `keys` are those of the plan's.
+
+    An order for a part does not undo what one for all has done: whether it was the same work, the job's key tells.
+    """
+    needs = {f"{each.step}.{each.need.name}" for each in job.recipe.chain.outside if each.need.source == "lent"}
+    there = dict.fromkeys((key.partition("/")[0], unit, -1) for need, key, unit in last.inputs if need in needs)
+    left_out = any(unit not in keys for _, unit, _ in there)
+    if left_out and all(keys.get(unit, key) == key for key, unit, _ in there):
+        for number, rung in enumerate(job.recipe.rescues):
+            if rung.after == code and rung.borrow:
+                yield Loan(number, code, str(rung), tuple(there))
 
 
 def _loan(job: PlannedJob, code: str, lenders: _Lenders) -> Loan | None:
@@ -55,20 +73,20 @@ class _Lenders:
     """Units that are done, or will be, without a loan."""
 
     def __init__(self, jobs: Iterable[tuple[int, PlannedJob]]) -> None:
-        self._exposures: dict[str, list[tuple[int, Target]]] = {}
-        self._nights: dict[tuple[object, ...], list[tuple[int, Target]]] = {}
-        for number, job in jobs:
-            self._exposures.setdefault(job.target.head.exposure, []).append((number, job.target))
-            self._nights.setdefault(_alike(job.target), []).append((number, job.target))
+        self._exposures: dict[str, list[tuple[int, PlannedJob]]] = {}
+        self._nights: dict[tuple[object, ...], list[tuple[int, PlannedJob]]] = {}
+        for each in jobs:
+            self._exposures.setdefault(each[1].target.head.exposure, []).append(each)
+            self._nights.setdefault(_alike(each[1].target), []).append(each)
 
-    def of(self, circle: str, target: Target) -> tuple[tuple[int, str], ...]:
+    def of(self, circle: str, target: Target) -> tuple[tuple[str, str, int], ...]:
         """Those of `spica.pipelines.model.LENDERS` for a unit that is none of them."""
         if circle == "exposure":
             there = self._exposures.get(target.head.exposure, [])
         else:
-            nearest = sorted(self._nights.get(_alike(target), []), key=lambda each: _distance(each[1], target))
+            nearest = sorted(self._nights.get(_alike(target), []), key=lambda each: _distance(each[1].target, target))
             there = nearest[:1]
-        return tuple((number, str(each.unit)) for number, each in there)
+        return tuple((job.key, str(job.unit), number) for number, job in there)
 
 
 def _alike(target: Target) -> tuple[object, ...]:

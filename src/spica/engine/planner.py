@@ -12,15 +12,14 @@ from spica.core.faults import FaultRecord, SetupFault
 from spica.core.keys import digest
 from spica.core.records import ExposureState, Grain, Unit
 from spica.core.where import parse
-from spica.engine import standing
+from spica.engine import ladder, standing
 from spica.engine.candidates import Candidate
 from spica.engine.circles import Circles
 from spica.engine.collecting import uncollected
-from spica.engine.ladder import loans
 from spica.engine.masters import Masters
 from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
-from spica.engine.resolvers.base import Ground, Link
+from spica.engine.resolvers.base import Ground, Link, Loan
 from spica.engine.resolvers.indexes import Files, chosen_indexes
 from spica.engine.resolvers.reference import chosen_reference
 from spica.engine.resolvers.systems import finder
@@ -37,6 +36,8 @@ from spica.pipelines.owners import refuse_strangers
 from spica.registry.rows import DetectorRow
 from spica.registry.store import Registry
 
+Resolve = Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]
+"""Links of all needs of a unit, or the fault that refuses it."""
 _STATE_OF_SOURCE = {"raw": ExposureState.RAW, "delivered": ExposureState.REDUCED}
 
 
@@ -192,12 +193,17 @@ class _Planner:
 
     def _rescue(self, chain: Chain, first: int) -> None:
         """Units that failed by themselves begin anew where a rung of the ladder borrows for them."""
-        found = loans(self._plan, first, self._given_up)
+        needy = ladder.poor(self._plan, first, self._given_up)
+        if not needy:
+            return
         jobs = self._plan.jobs
-        self._ground.loans = {jobs[number].unit.values: loan for number, loan in found.items()}
+        self._ground.loans = {}
         resolve = _resolving(chain, self._ground, late=True)
+        found = ladder.loans(self._plan, first, needy) | self._earlier(chain, first, needy, resolve)
         for number, loan in found.items():
-            job, inputs = jobs[number], resolve(jobs[number].target)
+            job = jobs[number]
+            self._ground.loans[job.unit.values] = loan
+            inputs = resolve(job.target)
             if isinstance(inputs, FaultRecord):
                 continue  # it stands as failed, by the fault that it had
             job.key = self._ground.keys[number] = _key(job.recipe, job.target, inputs, loan.rung)
@@ -207,6 +213,24 @@ class _Planner:
         for job in begun:
             if job.reason == standing.NEVER_MADE:
                 job.reason = f"failed by itself: {self._ground.loans[job.unit.values].how}"
+
+    def _earlier(self, chain: Chain, first: int, needy: Mapping[int, str], resolve: Resolve) -> dict[int, Loan]:
+        """Loans of units that the order leaves out, as they stand."""
+        if not self._order.where.strip():
+            return {}
+        found: dict[int, Loan] = {}
+        numbers = {str(self._plan.jobs[number].unit): number for number in needy}
+        keys = {str(job.unit): job.key for job in self._plan.jobs[first:]}
+        labels = tuple(step.label for step in chain.steps)
+        for last in self._registry.last_done(labels, (self._plan.jobs[number].unit for number in needy)):
+            number = numbers[last.unit]
+            job = self._plan.jobs[number]
+            for loan in ladder.earlier(job, needy[number], last, keys):
+                self._ground.loans[job.unit.values] = loan
+                inputs = resolve(job.target)
+                if not isinstance(inputs, FaultRecord) and _key(job.recipe, job.target, inputs, loan.rung) == last.key:
+                    found[number] = loan
+        return found
 
     def _refuse(self, recipe: Recipe, target: Target, fault: FaultRecord) -> int:
         key = digest([recipe.digest, str(target.unit), "refused"])
@@ -242,9 +266,7 @@ def _key(recipe: Recipe, target: Target, found: Sequence[Sequence[Link]], rung: 
     return digest(deciding if rung < 0 else [*deciding, rung])
 
 
-def _resolving(
-    chain: Chain, ground: Ground, *, late: bool = False
-) -> Callable[[Target], tuple[tuple[Link, ...], ...] | FaultRecord]:
+def _resolving(chain: Chain, ground: Ground, *, late: bool = False) -> Resolve:
     """A function that resolves all needs of a unit of this chain, the `late` ones too; the first fault refuses it."""
     steps = {step.label: step for step in chain.steps}
     parts = [(RESOLVERS[binding.need.source], steps[binding.step], binding) for binding in chain.outside]

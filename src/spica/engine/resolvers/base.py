@@ -43,13 +43,14 @@ class Loan(NamedTuple):
     rung : number of the rung in the recipe's ladder.
     after : the fault.
     how : the rung in words.
-    lenders : numbers of the jobs that lend and their units, in key order; none for a rung that does not borrow.
+    lenders : keys and units of the jobs that lend, in key order, and their numbers in the plan (-1: in none); none for a
+        rung that does not borrow.
     """
 
     rung: int
     after: str
     how: str
-    lenders: tuple[tuple[int, str], ...]
+    lenders: tuple[tuple[str, str, int], ...]
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Ground:
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)
     refusals: list[FaultRecord] = field(default_factory=list)
-    loans: Mapping[tuple[str, ...], Loan] = field(default_factory=dict)
+    loans: dict[tuple[str, ...], Loan] = field(default_factory=dict)
 
 
 @dataclass

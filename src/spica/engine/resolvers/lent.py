@@ -19,7 +19,7 @@ class Lent:
         """Links to the lenders' jobs, in key order."""
         loan = ground.loans.get(target.unit.values)
         lenders = loan.lenders if loan is not None else ()
-        return tuple(Link(f"{ground.keys[n]}/{binding.product}", unit, "lent", n) for n, unit in lenders)
+        return tuple(Link(f"{key}/{binding.product}", unit, "lent", number) for key, unit, number in lenders)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:  # noqa: ARG002
         """Where the products lie, or their values; none where nobody lends."""
