@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spica.services.plots.focal import Frame, outlined
+from spica.services.plots.focal import Frame, areas, outlined
 from spica.services.plots.plot import (
     BLUE,
     GREY,
@@ -24,8 +24,8 @@ from spica.services.plots.plot import (
 )
 from spica.services.plots.records import Outlines, Residuals
 
-_CELLS = 6
-"""Arrows along each side of a detector, at most."""
+_CELLS = ((4, 6), (12, 4), (30, 3))
+"""Arrows along each side of a detector, at most, up to so many detectors; two where there are more."""
 _LEAST = 5
 """Detections that an arrow stands for, at least."""
 _NONE = "no joint solution holds a detection of it: run a pipeline with the step solve, such as calibrate"
@@ -43,40 +43,48 @@ def arrows(residuals: Residuals | None, outlines: Outlines) -> Plot:
     if residuals is None or not np.any(residuals.used):
         return plot.without(_NONE)
     used = residuals.select(residuals.used)
-    x, y, dx, dy, error = _cells(used)
+    cells, (x, y, dx, dy, error) = _cells(used)
     if not x.size:
         return plot.without(f"no cell of a detector holds {_LEAST} detections that count")
     frame = Frame.of(outlines)
     length = max(float(np.quantile(np.hypot(dx, dy), 0.9)), 1e-3)
+    # Nine of ten arrows end before their neighbour begins.
+    pitch = float(np.sqrt(np.median(areas(outlines.corners)))) / cells
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         outlined(axes, outlines)
         quiver = axes.quiver(
-            x, y, dx, dy, angles="xy", color=BLUE, width=0.0045, scale=length / (0.07 * frame.size), scale_units="xy"
+            x, y, dx, dy, angles="xy", color=BLUE, width=0.0035, scale=length / pitch, scale_units="xy"
         )
-        axes.quiverkey(quiver, 0.80, 1.03, length, f"{length:.2g} mas", labelpos="E", coordinates="axes")
+        # The title keeps the place that the key needs.
+        axes.set_title(" ", loc="right", fontsize=12)
+        axes.quiverkey(quiver, 0.80, 1.02, length, f"{length:.2g} mas", labelpos="E", coordinates="axes")
         frame.fit(axes)
 
     data = {"x": x, "y": y, "dx": dx, "dy": dy, "error": error}
     return Plot(plot.name, plot.title, plot.text, draw, data, frame.figure)
 
 
-def _cells(used: Residuals) -> tuple[Floats, ...]:
-    """Middles [mm], mean residuals and their standard error [mas] of the cells that hold enough."""
+def _cells(used: Residuals) -> tuple[int, tuple[Floats, ...]]:
+    """Cells along a side; middles [mm], mean residuals and their standard error [mas] of the cells that hold enough."""
     numbers, counts = np.unique(used.detector, return_counts=True)
-    cells = int(np.clip(np.sqrt(np.median(counts) / (2 * _LEAST)), 1, _CELLS if numbers.size < 20 else 3))
+    most = next((cells for detectors, cells in _CELLS if numbers.size <= detectors), 2)
+    cells = int(np.clip(np.sqrt(np.median(counts) / (2 * _LEAST)), 1, most))
     place = np.searchsorted(numbers, used.detector)
     column, row = (np.clip((part * cells).astype(np.int64), 0, cells - 1) for part in (used.part_x, used.part_y))
     cell = (place * cells + row) * cells + column
-    size = np.bincount(cell)
-    kept = np.flatnonzero(size >= _LEAST)
+    # A detection that makes up its source's mean has no residual: it must not count for more than half of all do.
+    weight = 1.0 / np.maximum(used.expected, np.median(used.expected)) ** 2
+    total = np.bincount(cell, weight)
+    kept = np.flatnonzero(np.bincount(cell) >= _LEAST)
 
     def averaged(values: Floats) -> Floats:
-        return np.asarray(np.bincount(cell, values)[kept] / size[kept])
+        return np.asarray(np.bincount(cell, weight * values)[kept] / total[kept])
 
-    error = np.sqrt(averaged(used.expected**2) / size[kept])
-    return (*(averaged(each) for each in (used.focal_x, used.focal_y, used.along_x, used.along_y)), error)
+    means = (averaged(each) for each in (used.focal_x, used.focal_y, used.along_x, used.along_y))
+    error = np.sqrt(np.bincount(cell, (weight * used.expected) ** 2)[kept]) / total[kept]
+    return cells, (*means, error)
 
 
 def against_magnitude(residuals: Residuals | None) -> Plot:

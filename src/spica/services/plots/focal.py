@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 
-from spica.services.plots.plot import GREY, labelled
+from spica.services.plots.plot import GREY, Floats, labelled
 from spica.services.plots.records import Outlines
 
 _NAMED = 12
@@ -58,3 +58,10 @@ def outlined(axes: Axes, outlines: Outlines, *, named: bool = True) -> None:
         for name, corners in zip(outlines.name, outlines.corners, strict=True):
             x, y = corners.min(axis=0)
             axes.annotate(str(name), (x, y), (3, 3), textcoords="offset points", fontsize=7.0, color=GREY)
+
+
+def areas(cells: Floats) -> Floats:
+    """Of quadrilaterals (n, 4, 2)."""
+    x, y = cells[..., 0], cells[..., 1]
+    following = np.roll(np.arange(4), -1)
+    return np.asarray(0.5 * np.abs(np.sum(x * y[:, following] - x[:, following] * y, axis=1)))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from spica.services.plots.focal import Frame, outlined
+from spica.services.plots.focal import Frame, areas, outlined
 from spica.services.plots.plot import BLUE, GREY, ORANGE, Floats, Plot, labelled
 from spica.services.plots.records import Outlines, Shapes, Stars
 
@@ -74,7 +74,7 @@ def shape_map(shapes: Shapes | None, outlines: Outlines) -> Plot:
     size = np.hypot(made.e_x, made.e_y)
     angle = 0.5 * np.arctan2(made.e_y, made.e_x)
     frame = Frame.of(outlines)
-    step = float(np.sqrt(np.median(_areas(made.cells))))
+    step = float(np.sqrt(np.median(areas(made.cells))))
     largest = max(float(np.max(size)), 1e-4)
     dx, dy = (_LONGEST * step * size / largest * part(angle) for part in (np.cos, np.sin))
 
@@ -88,13 +88,6 @@ def shape_map(shapes: Shapes | None, outlines: Outlines) -> Plot:
 
     data = {"x": made.focal_x, "y": made.focal_y, "ellipticity": size, "angle": np.degrees(angle)}
     return Plot(plot.name, plot.title, plot.text, draw, data, frame.figure)
-
-
-def _areas(cells: Floats) -> Floats:
-    """Of quadrilaterals (n, 4, 2)."""
-    x, y = cells[..., 0], cells[..., 1]
-    following = np.roll(np.arange(4), -1)
-    return np.asarray(0.5 * np.abs(np.sum(x * y[:, following] - x[:, following] * y, axis=1)))
 
 
 def model_map(

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spica.services.plots.focal import Frame, outlined
 from spica.services.plots.plot import GREY, ORANGE, Floats, Plot, labelled, within
@@ -35,6 +36,7 @@ def ties_map(ties: Ties | None) -> Plot:
     corners = np.stack([ra + middle, ties.corners[..., 1]], axis=-1)
     error = np.where(ties.tied, 1e3 * ties.error, np.nan)
     top = float(np.nanmax(error)) if np.isfinite(error).any() else 1.0
+    wide, high = (float(np.ptp(corners[..., axis])) for axis in (0, 1))
 
     def draw(figure: Figure) -> None:
         panels = _panels(figure, len(bands))
@@ -51,6 +53,7 @@ def ties_map(ties: Ties | None) -> Plot:
             axes.autoscale()
             axes.set_aspect(1.0 / narrow)
             axes.invert_xaxis()
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.xaxis.set_major_formatter(lambda value, _: f"{value % 360.0:.6g}")
             islands = np.unique(ties.island[mine]).size
             labelled(
@@ -60,7 +63,7 @@ def ties_map(ties: Ties | None) -> Plot:
             figure.colorbar(shown, ax=panels, shrink=0.85, label="standard error of the zero point [mmag]")
 
     data = {"band": ties.band, "error": error, "island": ties.island, "tied": ties.tied, "exposure": ties.exposure}
-    return Plot(plot.name, plot.title, plot.text, draw, data, _size(len(bands), 1.0), coloured=True)
+    return Plot(plot.name, plot.title, plot.text, draw, data, _size(len(bands), high / (wide * narrow)), coloured=True)
 
 
 def illumination(flats: Flats | None, outlines: Outlines) -> Plot:

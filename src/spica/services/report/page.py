@@ -19,6 +19,8 @@ from spica.services.report.pictures import Picture
 from spica.services.report.scope import Scope
 
 _KINDS = {"night": "Night", "group": "Joint solution", "exposure": "Exposure", "detector": "Detector of an exposure"}
+_REASONS = 3
+"""Reasons of a verdict in a row of a table, at most."""
 _Places = tuple[Path, Path]
 """The survey's folder, and that of the page."""
 _Drawn = tuple[Mapping[str, bytes], Mapping[str, bytes]]
@@ -166,7 +168,9 @@ def _table(lines: Sequence[UnitLine], what: str) -> str:
         known = {f.metric: f.text.removesuffix(f" {f.units}") for f in each.figures}
         cells = [f"<td>{escape(each.unit)}</td>"]
         if judged:
-            why = "; ".join(reason for reason in each.reasons if reason[1:2] == ":")
+            told = [reason for reason in each.reasons if reason[1:2] == ":"]
+            more = [f"and {len(told) - _REASONS} more: its own page has them"] if len(told) > _REASONS else []
+            why = "; ".join([*told[:_REASONS], *more])
             cells += [f"<td>{escape(each.band)}</td>", f'<td class="grade-{each.grade}">{each.grade or "–"}</td>']
             cells += [f'<td class="text">{escape(why) or "–"}</td>']
         cells += [f'<td class="number">{escape(known.get(name, "–"))}</td>' for name in ordered]

@@ -30,7 +30,7 @@ def plots_of(material: Material) -> dict[str, tuple[Plot, ...]]:
     blue, red, why = material.colour
     reference, _ = material.reference
     magnitudes = {band: values for band, values in reference.items() if band != "source_id"}
-    where = "at nine places" if scope.kind == Grain.DETECTOR else ""
+    where = "at nine places of the detector" if scope.kind == Grain.DETECTOR or len(places) > len(numbers) else ""
     chapters = {
         "Positions": (
             astrometry.arrows(residuals, ground),
