@@ -26,7 +26,7 @@ from benchmarks.figure import Figure, at_least, at_most, figure
 from benchmarks.measure import costing
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault
-from spica.core.records import Exposure, FrameType
+from spica.core.records import Exposure, FrameType, Scalar
 from spica.core.task import Member
 from spica.files.reference.indexes import open_index
 from spica.kernels.indexes import Index
@@ -153,7 +153,7 @@ def _drawn(wild: Wild, seed: int, sky: Sky) -> Frame:
     )
     turn = turn @ np.diag([-1.0, 1.0]) if wild.mirrored else turn
     place = float(rng.uniform(0.0, 360.0)), float(rng.uniform(-80.0, 80.0))
-    headers = {
+    headers: dict[int, dict[str, Scalar]] = {
         n: {**to_cards(multiplied(turn, tangent_wcs(place, wcs.crpix, wcs.cd))), "NAXIS1": NX, "NAXIS2": NY}
         for n, wcs in truth.items()
     }

@@ -113,6 +113,7 @@ def test_the_task_places_it_whatever_the_header_says(
     assert made["pointing_quality"]["pointing_rung"].value > 20
 
 
+@pytest.mark.slow
 def test_another_sky_is_refused_with_what_was_tried(real_data: Path) -> None:
     """The same stars in other places: nowhere on the sky is such a field."""
     sources = listed(real_data / "panoptes" / "unsolved.fits")

@@ -25,6 +25,11 @@ HEAD = examples(
     "spica wcs head demo-20261120-00012 --mosaic      one file with a block for each detector",
     "spica wcs head --where \"band='r'\" --zero-point 25",
 )
+SOLVE = examples(
+    "spica wcs solve image.fits --indexes /usr/share/astrometry",
+    "spica wcs solve stars.fits --indexes index-4110.fits --indexes index-4111.fits --scale 10.3",
+    "spica wcs solve sources.parquet --indexes /usr/share/astrometry --to sources.head --json",
+)
 COVERING = examples(
     "spica covering 67.88 -21.69",
     "spica covering 67.88 -21.69 --radius 0.5 --exposures --where \"band='r'\"",
@@ -137,3 +142,38 @@ def convert(
         how = "exactly" if each.exact else "by a fit"
         say(f"{each.hdu} {each.name}: {each.old} to {each.new} of degree {each.degree} {how}{left}", "green")
     say(f"written: {target}", "bold green")
+
+
+@app.command("solve", epilog=SOLVE)
+def solve(
+    file: Annotated[
+        Path, typer.Argument(help="Image (FITS), or table of its sources: x, y, flux.", show_default=False)
+    ],
+    indexes: Annotated[
+        list[Path],
+        typer.Option("--indexes", help="Index file of astrometry.net, or a folder of them; as many as needed."),
+    ],
+    scale: Annotated[
+        float | None, typer.Option("--scale", min=0.0, help="Arcsec per pixel, to 5 %; left out: any.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None, typer.Option("--size", metavar="NX NY", help="Size of a table's image, pixels.")
+    ] = None,
+    hdu: Annotated[int | None, typer.Option("--hdu", min=0, help="HDU of the image; left out: the first.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Write the solution into this .head file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find where a frame is without its header: asterisms of its stars looked up in index files of the whole sky."""
+    from spica.services import solving
+
+    one = solving.solve(file, indexes, scale=scale, size=size, hdu=hdu, to=to)
+    if as_json:
+        print_json(one)
+        return
+    parity = "mirrored" if one.mirrored else "as on the sky"
+    say(f"{file}: RA {one.ra:.5f}, Dec {one.dec:+.5f}", "bold green")
+    say(f"  {one.scale:.4f} arcsec per pixel, +y {one.rotation:.2f} degrees east of north, {parity}")
+    say(f"  {one.matches} of {one.stars} sources match, {one.rms:.2f} arcsec rms per coordinate, by {one.index}")
+    say(f"  by chance as many: 10^{one.log_false:.0f}, all {one.hypotheses} hypotheses counted")
+    if to is not None:
+        say(f"written: {to}", "bold green")

@@ -1,6 +1,7 @@
 """Where detectors are in the end: the sky solution of each, and the circle about all of them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,8 @@ import numpy.typing as npt
 from spica.kernels.mosaic import Chip, Placed, plane_of
 from spica.kernels.pointing import Alignment
 from spica.kernels.tangent import tangent_deproject
-from spica.kernels.wcs import TangentWcs
+from spica.kernels.wcs import TangentWcs, tangent_wcs
+from spica.kernels.wcs_cards import to_cards
 from spica.kernels.wcs_convert import fitted_map, to_tpv
 from spica.kernels.wcs_correct import corrected
 
@@ -27,6 +29,13 @@ def solution(chip: Chip, one: Placed) -> TangentWcs:
     middle = 0.5 * np.array([chip.nx - 1.0, chip.ny - 1.0])
     centre = np.array([alignment.ra, alignment.dec])
     return to_tpv(fitted_map(centre, middle, x, y, (there.real, there.imag), _BENT))
+
+
+def stand_in(cards: Mapping[str, Any]) -> dict[str, Any]:
+    """A solution for a detector that has none, where the whole sky is searched: an arc second per pixel, anywhere."""
+    nx, ny = int(cards["NAXIS1"]), int(cards["NAXIS2"])
+    wcs = tangent_wcs((0.0, 0.0), ((nx - 1) / 2.0, (ny - 1) / 2.0), np.eye(2) / 3600.0)
+    return {**to_cards(wcs), "NAXIS1": nx, "NAXIS2": ny}
 
 
 def circle(chips: Sequence[Chip], placed: Mapping[int, Placed], whole: Alignment) -> list[float]:

@@ -28,17 +28,15 @@ from spica.kernels.mosaic import (
     field_of,
     settled,
 )
-from spica.kernels.placing import apart, circle, solution
+from spica.kernels.placing import apart, circle, solution, stand_in
 from spica.kernels.pointing import Reference
-from spica.kernels.wcs import TangentWcs, pixel_to_sky, tangent_wcs
+from spica.kernels.wcs import TangentWcs, pixel_to_sky
 from spica.kernels.wcs_cards import from_cards, to_cards
 
 Float64 = npt.NDArray[np.float64]
 
 DOUBTFUL = Flag.BAD_PIXELS | Flag.CENTROID_FAILED | Flag.POSITION_UNSURE | Flag.TRUNCATED
 """Sources with these flags come after all others."""
-_ANYWHERE, _ARCSEC = np.zeros(2), np.eye(2) / 3600.0
-"""A solution that stands in for none, where the whole sky is searched: place, and degrees per pixel."""
 
 
 class PointingSettings(Settings):
@@ -166,9 +164,7 @@ def _chips(
     """Detectors with stars and a solution to begin with, why others have none, and whether one stands in for none."""
     chips, reasons, problems = _usable(settings, sources, headers)
     if settings.blind and not chips and problems:
-        plain = to_cards(tangent_wcs(_ANYWHERE, _ANYWHERE, _ARCSEC))
-        sizes = {n: {"NAXIS1": cards["NAXIS1"], "NAXIS2": cards["NAXIS2"]} for n, cards in headers.items()}
-        chips, few, _ = _usable(settings, sources, {n: {**plain, **size} for n, size in sizes.items()})
+        chips, few, _ = _usable(settings, sources, {number: stand_in(cards) for number, cards in headers.items()})
         if chips:
             return chips, few, True
     if not chips:
