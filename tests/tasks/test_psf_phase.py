@@ -96,7 +96,6 @@ def test_places_hardly_follow_the_pixels(
 ) -> None:
     """What bias there is belongs to the model that is fitted to stars: with the true one there is none."""
     bias, width = phase_bias(fwhm, model)
-    print(fwhm, model.__name__, bias, width)
     assert abs(bias) < most
     assert 0.9 < width < pull
 
