@@ -42,6 +42,8 @@ _TOLERANCE = (0.002, 0.01)
 """Least and greatest distance of codes that are alike."""
 _LOCAL = 3.5
 """Decimal logarithm of the alignments that refinement may choose among about a hypothesis."""
+_WIDEST = 40.0
+"""Degrees from the middle of a field to its farthest star, at most."""
 _FEWEST = 4
 """Stars that a field has to have."""
 _SHORTEST = 12.0
@@ -157,6 +159,8 @@ def sight(
     looked: list[Looked] = []
     if stars.size < _FEWEST:
         return Sighted(None, "", ())
+    # Nothing wider is seen by a plane.
+    scale = (scale[0], min(scale[1], _WIDEST / max(float(np.abs(stars).max()), judge.error)))
     # Four stars tell more than three: far fewer hypotheses. Then what is nearest in size to the field.
     extent = float(np.max(np.abs(stars), initial=judge.error)) * float(np.sqrt(scale[0] * scale[1]))
     order = sorted(indexes, key=lambda one: (-one.order, abs(np.log(one.largest / extent)), one.name))
