@@ -128,16 +128,28 @@ def _error(frame: Frame, number: int, cards: dict[str, object]) -> float:
 
 
 def main() -> None:
-    """Some kinds alone, a line for each frame."""
+    """All kinds, or some alone: a line for each frame, then how many of them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kind", default="", help="words of the names of the kinds")
-    parser.add_argument("--each", type=int, default=EACH)
+    parser.add_argument("--each", type=int, default=EACH, help="frames of each kind that can be solved")
+    parser.add_argument("--lost", type=int, help="frames of each kind that cannot; as many if not said")
     parser.add_argument("--first", type=int, default=FIRST)
     asked = parser.parse_args()
     wanted = [wild for wild in kinds().values() if asked.kind in wild.kind]
-    for one in zoo(wanted, asked.each, asked.each, asked.first):
+    lost = asked.each if asked.lost is None else asked.lost
+    ended = []
+    for one in zoo(wanted, asked.each, lost, asked.first):
+        ended.append(one)
         sign = "right" if one.right else "MISSED"
         print(f"{one.wild.kind:36s} {one.seed} {sign:6s} {one.error:8.3f}″ {one.cpu:6.2f} CPU s {one.said}", flush=True)
+    for name, some in (
+        ("solvable", [one for one in ended if not one.wild.expected]),
+        ("unsolvable", [one for one in ended if one.wild.expected]),
+    ):
+        print(
+            f"{name}: {sum(one.right for one in some)} of {len(some)} right, {sum(one.wrong for one in some)} wrong accepted"
+        )
+    print(f"{sum(one.cpu for one in ended):.0f} CPU s")
 
 
 if __name__ == "__main__":
