@@ -252,6 +252,7 @@ class Halting(InProcess):
         return super().completed(timeout)
 
 
+@pytest.mark.slow
 def test_workers_interruptions_and_order_change_no_byte(tmp_path: Path) -> None:
     poor = "00101/2 00100/ 00102/1"
     calm = lending(tmp_path / "calm")
