@@ -183,12 +183,8 @@ def test_another_sky_is_refused(skies: dict[int, MadeIndex], order: int) -> None
 def test_any_scale_may_be_asked_for(skies: dict[int, MadeIndex]) -> None:
     """Hypotheses by which a field would be wider than half the sky are none."""
     stars, *_ = field(_sky(78), 90.0, -20.0, 1.0, mirrored=False)
-    assert (
-        sight(
-            np.asarray(0.01 * stars, np.complex128), [skies[3]], (1e-3, 1e4), JUDGE._replace(error=1e-5), most=3000
-        ).found
-        is None
-    )
+    tiny = np.asarray(0.01 * stars, np.complex128)
+    assert sight(tiny, [skies[3]], (1e-3, 1e4), JUDGE._replace(error=1e-5), most=3000).found is None
     stars, *_ = field(skies[3].sky, 120.0, 30.0, 1.0, mirrored=False)
     assert sight(stars, [skies[3]], (1e-3, 1e3), JUDGE).found is not None
 
