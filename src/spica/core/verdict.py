@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any, Protocol
 
 GRADES = "ABCD"
@@ -70,7 +69,7 @@ def shared_grade(grades: Mapping[str, int], share: float) -> str:
 
 
 def gathered_reasons(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """What keeps detectors from an A: figure, how many detectors, their worst grade, the median value; the worst first.
+    """What keeps detectors from an A: figure, how many detectors, the grade and value of the worst; the worst first.
 
     Parameters
     ----------
@@ -82,19 +81,25 @@ def gathered_reasons(lists: Iterable[Sequence[Mapping[str, Any]]]) -> list[dict[
             held.setdefault(str(reason["metric"]), []).append(reason)
     found = []
     for name, reasons in sorted(held.items()):
-        worst = max(reasons, key=lambda reason: GRADES.index(reason["grade"]))
-        values = [float(reason["value"]) for reason in reasons if reason["value"] is not None]
+        worst = max(reasons, key=_badness)
         found.append(
             {
                 "metric": name,
                 "detectors": len(reasons),
                 "grade": worst["grade"],
                 "limit": worst["limit"],
-                "value": median(values) if values else None,
+                "value": worst["value"],
                 "units": worst["units"],
             }
         )
     return sorted(found, key=lambda line: (-GRADES.index(line["grade"]), -line["detectors"]))
+
+
+def _badness(reason: Mapping[str, Any]) -> tuple[int, float]:
+    """Grade, and within it how far beyond its limit the value is; what could not be measured is the worst."""
+    value = reason["value"]
+    away = float("inf") if value is None else abs(float(value) - float(reason["limit"]))
+    return GRADES.index(reason["grade"]), away
 
 
 def number_of(grade: str) -> float:
@@ -112,11 +117,13 @@ def grade_of(number: float) -> str:
 
 
 def said(reason: Mapping[str, Any]) -> str:
-    """A verdict's reason in words: ``C: seeing 2.13 arcsec, B ends at 2`` (``of 3 detectors`` for an exposure)."""
+    """A verdict's reason in words: ``C: seeing 2.13 arcsec, B ends at 2`` (``in the worst of 3 detectors`` for an exposure)."""
     value = reason["value"]
     unit = f" {reason['units']}" if reason["units"] else ""
-    many = f" of {reason['detectors']} detectors" if "detectors" in reason else ""
+    number = int(reason.get("detectors", 0))
     if value is None:
+        many = f" of {number} detector{'s'[: number != 1]}" if number else ""
         return f"{reason['grade']}: {reason['metric']}{many} could not be measured"
+    many = f" in the worst of {number} detectors" if number > 1 else " in one detector" if number else ""
     better = GRADES[max(GRADES.index(reason["grade"]) - 1, 0)]
-    return f"{reason['grade']}: {reason['metric']}{many} {value:.4g}{unit}, {better} ends at {reason['limit']:g}"
+    return f"{reason['grade']}: {reason['metric']} {value:.4g}{unit}{many}, {better} ends at {reason['limit']:g}"

@@ -286,7 +286,7 @@ def _gathered(detectors: Mapping[int, Figures]) -> Figures:
 
 TASK = Task(
     name="judge",
-    version=2,
+    version=3,
     grain=Grain.EXPOSURE,
     settings=JudgeSettings,
     needs=(

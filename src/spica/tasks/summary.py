@@ -64,7 +64,7 @@ def _gathered(verdict: tuple[Member, ...]) -> dict[str, tuple[list[float], str]]
 
 TASK = Task(
     name="summary",
-    version=2,
+    version=3,
     grain=Grain.EXPOSURE,
     settings=SummarySettings,
     needs=(Need("verdict", grain=Grain.DETECTOR, quorum=1), Need("members", source="members")),
