@@ -120,7 +120,12 @@ def test_a_group_and_each_exposure_have_their_pages(night: Path, tmp_path: Path)
         scope = scope_of(house, NIGHT)
     group = report(str(scope.groups[0]), night / "survey", output=tmp_path)
     assert len(group.facts.exposures) == 2
-    assert {line.name for line in group.plots if line.missing} == {"illumination", "psf-models", "psf-stars", "stellar-locus"}
+    assert {line.name for line in group.plots if line.missing} == {
+        "illumination",
+        "psf-models",
+        "psf-stars",
+        "stellar-locus",
+    }
     name = scope.exposures[0].name
     one = report(name, night / "survey", output=tmp_path, plots=tmp_path / "plots")
     assert {line.name for line in one.plots if line.missing} == {"illumination", "stellar-locus"}

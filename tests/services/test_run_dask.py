@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from distributed import Client, LocalCluster
 
 from spica.core.faults import SetupFault
-from spica.engine.executors.dask import Dask
+from spica.engine.executors.dask import Dask, Place
+from spica.engine.executors.near import near as near_areas
+from spica.engine.spec import JobSpec
 from spica.files.survey import FILE_NAME
 from spica.services import run
 from spica.services.run import Order
@@ -17,6 +20,8 @@ from tests.support.survey import SCIENCE, Small
 
 UNITS = 6 * len(SCIENCE)
 """Two detectors of each science exposure, their verdicts, its merged catalogue and its summary."""
+ANYWHERE = 2 * len(SCIENCE)
+"""Of these the verdicts: made of values in the registry, they read no file that lies anywhere."""
 
 
 def set_up(small: Small, engine: str) -> None:
@@ -31,7 +36,21 @@ def executed(dask_worker: Any) -> int:
 
 
 @pytest.mark.slow
-def test_the_cluster_at_the_address_works_where_the_data_lie(done: Small, tmp_path: Path) -> None:
+def test_the_cluster_at_the_address_works_where_the_data_lie(
+    done: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sequence[str] | None] = []
+
+    def watched(areas: Mapping[str, str], workers: Mapping[str, Sequence[str]]) -> Place:
+        place = near_areas(areas, workers)
+
+        def tell(spec: JobSpec) -> Sequence[str] | None:
+            told.append(place(spec))
+            return told[-1]
+
+        return tell
+
+    monkeypatch.setattr("spica.engine.executors.near.near", watched)
     with (
         LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path)
@@ -43,7 +62,10 @@ def test_the_cluster_at_the_address_works_where_the_data_lie(done: Small, tmp_pa
         order = Order("reduce", settings={"detect.threshold": "7"}, executor="dask")
         production = run.run(order, done.folder)
         assert (production.done, production.complete) == (UNITS, True)
-        assert client.run(executed) == {near: UNITS, other: 0}
+        counts = client.run(executed)
+        assert counts[near] + counts[other] == UNITS
+        assert counts[other] <= ANYWHERE
+        assert (told.count((near,)), told.count(None)) == (UNITS - ANYWHERE, ANYWHERE)
     assert run.run(Order("reduce", settings=order.settings, executor="inprocess"), done.folder).skipped == UNITS
 
 
