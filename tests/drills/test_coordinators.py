@@ -12,7 +12,7 @@ from tests.support.survey import EXPOSURES, NIGHT_UNITS
 from tests.support.terminal import Terminal
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=(pytest.mark.postgres, pytest.mark.slow))])
 def shared(request: pytest.FixtureRequest, taken: Field) -> Field:
     """A survey with its frames, its registry in either kind of database."""
     if request.param == "sqlite":

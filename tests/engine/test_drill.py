@@ -65,6 +65,7 @@ def check(ground: Ground, expected: dict[str, bytes]) -> None:
     assert not list(ground.survey.root.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_few_kills_change_no_byte(tmp_path: Path) -> None:
     expected = undisturbed(tmp_path / "calm")
     ground = make_ground(tmp_path / "wild")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import pytest
 import typer.main
@@ -28,7 +30,7 @@ CARD = re.compile(r"[A-Z][A-Z0-9]{3,7}")
 
 def cards_of_tasks() -> Iterator[str]:
     """Header cards that tasks set: upper-case keys of mappings, and names put together with a number."""
-    for path in (ROOT / "src" / "spica" / "tasks").glob("*.py"):
+    for path in (ROOT / "src" / "spica" / "tasks").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             keys = node.keys if isinstance(node, ast.Dict) else [node.slice] if isinstance(node, ast.Subscript) else []
             for key in keys:
@@ -39,9 +41,15 @@ def cards_of_tasks() -> Iterator[str]:
                     yield key.value
 
 
+@cache
+def whole() -> Any:
+    """The program with all its commands: made once, since it takes a fifth of a second."""
+    return typer.main.get_command(app)
+
+
 def command_of(words: list[str]) -> str:
     """The first word that is no command of spica; nothing where the words lead to one."""
-    here = typer.main.get_command(app)
+    here = whole()
     for word in words:
         below = getattr(here, "commands", {})
         if not below:

@@ -234,6 +234,17 @@ def test_coordinators_never_share_a_key(url: str) -> None:
     assert set().union(*taken.values()) == set(keys)
 
 
+def test_a_failure_that_another_job_settled_is_not_counted(registry: Registry) -> None:
+    """As when a rung of the ladder begins a unit anew, or a setting is changed."""
+    registry.add_many([ingest(exposure(1))])
+    other = detector_unit(exposure(1), 2)
+    registry.record_many([report(UNIT, "first", Outcome.FAILED), report(other, "first", Outcome.FAILED)])
+    assert registry.counts().jobs == {"reduce": {"failed": 2}}
+    registry.record_many([report(UNIT, "second")])
+    assert registry.counts().jobs == {"reduce": {"done": 1, "failed": 1}}
+    assert registry.counts().faults == {"data.no-pixels": 1}
+
+
 def test_counts(registry: Registry) -> None:
     registry.add_many([ingest(exposure(n)) for n in (1, 2)])
     registry.record_many([report(UNIT), report(detector_unit(exposure(1), 1), outcome=Outcome.FAILED)])

@@ -146,6 +146,12 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("VARGAIN", "float", "", "variance that one unit of light adds", "catalogue"),
     Keyword("MAGSYS", "text", "", "scale of MAGZERO: AB, Vega, unknown", "catalogue"),
     Keyword("MAGFROM", "text", "", "solution that MAGZERO is of: joint or own", "catalogue"),
+    Keyword("DEGREE", "int", "", "of the polynomial over a detector", "catalogue"),
+    Keyword("FLDDEG", "int", "", "of the terms of an exposure", "catalogue"),
+    Keyword("EXPOSURE", "int", "", "exposures of the joint solution", "catalogue"),
+    Keyword("CHI2", "float", "", "of positions per degree of freedom", "catalogue"),
+    Keyword("CONVERGE", "bool", "", "whether the joint solution settled", "catalogue"),
+    Keyword("SOURCES", "int", "", "sources of the joint solution", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spica.kernels.associate import unit_vectors
 from spica.kernels.mosaic import Chip, Placed, plane_of
 from spica.kernels.pointing import Alignment
 from spica.kernels.tangent import tangent_deproject
@@ -47,9 +48,8 @@ def circle(chips: Sequence[Chip], placed: Mapping[int, Placed], whole: Alignment
 
 def apart(ra: npt.ArrayLike, dec: npt.ArrayLike, ra0: float, dec0: float) -> Float64:
     """Angles from a place [degree]."""
-    a, d, a0, d0 = (np.radians(value) for value in (ra, dec, ra0, dec0))
-    half = np.sin(0.5 * (d - d0)) ** 2 + np.cos(d) * np.cos(d0) * np.sin(0.5 * (a - a0)) ** 2
-    return np.asarray(np.degrees(2.0 * np.arcsin(np.sqrt(np.minimum(half, 1.0)))))
+    chord = np.linalg.norm(unit_vectors(ra, dec) - unit_vectors(ra0, dec0), axis=-1)
+    return np.asarray(np.degrees(2.0 * np.arcsin(np.minimum(0.5 * chord, 1.0))))
 
 
 def _grid(chip: Chip, one: Placed) -> tuple[Float64, Float64]:

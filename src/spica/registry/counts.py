@@ -11,7 +11,11 @@ from spica.registry.spelling import restored
 _EXPOSURES = (
     "SELECT camera, frame_type, count(*) FROM exposures GROUP BY camera, frame_type ORDER BY camera, frame_type"
 )
-_JOBS = "SELECT pipeline, outcome, count(*) FROM jobs GROUP BY pipeline, outcome ORDER BY pipeline, outcome"
+_JOBS = (
+    "SELECT pipeline, outcome, count(*) FROM jobs "
+    "WHERE outcome = 'done' OR key IN (SELECT job FROM faults WHERE cleared IS NULL) "
+    "GROUP BY pipeline, outcome ORDER BY pipeline, outcome"
+)
 _FAULTS = "SELECT code, count(*) FROM faults WHERE cleared IS NULL GROUP BY code ORDER BY code"
 _VERDICTS = (
     "SELECT m.value, count(*) FROM metrics m JOIN metric_names n ON n.id = m.name "
@@ -30,7 +34,7 @@ class Counts:
     """The registry at a glance; every mapping leaves out what is not there.
 
     `exposures` by ``camera``, then ``frame type``; `detectors` in all; `files` and their `bytes`; `jobs` by pipeline,
-    then outcome; `faults` open ones by code; `quarantined` files; `products` and their bytes; `verdicts`: detectors
+    then outcome, those that failed or were refused as long as nothing settled it; `faults` open ones by code; `quarantined` files; `products` and their bytes; `verdicts`: detectors
     by the metric of that name.
     """
 
