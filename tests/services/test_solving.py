@@ -11,7 +11,7 @@ from astropy.io import fits
 from typer.testing import CliRunner
 
 from spica.cli.main import app
-from spica.core.faults import DataFault, SetupFault
+from spica.core.faults import DataFault, Fault, SetupFault
 from spica.files import heads
 from spica.files.reference.indexes import files_of, open_index
 from spica.kernels.blind import stars_about
@@ -96,3 +96,31 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataFault) as few:
         solving.solve(tmp_path / "few.csv", [INDEXES])
     assert few.value.code in {"pointing.no-wcs", "pointing.no-sources"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        ("missing", "file.missing"),
+        ("empty", "file.empty"),
+        ("rubbish", "file.not-fits"),
+        ("cut", "file.truncated"),
+        ("no image there", "order.invalid"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, spoil: str, code: str) -> None:
+    path = tmp_path / "frame.fits"
+    fits.writeto(path, np.ones((200, 200), np.float32))
+    whole = path.read_bytes()
+    match spoil:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "rubbish":
+            path.write_bytes(b"no frame")
+        case "cut":
+            path.write_bytes(whole[:30_000])
+    with pytest.raises(Fault, match=r"frame\.fits") as caught:
+        solving.solve(path, [INDEXES], hdu=3 if spoil == "no image there" else None)
+    assert caught.value.code == code

@@ -165,15 +165,19 @@ def _sources(path: Path, size: tuple[int, int] | None, hdu: int | None) -> tuple
 
 
 def _image(path: Path, wanted: int | None) -> Image | None:
-    """The image of a FITS file, the noise that of its sky; None where it has none."""
-    if path.suffix in {".parquet", ".csv", ".gz"} and not path.name.endswith(fits.SUFFIXES):
+    """The image of a FITS file, the noise that of its sky; None where it has none, or is another kind of table."""
+    data = fits.open_bytes(path)
+    if not path.name.endswith(fits.SUFFIXES) and bytes(data[:9]) != b"SIMPLE  =":
         return None
+    fits.layout(data, path)  # what is no FITS file, or ends too early, is told by name
     with astropy_fits.open(path) as hdus:
         for number, each in enumerate(hdus):
             if each.is_image and each.header.get("NAXIS") == 2 and wanted in (None, number):
                 pixels = np.asarray(each.data, np.float32)
                 break
         else:
+            if wanted is not None:
+                raise SetupFault("order.invalid", f"{path}: HDU {wanted} holds no image", path=str(path))
             return None
     good = np.isfinite(pixels)
     noise = robust_statistics(pixels[good]).sigma
