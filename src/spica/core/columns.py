@@ -126,6 +126,17 @@ MAGNITUDE_COLUMNS: dict[str, Column] = _table(
 )
 """What the task `magnitudes` gives."""
 
+DEEP_COLUMNS: dict[str, Column] = _table(
+    Column("mag_auto", "f4", "mag", "phot.mag", "AB magnitude of flux_auto, by MAGZERO of the stack"),
+    Column("mag_auto_err", "f4", "mag", "stat.error;phot.mag", "standard error of mag_auto"),
+    Column("mag_psf", "f4", "mag", "phot.mag", "AB magnitude of flux_psf, by MAGZERO of the stack"),
+    Column("mag_psf_err", "f4", "mag", "stat.error;phot.mag", "standard error of mag_psf"),
+    Column("mag_aper", "f4", "mag", "phot.mag;phot.aperture", "AB magnitudes of flux_aper, by MAGZERO of the stack", 3),
+    Column("mag_aper_err", "f4", "mag", "stat.error;phot.mag", "standard errors of mag_aper", 3),
+    Column("exposures", "i4", "", "meta.number;obs", "exposures that saw the place of the source, -1 where not known"),
+)
+"""What the task `deep_sources` adds to the columns of `measure` and `psf_measure`."""
+
 COLUMNS: dict[str, Column] = SOURCE_COLUMNS | PSF_COLUMNS | MAGNITUDE_COLUMNS
 
 

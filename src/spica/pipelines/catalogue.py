@@ -23,7 +23,7 @@ PIPELINES = "spica.pipelines"
 
 @cache
 def tasks() -> Mapping[str, Task]:
-    """All tasks by name: modules (or packages) of `spica.tasks` with a ``TASK``, then entry points ``spica.tasks``.
+    """All tasks by name: modules (or packages) of `spica.tasks` with a ``TASK`` (and ``DEEP``, the same of a stack), then entry points ``spica.tasks``.
 
     Raises
     ------
@@ -45,9 +45,10 @@ def tasks() -> Mapping[str, Task]:
 def _shipped() -> Iterator[tuple[Task, str]]:
     for module in pkgutil.iter_modules(spica.tasks.__path__):
         origin = f"{spica.tasks.__name__}.{module.name}"
-        task = getattr(importlib.import_module(origin), "TASK", None)
-        if isinstance(task, Task):
-            yield task, origin
+        loaded = importlib.import_module(origin)
+        for task in (getattr(loaded, name, None) for name in ("TASK", "DEEP")):
+            if isinstance(task, Task):
+                yield task, origin
 
 
 def _outside() -> Iterator[tuple[Task, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 from typing import Literal
 
@@ -106,3 +107,6 @@ TASK = Task(
     ),
     run=background,
 )
+
+DEEP = replace(TASK, name="deep_background", grain=Grain.TILE_BAND)
+"""The same of a stack."""

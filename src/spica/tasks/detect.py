@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
@@ -131,3 +132,6 @@ TASK = Task(
     ),
     run=detect,
 )
+
+DEEP = replace(TASK, name="deep_detect", grain=Grain.TILE_BAND)
+"""The same of a stack."""

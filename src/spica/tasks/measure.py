@@ -11,9 +11,9 @@ import numpy.typing as npt
 from spica.core.columns import SOURCE_COLUMNS, Catalogue, Flag
 from spica.core.faults import DataFault
 from spica.core.images import Image
-from spica.core.keys import source_id
+from spica.core.keys import exposure_id, source_id
 from spica.core.mask import Mask
-from spica.core.records import Detector, Exposure, Grain, Scalar
+from spica.core.records import Detector, Exposure, Grain, Scalar, Unit
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Need, Products, Task
 from spica.kernels.aperture import circular_photometry
@@ -69,6 +69,37 @@ def measure(
     sources : Catalogue, one row per source in the order of their first pixels; pixel positions 0-based, sky positions
         by the WCS of the record (NaN without a usable one; the card WCSNOTE says why).
     """
+    columns, cards = _measured(settings, science, background, segments, detector.wcs)
+    number = len(columns["x"])
+    # The last one shows that all of them fit into an identifier.
+    last = source_id(exposure.id, detector.detector, max(number - 1, 0))
+    return {"sources": _catalogue(columns, last - np.arange(number)[::-1], cards)}
+
+
+def measure_deep(
+    settings: MeasureSettings, science: Image, background: Image, segments: Segments, unit: Unit
+) -> Products:
+    """The same on a stack, whose header says where its pixels are.
+
+    Returns
+    -------
+    sources : Catalogue, as `measure` has it; identifiers count within the tile and band.
+    """
+    columns, cards = _measured(settings, science, background, segments, science.header)
+    number = len(columns["x"])
+    last = source_id(exposure_id(*unit.values), 0, max(number - 1, 0))
+    return {"sources": _catalogue(columns, last - np.arange(number)[::-1], cards)}
+
+
+def _catalogue(columns: Mapping[str, Column], identifiers: Column, cards: Mapping[str, Scalar]) -> Catalogue:
+    columns = {**columns, "source_id": identifiers}
+    return Catalogue({name: columns[name].astype(column.dtype) for name, column in SOURCE_COLUMNS.items()}, cards)
+
+
+def _measured(
+    settings: MeasureSettings, science: Image, background: Image, segments: Segments, wcs: Mapping[str, Scalar]
+) -> tuple[dict[str, Column], dict[str, Scalar]]:
+    """Columns but for the identifiers, and header cards."""
     seen = _Seen(science, background, segments)
     haze = seen.haze() if settings.haze else 0.0
     found = measure_sources(
@@ -101,15 +132,8 @@ def measure(
     columns["auto_fraction"] = light
     rows = np.flatnonzero(found.wholes["good"] > 0)
     columns = {name: values[rows] for name, values in columns.items()}
-    sky, cards = _sky(columns, detector.wcs)
-    columns |= sky
-    if rows.size:
-        # The last one shows that all of them fit into an identifier.
-        columns["source_id"] = source_id(exposure.id, detector.detector, rows.size - 1) - np.arange(rows.size)[::-1]
-    else:
-        columns["source_id"] = np.zeros(0, np.int64)
-    columns = {name: columns[name].astype(column.dtype) for name, column in SOURCE_COLUMNS.items()}
-    return {"sources": Catalogue(columns, _header(settings, science, segments, stars, haze) | cards)}
+    sky, cards = _sky(columns, wcs)
+    return columns | sky, _header(settings, science, segments, stars, haze) | cards
 
 
 class _Seen:
@@ -302,4 +326,14 @@ TASK = Task(
     ),
     gives=(Give("sources", Form.CATALOGUE, meaning="positions, fluxes and shapes of the sources of one detector"),),
     run=measure,
+)
+
+DEEP = Task(
+    name="deep_measure",
+    version=1,
+    grain=Grain.TILE_BAND,
+    settings=MeasureSettings,
+    needs=(Need("science"), Need("background"), Need("segments"), Need("unit", source="unit")),
+    gives=(Give("sources", Form.CATALOGUE, meaning="positions, fluxes and shapes of the sources of a stack"),),
+    run=measure_deep,
 )

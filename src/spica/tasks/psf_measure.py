@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -280,3 +281,6 @@ TASK = Task(
     ),
     run=psf_measure,
 )
+
+DEEP = replace(TASK, name="deep_psf_measure", grain=Grain.TILE_BAND)
+"""The same of a stack."""

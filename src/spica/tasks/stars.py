@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -355,3 +356,6 @@ TASK = Task(
     ),
     run=stars,
 )
+
+DEEP = replace(TASK, name="deep_stars", grain=Grain.TILE_BAND)
+"""The same of a stack."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,6 +132,13 @@ def psf(
             *shown,
         ),
     }
+
+
+def psf_deep(
+    settings: PsfSettings, science: Image, background: Image, sources: Catalogue, stars: Catalogue
+) -> Products:
+    """Model the point spread function of a stack; as `psf`."""
+    return psf(settings, science, background, sources, stars)
 
 
 def _too_few(
@@ -356,3 +364,8 @@ TASK = Task(
     ),
     run=psf,
 )
+
+DEEP = replace(
+    TASK, name="deep_psf", grain=Grain.TILE_BAND, needs=tuple(need for need in TASK.needs if not need.late), run=psf_deep
+)
+"""The same of a stack, which nothing is lent."""

@@ -1,0 +1,89 @@
+"""Correlated noise: its covariance between pixels, measured, and what it does to sums over many pixels.
+
+Resampling makes the noise of neighbouring pixels alike: the variance of a sum over them is not the sum of their variances.
+With C(δ) the covariance of pixels that are δ apart and w the weights of a sum, its variance is Σ_δ C(δ) A(δ) where
+A(δ) = Σ_p w(p) w(p + δ) is the autocorrelation of the weights (e.g. Casertano et al. 2000, AJ 120, 2747, appendix A).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.kernels.compiled import Bools, Float32, Float64
+
+REACH = 7
+"""Pixels farther apart than this have nothing in common: Lanczos-4 reaches over 8 pixels."""
+_SUB = 4
+"""A pixel at a circle's edge is divided into this many parts along each axis."""
+
+
+def autocorrelation(plane: Float64, reach: int = REACH) -> Float64:
+    """Σ_p plane(p) plane(p + δ) for |δ| of at most `reach` along each axis, ``(2 reach + 1, 2 reach + 1)``."""
+    shape = [max(size, reach + 1) + reach for size in plane.shape]
+    power = np.fft.irfft2(np.abs(np.fft.rfft2(plane, shape)) ** 2, shape)
+    return np.asarray(np.roll(power, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1])
+
+
+def covariance(patches: Iterable[tuple[Float32, Bools]], reach: int = REACH) -> tuple[Float64, float]:
+    """Covariance of noise by the distance of pixels.
+
+    Parameters
+    ----------
+    patches : parts of an image of zero mean and whether each pixel is to be counted, ``(ny, nx)`` each.
+    reach : largest distance along each axis [pixel].
+
+    Returns
+    -------
+    covariance : ``(2 reach + 1, 2 reach + 1)``, in the square of the image's unit; the middle one is the variance.
+        NaN where no two pixels are so far apart.
+    pixels : how many were counted.
+    """
+    total, number = np.zeros((2, 2 * reach + 1, 2 * reach + 1))
+    for values, good in patches:
+        total += autocorrelation(np.where(good, values, 0.0), reach)
+        number += autocorrelation(good.astype(np.float64), reach)
+    number = np.rint(number)
+    return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0), float(number[reach, reach])
+
+
+def excess(covariance: Float64, weights: npt.ArrayLike) -> float:
+    """How many times larger the noise of a weighted sum is than that of uncorrelated pixels of unit variance.
+
+    Parameters
+    ----------
+    covariance : of `covariance`, in units of the variance that pixels are said to have.
+    weights : ``(ny, nx)``, those of the sum.
+    """
+    pattern = np.asarray(weights, np.float64)
+    own = autocorrelation(pattern, covariance.shape[0] // 2)
+    return float(np.sqrt(max(np.sum(covariance * own), 0.0) / np.sum(pattern**2)))
+
+
+def circle(radius: float) -> Float64:
+    """Part of each pixel that lies within a circle about the middle of the middle pixel."""
+    reach = int(np.ceil(radius + 0.5))
+    step = (np.arange(_SUB * (2 * reach + 1)) + 0.5) / _SUB - (reach + 0.5)
+    inside = step[:, None] ** 2 + step[None, :] ** 2 <= radius**2
+    side = 2 * reach + 1
+    return np.asarray(inside.reshape(side, _SUB, side, _SUB).mean(axis=(1, 3)))
+
+
+def bell(fwhm: float) -> tuple[Float64, Float64]:
+    """A Gaussian, and that times the distance along x: weights of the light and of the place of a point source."""
+    reach = int(np.ceil(2.0 * fwhm))
+    step = np.arange(-reach, reach + 1.0)
+    profile = np.exp(-4.0 * np.log(2.0) * (step[:, None] ** 2 + step[None, :] ** 2) / fwhm**2)
+    return profile, profile * step
+
+
+def excess_within(covariance: Float64, radii: npt.ArrayLike) -> Float64:
+    """`excess` of sums within circles of these radii [pixel], of any shape; it is interpolated between a few dozen."""
+    asked = np.asarray(radii, np.float64)
+    known = asked[np.isfinite(asked) & (asked > 0)]
+    if known.size == 0:
+        return np.full(asked.shape, np.nan)
+    low, high = max(float(known.min()), 0.5), max(float(known.max()), 0.5)
+    grid = np.unique(np.concatenate([np.geomspace(low, min(high, 60.0), 24) if high > low else [low], [min(high, 60.0)]]))
+    values = np.array([excess(covariance, circle(radius)) for radius in grid])
+    return np.asarray(np.interp(asked, grid, values, left=values[0], right=values[-1]))

@@ -1,0 +1,152 @@
+"""Simulated stacks: exposures drawn on their own pixels, brought to common ones by Lanczos-3, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import correlate1d
+
+from spica.core.images import Image
+from spica.core.records import Grain, Unit
+from spica.kernels.draw import Psf, add_galaxies, add_stars
+from spica.simulate.profiles import moffat, sersic
+from spica.tasks import background, deep_noise, deep_sources, detect, measure, psf, psf_measure, stars
+
+Floats = npt.NDArray[np.float64]
+
+SCALE = 0.2 / 3600.0
+"""Degrees per pixel."""
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What is drawn: light in electrons of one exposure; galaxies where a size (half-light radius, pixel) is above 0."""
+
+    x: Floats
+    y: Floats
+    flux: Floats
+    size: Floats
+    shear: tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How exposures are taken and laid over each other."""
+
+    side: int = 600
+    exposures: int = 6
+    level: float = 300.0
+    fwhm: float = 4.0
+    beta: float = 3.5
+    zero: float = 31.0
+    """AB magnitude of an electron of one exposure."""
+    seed: int = 1
+    cards: Mapping[str, Any] = field(default_factory=dict)
+
+
+def grid_of_stars(plan: Plan, spacing: float, magnitudes: tuple[float, float]) -> Sky:
+    """Isolated stars: one near each point of a grid, of random brightness."""
+    rng = np.random.default_rng(plan.seed)
+    at = np.arange(spacing, plan.side - 0.8 * spacing, spacing)
+    x, y = (grid.ravel() + rng.uniform(-2, 2, grid.size) for grid in np.meshgrid(at, at))
+    flux = 10 ** (0.4 * (plan.zero - rng.uniform(*magnitudes, x.size)))
+    zero = np.zeros(x.size)
+    return Sky(x, y, flux, zero, (zero, zero))
+
+
+def field_of(plan: Plan, number: int, magnitudes: tuple[float, float], galaxies: float = 0.5, slope: float = 0.3) -> Sky:
+    """Stars and galaxies anywhere, more of them the fainter they are (`slope` of log counts by magnitude)."""
+    rng = np.random.default_rng(plan.seed + 1)
+    bright, faint = (10 ** (slope * m) for m in magnitudes)
+    magnitude = np.log10(rng.uniform(bright, faint, number)) / slope
+    x, y = rng.uniform(0, plan.side, (2, number))
+    size = np.where(rng.random(number) < galaxies, 10 ** rng.normal(0.35, 0.15, number), 0.0)
+    shear = rng.normal(0, 0.15, (2, number)).clip(-0.5, 0.5)
+    return Sky(x, y, 10 ** (0.4 * (plan.zero - magnitude)), size, (shear[0], shear[1]))
+
+
+def draw(light: npt.NDArray[np.float32], sky: Sky, plan: Plan, shift: tuple[float, float], edge: float) -> None:
+    """Add all of it to an image, moved by `shift`."""
+    point = sky.size <= 0
+
+    def seen(rows: npt.NDArray[np.bool_]) -> Psf:
+        n = int(np.count_nonzero(rows))
+        return Psf(np.full(n, plan.fwhm), np.zeros(n), np.zeros(n), plan.beta)
+
+    x, y = sky.x + shift[0], sky.y + shift[1]
+    add_stars(light, x[point], y[point], sky.flux[point], seen(point), edge)
+    wide = ~point
+    if wide.any():
+        shear = sky.shear[0][wide], sky.shear[1][wide]
+        add_galaxies(
+            light, x[wide], y[wide], sky.flux[wide], sky.size[wide], shear, sersic(1.0), seen(wide), moffat(plan.beta), edge
+        )  # fmt: skip
+
+
+def lanczos(shift: float) -> Floats:
+    """Weights that bring pixels to places `shift` to the right, an odd number of them."""
+    at = np.arange(-3, 4) - shift
+    weights = np.where(np.abs(at) < 3, np.sinc(at) * np.sinc(at / 3), 0.0)
+    return np.asarray(weights / weights.sum())
+
+
+def stack(sky: Sky, plan: Plan) -> Image:
+    """The mean of resampled exposures, its variance that of single pixels, MAGZERO 30."""
+    rng = np.random.default_rng(plan.seed + 100)
+    shape = (plan.side, plan.side)
+    total, spread = np.zeros(shape), np.zeros(shape)
+    for _ in range(plan.exposures):
+        shift = rng.uniform(-0.5, 0.5, 2)
+        light = np.zeros(shape, np.float32)
+        draw(light, sky, plan, (-shift[0], -shift[1]), 1e-3 * np.sqrt(plan.level))
+        counts = rng.poisson(light + plan.level).astype(np.float64) - plan.level
+        weights = lanczos(-shift[0]), lanczos(-shift[1])
+        for axis, each in ((1, weights[0]), (0, weights[1])):
+            counts = correlate1d(counts, each, axis, mode="nearest")
+        noise = (light + plan.level).astype(np.float64)
+        for axis, each in ((1, weights[0]), (0, weights[1])):
+            noise = correlate1d(noise, each**2, axis, mode="nearest")
+        total += counts
+        spread += noise
+    factor = 10 ** (0.4 * (30.0 - plan.zero)) / plan.exposures
+    cards = {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0,
+        "CRPIX1": 0.5 * plan.side, "CRPIX2": 0.5 * plan.side, "CD1_1": -SCALE, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": SCALE,
+        "MAGZERO": 30.0, "BUNIT": "3631 nJy", **plan.cards,
+    }  # fmt: skip
+    return Image(
+        (total * factor).astype(np.float32), (spread * factor**2).astype(np.float32), np.zeros(shape, np.int32), cards
+    )
+
+
+def truth_flux(sky: Sky, plan: Plan) -> Floats:
+    """Light in units of the stack."""
+    return np.asarray(sky.flux * 10 ** (0.4 * (30.0 - plan.zero)))
+
+
+def catalogue(image: Image, unit: Unit | None = None, **settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the tasks of a tile in a band make of a stack."""
+
+    def of(task: Any, name: str) -> Any:
+        return task.settings(**settings.get(name, {}))
+
+    made: dict[str, Any] = {}
+    made |= background.background(of(background.TASK, "background"), image)
+    made |= deep_noise.deep_noise(of(deep_noise.TASK, "deep_noise"), image, made["background"])
+    honest, level = made["honest"], made["sky"]
+    made |= detect.detect(of(detect.TASK, "detect"), honest, level)
+    where = unit or Unit(Grain.TILE_BAND, ("t1", "r"))
+    made |= measure.measure_deep(of(measure.TASK, "measure"), honest, level, made["segments"], where)
+    made |= stars.stars(of(stars.TASK, "stars"), made["sources"])
+    made |= psf.DEEP.run(of(psf.DEEP, "psf"), honest, level, made["sources"], made["stars"])
+    made |= psf_measure.psf_measure(
+        of(psf_measure.TASK, "psf_measure"), honest, level, made["sources"], made["psf"]
+    )
+    made |= deep_sources.TASK.run(
+        of(deep_sources.TASK, "deep_sources"), image, made["sources"], made["psf_sources"], made["noise"], None
+    )
+    return made
