@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
+from scipy.spatial import cKDTree
 
 from spica.core.images import Image
 from spica.core.records import Grain, Unit
+from spica.kernels.aperture import circular_photometry
 from spica.kernels.draw import Psf, add_galaxies, add_stars
 from spica.simulate.profiles import moffat, sersic
 from spica.tasks import background, deep_noise, deep_sources, detect, measure, psf, psf_measure, stars
@@ -58,7 +60,9 @@ def grid_of_stars(plan: Plan, spacing: float, magnitudes: tuple[float, float]) -
     return Sky(x, y, flux, zero, (zero, zero))
 
 
-def field_of(plan: Plan, number: int, magnitudes: tuple[float, float], galaxies: float = 0.5, slope: float = 0.3) -> Sky:
+def field_of(
+    plan: Plan, number: int, magnitudes: tuple[float, float], galaxies: float = 0.5, slope: float = 0.3
+) -> Sky:
     """Stars and galaxies anywhere, more of them the fainter they are (`slope` of log counts by magnitude)."""
     rng = np.random.default_rng(plan.seed + 1)
     bright, faint = (10 ** (slope * m) for m in magnitudes)
@@ -94,8 +98,8 @@ def lanczos(shift: float) -> Floats:
     return np.asarray(weights / weights.sum())
 
 
-def stack(sky: Sky, plan: Plan) -> Image:
-    """The mean of resampled exposures, its variance that of single pixels, MAGZERO 30."""
+def stack(sky: Sky, plan: Plan, *, noisy: bool = True) -> Image:
+    """The mean of resampled exposures, its variance that of single pixels, MAGZERO 30; or what it is expected to be."""
     rng = np.random.default_rng(plan.seed + 100)
     shape = (plan.side, plan.side)
     total, spread = np.zeros(shape), np.zeros(shape)
@@ -103,7 +107,9 @@ def stack(sky: Sky, plan: Plan) -> Image:
         shift = rng.uniform(-0.5, 0.5, 2)
         light = np.zeros(shape, np.float32)
         draw(light, sky, plan, (-shift[0], -shift[1]), 1e-3 * np.sqrt(plan.level))
-        counts = rng.poisson(light + plan.level).astype(np.float64) - plan.level
+        counts = light.astype(np.float64)
+        if noisy:
+            counts = rng.poisson(light + plan.level).astype(np.float64) - plan.level
         weights = lanczos(-shift[0]), lanczos(-shift[1])
         for axis, each in ((1, weights[0]), (0, weights[1])):
             counts = correlate1d(counts, each, axis, mode="nearest")
@@ -143,10 +149,31 @@ def catalogue(image: Image, unit: Unit | None = None, **settings: Mapping[str, A
     made |= measure.measure_deep(of(measure.TASK, "measure"), honest, level, made["segments"], where)
     made |= stars.stars(of(stars.TASK, "stars"), made["sources"])
     made |= psf.DEEP.run(of(psf.DEEP, "psf"), honest, level, made["sources"], made["stars"])
-    made |= psf_measure.psf_measure(
-        of(psf_measure.TASK, "psf_measure"), honest, level, made["sources"], made["psf"]
-    )
+    made |= psf_measure.psf_measure(of(psf_measure.TASK, "psf_measure"), honest, level, made["sources"], made["psf"])
     made |= deep_sources.TASK.run(
         of(deep_sources.TASK, "deep_sources"), image, made["sources"], made["psf_sources"], made["noise"], None
     )
     return made
+
+
+def pulls(plan: Plan) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """What the tasks made of isolated stars, and deviations from truth in units of the errors, S/N above 10."""
+    sky = grid_of_stars(plan, 45.0, (21.8, 24.2))
+    image, bare = stack(sky, plan), stack(sky, plan, noisy=False)
+    made = catalogue(image)
+    found = made["deep_sources"]
+    apart, nearest = cKDTree(np.stack([sky.x, sky.y], axis=-1)).query(np.stack([found["x"], found["y"]], axis=-1))
+    rows = np.flatnonzero((apart < 2.0) & (found["flags"] == 0) & (found["snr_psf"] > 10.0))
+    star = nearest[rows]
+    radii = [float(found.header[f"APER{n}"]) for n in (1, 2, 3)]
+    light = circular_photometry(bare.pixels, np.ones_like(bare.pixels), sky.x, sky.y, radii).flux
+    truth = {"flux_psf": truth_flux(sky, plan), "flux_auto": truth_flux(sky, plan), "x": sky.x, "y": sky.y}
+    truth |= {f"flux_aper {n}": light[:, n] for n in range(3)} | {"x_psf": sky.x, "y_psf": sky.y}
+    off = {}
+    for name, true in truth.items():
+        column, _, part = name.partition(" ")
+        value, error = found[column][rows], found[f"{column}_err"][rows]
+        if part:
+            value, error = value[:, int(part)], error[:, int(part)]
+        off[name] = (value - true[star]) / error
+    return made, off

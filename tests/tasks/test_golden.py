@@ -36,6 +36,8 @@ from spica.tasks import (
     crosstalk_fit,
     crosstalk_sums,
     dark_current,
+    deep_noise,
+    deep_sources,
     defects,
     defringe,
     delivered,
@@ -77,13 +79,14 @@ from tests.support.joint_field import draw as draw_field
 from tests.support.joint_lists import SMALL
 from tests.support.joint_task import exposure_inputs
 from tests.support.joint_task import inputs as joint_inputs
+from tests.support.stacks import Plan, catalogue, grid_of_stars, stack
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, defects, defringe, delivered, detect, detrend, express,
+        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detrend, express,
         focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
@@ -253,7 +256,14 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "focal_plane", quicklook=pictures, verdict=verdicts, members=(1, 2), exposure=exposure,
         plane={"pixel_size": 15.0, "detectors": places},
     )  # fmt: skip
-    return found | measuring(run) | solving(run)
+    return found | measuring(run) | solving(run) | stacked()
+
+
+def stacked() -> dict[str, Mapping[str, Any]]:
+    """The tasks that measure stacks."""
+    plan = Plan(side=300, exposures=3)
+    made = catalogue(stack(grid_of_stars(plan, 40.0, (20.5, 24.0)), plan))
+    return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in ("deep_noise", "deep_sources")}
 
 
 def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -84,6 +84,8 @@ def excess_within(covariance: Float64, radii: npt.ArrayLike) -> Float64:
     if known.size == 0:
         return np.full(asked.shape, np.nan)
     low, high = max(float(known.min()), 0.5), max(float(known.max()), 0.5)
-    grid = np.unique(np.concatenate([np.geomspace(low, min(high, 60.0), 24) if high > low else [low], [min(high, 60.0)]]))
+    grid = np.unique(
+        np.concatenate([np.geomspace(low, min(high, 60.0), 24) if high > low else [low], [min(high, 60.0)]])
+    )
     values = np.array([excess(covariance, circle(radius)) for radius in grid])
     return np.asarray(np.interp(asked, grid, values, left=values[0], right=values[-1]))

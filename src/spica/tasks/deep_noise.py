@@ -26,7 +26,7 @@ FEWEST_STARS = 5
 BLANK = 3.0
 """Connected pixels above this signal-to-noise of the filtered image are not blank."""
 WILD = 5.0
-"""Blank pixels farther than this from the sky, in units of their error, are something else."""
+"""Blank pixels farther than this from the sky, in units of the scatter, are something else."""
 ENOUGH = 20_000
 """Fewer blank pixels tell no covariance."""
 
@@ -61,10 +61,10 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     DataFault
         ``data.bad-value`` where the stack has no variance, ``data.no-pixels`` where too little of it is blank.
     """
-    if science.variance is None or background.variance is None:
+    if science.variance is None:
         raise DataFault("data.bad-value", "a stack is measured with its variance", need="science")
     fwhm = _seeing(settings, science, background)
-    found, pixels = covariance(_blank(settings, science, background, fwhm))
+    found, pixels = covariance(_blank(settings, science, background, science.variance, fwhm))
     if pixels < ENOUGH:
         raise DataFault(
             "data.no-pixels", f"{pixels:.0f} pixels of the stack are blank sky ({ENOUGH} needed)", pixels=pixels
@@ -83,7 +83,7 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
         figures["noise_large_stated"] = Measured(float(card))
     raised = science.variance * np.float32(point**2)
     # The scatter of the background's cells is that of single pixels as they are, not as they are said to be.
-    scatter = background.variance * np.float32(point**2 / stated)
+    scatter = _scatter(background) * np.float32(point**2 / stated)
     cards: dict[str, Scalar] = {**science.header, "NOISEFAC": round(point, 5)}
     return {
         "honest": Image(science.pixels, raised, science.mask, cards),
@@ -94,28 +94,31 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
 
 
 def _seeing(settings: DeepNoiseSettings, science: Image, background: Image) -> float:
-    widths = star_widths(
-        science.pixels, background.pixels, background.variance, science.mask, bad_bits=int(Mask.unusable())
-    )
+    planes = science.pixels, background.pixels, _scatter(background), science.mask
+    widths = star_widths(*planes, bad_bits=int(Mask.unusable()))
     return half_sample_mode(widths) if widths.size >= FEWEST_STARS else settings.usual_fwhm
 
 
+def _scatter(background: Image) -> Plane:
+    if background.variance is None:
+        raise DataFault("data.bad-value", "the background carries no variance", need="background")
+    return background.variance
+
+
 def _blank(
-    settings: DeepNoiseSettings, science: Image, background: Image, fwhm: float
+    settings: DeepNoiseSettings, science: Image, background: Image, variance: Plane, fwhm: float
 ) -> Iterator[tuple[Plane, Plane]]:
     """Patches of the stack in units of its stated error, and which pixels are blank sky."""
     from scipy.ndimage import binary_dilation
 
-    assert science.variance is not None
-    sets = find_segments(
-        science.pixels, background.pixels, background.variance, fwhm, BLANK, science.mask, bad_bits=int(Mask.unusable()), min_area=3
-    )  # fmt: skip
+    planes = science.pixels, background.pixels, _scatter(background), fwhm, BLANK, science.mask
+    sets = find_segments(*planes, bad_bits=int(Mask.unusable()), min_area=3)
     labels = sets.labels()
     ny, nx = science.shape
     side, margin = settings.patch, round(settings.grow * fwhm)
     for y0, x0 in _corners(ny, nx, side, settings.patches):
         here = slice(y0, y0 + side), slice(x0, x0 + side)
-        spread = science.variance[here]
+        spread = variance[here]
         good = np.isfinite(science.pixels[here]) & (spread > 0)
         if science.mask is not None:
             good &= science.mask[here] == 0
@@ -123,14 +126,10 @@ def _blank(
             good &= ~binary_dilation(labels[here] > 0, iterations=margin)
         else:
             good &= labels[here] == 0
-        above = np.divide(
-            science.pixels[here] - background.pixels[here],
-            np.sqrt(np.where(good, spread, 1.0)),
-            out=np.zeros(spread.shape, np.float32),
-            where=good,
-        )
-        good &= np.abs(above) < WILD
-        yield above, good
+        light = science.pixels[here] - background.pixels[here]
+        # As they scatter, not as they are said to.
+        good &= np.abs(light) < WILD * np.sqrt(_scatter(background)[here])
+        yield np.divide(light, np.sqrt(spread), out=np.zeros_like(light), where=good), good
 
 
 def _corners(ny: int, nx: int, side: int, most: int) -> Iterator[tuple[int, int]]:

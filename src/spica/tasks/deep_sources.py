@@ -113,7 +113,7 @@ def _exposures(columns: Mapping[str, Values], number: Image | None) -> Values:
         np.clip(np.rint(np.nan_to_num(columns[name])).astype(np.int64), 0, size - 1)
         for name, size in (("y", ny), ("x", nx))
     )
-    return np.rint(np.nan_to_num(number.pixels[y, x]))
+    return np.asarray(np.rint(np.nan_to_num(number.pixels[y, x])))
 
 
 def _figures(made: Catalogue, zero: float) -> dict[str, Measured]:

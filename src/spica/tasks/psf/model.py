@@ -366,6 +366,10 @@ TASK = Task(
 )
 
 DEEP = replace(
-    TASK, name="deep_psf", grain=Grain.TILE_BAND, needs=tuple(need for need in TASK.needs if not need.late), run=psf_deep
+    TASK,
+    name="deep_psf",
+    grain=Grain.TILE_BAND,
+    needs=tuple(need for need in TASK.needs if not need.late),
+    run=psf_deep,
 )
 """The same of a stack, which nothing is lent."""

@@ -1,0 +1,1 @@
+"""Benchmarks of stacks, their catalogues and what is published of them."""

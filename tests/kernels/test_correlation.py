@@ -1,0 +1,62 @@
+"""Correlated noise: what is measured is what was put in, and sums scatter as is foretold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import correlate1d
+
+from spica.kernels.compiled import Float32, as_pixels
+from spica.kernels.correlation import REACH, bell, circle, covariance, excess, excess_within
+
+
+def noise(weights: list[float], side: int = 512, seed: int = 3) -> Float32:
+    white = np.random.default_rng(seed).normal(size=(side, side))
+    return as_pixels(correlate1d(correlate1d(white, weights, 0, mode="wrap"), weights, 1, mode="wrap"))
+
+
+def test_white_noise_has_no_excess_whatever_is_summed() -> None:
+    plane = noise([1.0])
+    found, pixels = covariance([(plane, np.ones_like(plane, bool))])
+    assert pixels == plane.size
+    assert found[REACH, REACH] == pytest.approx(1.0, abs=0.01)
+    exact = np.zeros_like(found)
+    exact[REACH, REACH] = 1.0
+    for pattern in (np.ones((1, 1)), circle(4.3), *bell(3.7)):
+        assert excess(exact, pattern) == pytest.approx(1.0, abs=1e-9)
+        assert excess(found, pattern) == pytest.approx(1.0, abs=0.03)
+
+
+def test_the_covariance_is_that_of_the_filter_and_holes_do_not_matter() -> None:
+    weights = [0.25, 0.5, 0.25]
+    own = np.convolve(weights, weights)
+    plane = noise(weights)
+    good = np.random.default_rng(4).random(plane.shape) < 0.7
+    found, pixels = covariance([(plane[:256], good[:256]), (plane[256:], good[256:])])
+    assert pixels == np.count_nonzero(good)
+    expected = np.zeros(2 * REACH + 1)
+    expected[REACH - 2 : REACH + 3] = own
+    np.testing.assert_allclose(found, np.outer(expected, expected), atol=0.004)
+
+
+def test_sums_scatter_as_foretold() -> None:
+    weights = [0.2, 0.6, 0.2]
+    own = np.zeros(2 * REACH + 1)
+    own[REACH - 2 : REACH + 3] = np.convolve(weights, weights)
+    exact = np.outer(own, own)
+    plane = noise(weights, 1024)
+    for radius in (1.5, 4.0, 9.0):
+        pattern = circle(radius)
+        n = pattern.shape[0]
+        step = n + 4
+        sums = [
+            np.sum(plane[y : y + n, x : x + n] * pattern)
+            for y in range(0, 1024 - n, step)
+            for x in range(0, 1024 - n, step)
+        ]
+        expected = excess(exact, pattern) * np.sqrt(np.sum(pattern**2))
+        assert np.std(sums) == pytest.approx(expected, rel=4.0 / np.sqrt(2 * len(sums)))
+        assert float(excess_within(exact, [radius])[0]) == pytest.approx(excess(exact, pattern), rel=1e-6)
+    # A large sum sees all of it.
+    assert excess(exact, np.ones((301, 301))) == pytest.approx(1.0, abs=0.01)
+    assert np.isnan(excess_within(exact, [np.nan])[0])
