@@ -16,7 +16,7 @@ from spica.core.records import Grain, Unit
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.draw import Psf, add_galaxies, add_stars
 from spica.simulate.profiles import moffat, sersic
-from spica.tasks import background, deep_noise, deep_sources, detect, measure, psf, psf_measure, stars
+from spica.tasks import background, completeness, deep_noise, deep_sources, detect, measure, psf, psf_measure, stars
 
 Floats = npt.NDArray[np.float64]
 
@@ -177,3 +177,31 @@ def pulls(plan: Plan) -> tuple[dict[str, Any], dict[str, Floats]]:
             value, error = value[:, int(part)], error[:, int(part)]
         off[name] = (value - true[star]) / error
     return made, off
+
+
+def claimed(sky: Sky, plan: Plan, found: Any, radius: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Magnitude of each true source, and whether the catalogue has it: the brightest claims first what lies nearest to it."""
+    magnitude = 30.0 - 2.5 * np.log10(truth_flux(sky, plan))
+    tree = cKDTree(np.stack([found["x_iso"], found["y_iso"]], axis=-1))
+    used, hit = np.zeros(len(found), np.bool_), np.zeros(magnitude.size, np.bool_)
+    for k in np.argsort(magnitude):
+        near = [j for j in tree.query_ball_point((sky.x[k], sky.y[k]), radius) if not used[j]]
+        if near:
+            off = [np.hypot(found["x_iso"][j] - sky.x[k], found["y_iso"][j] - sky.y[k]) for j in near]
+            used[near[int(np.argmin(off))]] = hit[k] = True
+    return magnitude, hit
+
+
+def both_completenesses(
+    plan: Plan, number: int, passes: int
+) -> tuple[Mapping[str, Any], Floats, npt.NDArray[np.bool_]]:
+    """What the task says of a field of stars; magnitudes of the true ones within its range, and whether each was found."""
+    sky = field_of(plan, number, (20.0, 26.0), galaxies=0.0)
+    made = catalogue(stack(sky, plan))
+    settings = completeness.CompletenessSettings(passes=passes, seed=plan.seed, galaxies=0.0)
+    needs = {name: made[name] for name in ("honest", "sky", "psf", "noise")}
+    told = completeness.TASK.run(settings, **needs)
+    magnitude, hit = claimed(sky, plan, made["deep_sources"], 0.6 * made["noise"]["fwhm"])
+    depth = told["completeness_figures"]["completeness_depth"].value
+    inside = (magnitude > depth - settings.brighter) & (magnitude < depth + settings.fainter)
+    return told, magnitude[inside], hit[inside]

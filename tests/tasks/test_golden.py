@@ -32,6 +32,7 @@ from spica.tasks import (
     background,
     combine,
     compare,
+    completeness,
     cosmics,
     crosstalk_fit,
     crosstalk_sums,
@@ -86,7 +87,7 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detrend, express,
+        background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detrend, express,
         focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
@@ -263,7 +264,10 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     """The tasks that measure stacks."""
     plan = Plan(side=300, exposures=3)
     made = catalogue(stack(grid_of_stars(plan, 40.0, (20.5, 24.0)), plan))
-    return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in ("deep_noise", "deep_sources")}
+    needs = {name: made[name] for name in ("honest", "sky", "psf", "noise")}
+    made |= completeness.completeness(completeness.CompletenessSettings(passes=1), **needs)
+    names = ("deep_noise", "deep_sources", "completeness")
+    return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in names}
 
 
 def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

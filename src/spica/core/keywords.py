@@ -100,6 +100,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("RAWSUM", "text", "", "checksum (BLAKE2b-160) of the raw file"),
     Keyword("RAWHDU", "text", "", "its HDUs that this image is made from"),
     Keyword("NOISEFAC", "float", "", "errors raised by this: correlated noise"),
+    Keyword("SEED", "int", "", "seed of random places", "catalogue"),
     Keyword("BACKBOX", "int", "pixel", "mesh of the background"),
     Keyword("BACKMETH", "text", "", "mesh, constant or none"),
     Keyword("CALBLOCK", "text", "", "calibration block"),
