@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,23 @@ from scipy.spatial import cKDTree
 
 from spica.core.images import Image
 from spica.core.records import Grain, Unit
+from spica.core.task import Member
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.draw import Psf, add_galaxies, add_stars
 from spica.simulate.profiles import moffat, sersic
-from spica.tasks import background, completeness, deep_noise, deep_sources, detect, measure, psf, psf_measure, stars
+from spica.tasks import (
+    background,
+    completeness,
+    deep_noise,
+    deep_sources,
+    detect,
+    detection,
+    forced,
+    measure,
+    psf,
+    psf_measure,
+    stars,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -205,3 +218,61 @@ def both_completenesses(
     depth = told["completeness_figures"]["completeness_depth"].value
     inside = (magnitude > depth - settings.brighter) & (magnitude < depth + settings.fainter)
     return told, magnitude[inside], hit[inside]
+
+
+def members(by_band: Mapping[str, Any], tile: str = "t1") -> tuple[Member, ...]:
+    """One for each band of a tile."""
+    return tuple(Member(f"tile-band:{tile}/{band}", value) for band, value in by_band.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """A field in three bands of unlike seeing, sources of unlike colours; what was made of it."""
+
+    skies: Mapping[str, Sky]
+    plans: Mapping[str, Plan]
+    images: Mapping[str, Image]
+    made: Mapping[str, Mapping[str, Any]]
+    detection: Mapping[str, Any]
+    forced: Mapping[str, Any]
+
+
+def three_bands(side: int = 600, number: int = 350) -> Bands:
+    """Stacks of three bands, the sources found in all, and measured in each."""
+    rng = np.random.default_rng(5)
+    widths = {"g": 4.6, "r": 4.0, "i": 3.6}
+    plans = {
+        band: Plan(side=side, seed=40 + k, fwhm=width, exposures=4) for k, (band, width) in enumerate(widths.items())
+    }
+    base = field_of(Plan(side=side, seed=9), number, (20.0, 25.0), galaxies=0.4)
+    colour = rng.uniform(-0.5, 0.5, base.x.size)
+    skies = {
+        band: replace(base, flux=base.flux * 10 ** (-0.4 * sign * colour))
+        for band, sign in (("g", -1.0), ("r", 0.0), ("i", 1.0))
+    }
+    images = {band: stack(skies[band], plans[band]) for band in plans}
+    made = {band: catalogue(images[band], Unit(Grain.TILE_BAND, ("t1", band))) for band in plans}
+    noise = {band: made[band]["noise"] for band in plans}
+    found = detection.detection(detection.DetectionSettings(), members(images), members(noise))
+    light = {
+        band: forced.forced(
+            forced.ForcedSettings(),
+            images[band],
+            made[band]["psf"],
+            noise[band],
+            found["detection"],
+            found["detected"],
+        )["forced"]
+        for band in plans
+    }
+    return Bands(skies, plans, images, made, found, light)
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """A tile that owns all of its sky."""
+
+    name: str = "t1"
+
+    def owns(self, ra: npt.ArrayLike, dec: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.isfinite(np.asarray(ra) + np.asarray(dec)), np.bool_)

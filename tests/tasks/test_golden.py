@@ -43,9 +43,11 @@ from spica.tasks import (
     defringe,
     delivered,
     detect,
+    detection,
     detrend,
     express,
     focal_plane,
+    forced,
     grade,
     interpolate,
     judge,
@@ -55,6 +57,7 @@ from spica.tasks import (
     merge,
     normalise,
     object_mask,
+    objects,
     photon_transfer,
     plane,
     pointing,
@@ -80,15 +83,15 @@ from tests.support.joint_field import draw as draw_field
 from tests.support.joint_lists import SMALL
 from tests.support.joint_task import exposure_inputs
 from tests.support.joint_task import inputs as joint_inputs
-from tests.support.stacks import Plan, catalogue, grid_of_stars, stack
+from tests.support.stacks import Everywhere, Plan, catalogue, grid_of_stars, members, stack, three_bands
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detrend, express,
-        focal_plane, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
+        background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
+        focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
@@ -266,7 +269,12 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     made = catalogue(stack(grid_of_stars(plan, 40.0, (20.5, 24.0)), plan))
     needs = {name: made[name] for name in ("honest", "sky", "psf", "noise")}
     made |= completeness.completeness(completeness.CompletenessSettings(passes=1), **needs)
-    names = ("deep_noise", "deep_sources", "completeness")
+    bands = three_bands(300, 90)
+    made |= {**bands.detection, "forced": bands.forced["r"], "forced_figures": {}}
+    made |= objects.objects(
+        objects.ObjectsSettings(), Everywhere(), bands.detection["detected"], members(bands.forced), None
+    )
+    names = ("deep_noise", "deep_sources", "completeness", "detection", "forced", "objects")
     return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in names}
 
 

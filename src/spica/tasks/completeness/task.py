@@ -16,6 +16,7 @@ from spica.core.psf import PsfModel
 from spica.core.records import Grain, Scalar
 from spica.core.settings import setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
+from spica.kernels.dual import light_gain
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_sources import blurred
 from spica.kernels.recovery import recovery, wilson
@@ -180,21 +181,10 @@ def _drawn(
             for stamp, row in zip(stamps[:, 0], part, strict=True):
                 flux = 10.0 ** (0.4 * (zero - put.magnitude[row]))
                 _add(light, stamp * np.float32(flux / stamp.sum()), put.x[row], put.y[row])
-    gain = _gain(stack, variance)
+    gain = np.float32(light_gain(stack.pixels, variance))
     own = np.maximum(gain * light, np.float32(0.0))
     noise = rng.normal(size=stack.shape).astype(np.float32) * np.sqrt(own)
     return stack.pixels + light + noise, variance + own
-
-
-def _gain(stack: Image, variance: Values) -> np.float32:
-    """Variance that a unit of light brings: as bright pixels have it beside dark ones, 0 where there are none."""
-    good = np.isfinite(stack.pixels) & np.isfinite(variance) & (variance > 0)
-    pixels, spread = stack.pixels[good], variance[good]
-    dark = float(np.median(spread))
-    bright = pixels > 20.0 * np.sqrt(dark)
-    if np.count_nonzero(bright) < 50:
-        return np.float32(0.0)
-    return np.float32(max(float(np.median((spread[bright] - dark) / pixels[bright])), 0.0))
 
 
 def _add(light: Values, stamp: Values, x: float, y: float) -> None:
