@@ -11,6 +11,7 @@ import pytest
 from spica.core.columns import PSF_COLUMNS, SOURCE_COLUMNS, Catalogue
 from spica.core.faults import DataFault
 from spica.core.images import Image
+from spica.core.mask import Mask
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards
 from spica.tasks import deep_noise, deep_sources
@@ -86,6 +87,15 @@ def test_white_noise_is_left_as_it_is() -> None:
     made = deep_noise.TASK.run(deep_noise.TASK.settings(), replace(image, variance=np.ones_like(pixels)), level)
     assert made["noise_figures"]["noise_scale"].value == pytest.approx(2.0, abs=0.05)
     assert made["noise"]["point"] == pytest.approx(2.0, abs=0.08)
+
+
+def test_pixels_that_are_flagged_but_usable_tell_the_noise() -> None:
+    pixels = np.random.default_rng(2).normal(0, 2.0, (300, 300)).astype(np.float32)
+    mask = np.full(pixels.shape, int(Mask.INTERPOLATED | Mask.SUSPECT), np.int32)
+    image = Image(pixels, np.full_like(pixels, 4.0), mask, {})
+    level = BACKGROUND.run(BACKGROUND.settings(), image)["background"]
+    made = deep_noise.TASK.run(deep_noise.TASK.settings(), image, level)
+    assert made["noise"]["point"] == pytest.approx(1.0, abs=0.04)
 
 
 def test_bad_input_is_named() -> None:

@@ -121,7 +121,7 @@ def _blank(
         spread = variance[here]
         good = np.isfinite(science.pixels[here]) & (spread > 0)
         if science.mask is not None:
-            good &= science.mask[here] == 0
+            good &= science.mask[here] & int(Mask.unusable()) == 0
         if margin:
             good &= ~binary_dilation(labels[here] > 0, iterations=margin)
         else:

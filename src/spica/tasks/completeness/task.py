@@ -12,6 +12,7 @@ import numpy.typing as npt
 from spica.core.columns import Catalogue, Column
 from spica.core.faults import DataFault
 from spica.core.images import Image
+from spica.core.mask import Mask
 from spica.core.psf import PsfModel
 from spica.core.records import Grain, Scalar
 from spica.core.settings import setting
@@ -126,7 +127,7 @@ def _depths(variance: Values, mask: Values | None, width: float, zero: float, ce
     """Magnitude of a point source of 5 sigma in each cell, NaN without data."""
     good = np.isfinite(variance) & (variance > 0)
     if mask is not None:
-        good &= mask == 0
+        good &= mask & int(Mask.unusable()) == 0
     ny, nx = (-(-size // cell) for size in variance.shape)
     depth = np.full((ny, nx), np.nan, np.float32)
     for j in range(ny):
