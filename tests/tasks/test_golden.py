@@ -12,6 +12,7 @@ import json
 import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured, Member, Task
 from spica.engine.reading import MemoryTable
+from spica.kernels.projection import Projection
 from spica.tasks import (
     background,
     combine,
@@ -74,6 +76,7 @@ from spica.tasks import (
     sky_summary,
     snaps,
     solve,
+    stack,
     stars,
     summary,
     trails,
@@ -92,7 +95,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
-        running_sky, sensitivity, signal, sky_summary, snaps, solve, stars, summary, trails, zero_point,
+        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
 
@@ -145,6 +148,27 @@ def found_field() -> dict[str, Any]:
     ra, dec = 40.01 - 1e-4 * (places[0] - 499.0), 0.012 + 1e-4 * (places[1] - 499.0)
     reference = Catalogue({"ra": ra, "dec": dec, "mag_r": -places[2]})
     return {"sources": (Member("detector:demo-1/2", sources),), "headers": {2: cards}, "reference": reference}
+
+
+def stack_of_two(run: Callable[..., Mapping[str, Any]], frames: list[Image]) -> Mapping[str, Any]:
+    """Two frames on a tile, half a pixel apart."""
+    where = Projection(
+        "TAN", np.array([10.0, 20.0]), np.array([0.5 * SIDE] * 2), 1e-4 * np.array([[-1.0, 0.0], [0.0, 1.0]])
+    )
+    tile = SimpleNamespace(nx=SIDE, ny=SIDE, cards=where.cards())
+    cards = [where.cards() | {"CRPIX1": 0.5 * SIDE + 1.0 + 0.5 * n} for n in range(2)]
+    names = [f"detector:demo-{n}/1" for n in range(2)]
+    values = [({"cards": each, "exposure_time": 30.0}, {"zero": 25.0, "flat": []}) for each in cards]
+    return run(
+        "stack",
+        unit=Unit(Grain.TILE_BAND, ("demo", "r")),
+        tile=tile,
+        inputs=None,
+        science=tuple(Member(name, MemoryRows(frame)) for name, frame in zip(names, frames, strict=False)),
+        sky_solution=tuple(Member(name, one) for name, (one, _) in zip(names, values, strict=True)),
+        light=tuple(Member(name, two) for name, (_, two) in zip(names, values, strict=True)),
+        sky_mesh=None,
+    )
 
 
 def series_of_two(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -203,6 +227,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "sensitivity": run("sensitivity", flat=frames[0]),
         "normalise": run("normalise", frame=frames[0]),
         "delivered": run("delivered", delivered=frames[0]),
+        "stack": stack_of_two(run, frames),
     }
     marked = frames[0].mask | np.where(frames[0].pixels > 20000, np.int32(Mask.BAD), np.int32(0))
     found["interpolate"] = run("interpolate", image=dataclasses.replace(frames[0], mask=marked))

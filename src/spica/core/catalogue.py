@@ -29,6 +29,21 @@ class FaultCode(NamedTuple):
 _D, _S, _R, _I = FaultKind.DATA, FaultKind.SETUP, FaultKind.RESOURCE, FaultKind.INTERNAL
 
 CODES: dict[str, FaultCode] = {
+    # stacks
+    "stack.nothing": FaultCode(_D, "no exposure reaches the tile", "look at the rules and the preview of the release"),
+    "stack.no-solution": FaultCode(
+        _D, "an exposure of the stack has no sky solution", "solve it, or exclude it by a rule"
+    ),
+    "stack.no-zero-point": FaultCode(
+        _D, "an exposure of the stack has no zero point or exposure time", "calibrate it, or exclude it by a rule"
+    ),
+    "stack.scale": FaultCode(
+        _D, "an exposure's pixels are of quite another size than the stack's", "exclude it, or raise scale_ratio"
+    ),
+    "stack.no-weight": FaultCode(_D, "an exposure of the stack has weight nowhere", "exclude it by a rule"),
+    "stack.input": FaultCode(
+        _D, "an exposure of the stack cannot be read", "reduce it again, or set lost = 'leave out' for the stack"
+    ),
     # files as delivered
     "file.missing": FaultCode(_D, "the file is not where it should be", "restore the file or run 'spica check'"),
     "file.empty": FaultCode(_D, "the file has no bytes", "ask for the file again"),

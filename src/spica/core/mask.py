@@ -30,6 +30,8 @@ class Mask(IntFlag):
     """Above the range of linearity, or otherwise doubtful."""
     CROSSTALK = 1 << 10
     """Touched by crosstalk of a saturated source."""
+    CLIPPED = 1 << 11
+    """In a stack: the value of an exposure at least was clipped."""
 
     @classmethod
     def unusable(cls) -> Mask:
@@ -49,4 +51,5 @@ MEANINGS: dict[str, str] = {
     "EDGE": "too near to the edge",
     "SUSPECT": "above the range of linearity, or doubtful",
     "CROSSTALK": "touched by crosstalk of a saturated source",
+    "CLIPPED": "an exposure's value was clipped",
 }

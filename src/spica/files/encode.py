@@ -23,6 +23,10 @@ NOISE_STEPS = 16
 VARIANCE_STEPS = 128
 SAMPLE_ROWS = 128
 CHUNK_ROWS = 512
+WHOLE = {"mask", "number"}
+"""Planes of whole numbers, int32."""
+STEPS = {"time": 1 / 64, "epoch": 1e-5}
+"""Steps of planes that have no noise [s, day]."""
 STRUCTURE = {
     *("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "EXTEND", "EXTNAME", "EXTVER"),
     *("BSCALE", "BZERO", "BLANK", "TFIELDS", "TTYPE1", "TFORM1", "THEAP", "ZIMAGE", "ZTENSION", "ZBITPIX", "ZNAXIS"),
@@ -99,7 +103,7 @@ class PlainPlane:
     Attributes
     ----------
     start : first byte of its header.
-    name : 'science', 'variance' or 'mask'.
+    name : 'science', 'variance', 'mask' or another of `spica.files.images.PLANES`.
     shape : (ny, nx).
     header : cards of SCIENCE.
     """
@@ -112,7 +116,7 @@ class PlainPlane:
 
     def __post_init__(self) -> None:
         ny, nx = self.shape
-        structure: list[Card] = [("XTENSION", "IMAGE", ""), ("BITPIX", 32 if self.name == "mask" else -32, "")]
+        structure: list[Card] = [("XTENSION", "IMAGE", ""), ("BITPIX", 32 if self.name in WHOLE else -32, "")]
         structure += [("NAXIS", 2, ""), ("NAXIS1", nx, ""), ("NAXIS2", ny, ""), ("PCOUNT", 0, ""), ("GCOUNT", 1, "")]
         self.cards = structure + _own_cards(self.name, self.header)
         self.data = self.start + len(fits.header_bytes(self.cards, 0))
@@ -128,7 +132,7 @@ class PlainPlane:
         if rows.ndim != 2 or rows.shape[1] != self.shape[1]:
             message = f"rows of shape {rows.shape} in an image of {self.shape}"
             raise DataFault("data.bad-value", message, plane=self.name)
-        swapped = np.ascontiguousarray(rows, ">i4" if self.name == "mask" else ">f4")
+        swapped = np.ascontiguousarray(rows, ">i4" if self.name in WHOLE else ">f4")
         self.total = fits.data_sum(swapped, self.total)
         out.seek(self.data + y0 * self.shape[1] * 4)
         out.write(swapped.view(np.uint8).data)
@@ -161,8 +165,10 @@ def _step(source: Source, name: str) -> tuple[float, float]:
     The step is 0 where the plane must be written plain; where there is no noise but whole numbers (flags, counts) it is
     1 and nothing is rounded.
     """
-    if name == "mask":
+    if name in WHOLE:
         return 1.0, 0.0
+    if name in STEPS:
+        return STEPS[name], 0.0
     ny = source.shape[0]
     wanted = np.unique(np.linspace(0, ny - 1, min(SAMPLE_ROWS, ny)).astype(int))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -199,7 +205,7 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
     room = np.empty(rice.bound(min(CHUNK_ROWS, ny), nx), np.uint8)
     for y0, y1 in _chunks(ny):
         rows = source.read(y0, y1, name)
-        if name == "mask":
+        if name in WHOLE:
             rice.encode_integers(np.ascontiguousarray(rows, np.int32), room, ends[y0:y1])
         else:
             offset = added if name == "variance" else 0.0
@@ -210,7 +216,7 @@ def _write_coded(out: BinaryIO, source: Source, name: str, step: float, added: f
         ends[y0:y1] += len(heap)
         heap += room[:size].data
     own: list[Card] = []
-    if name != "mask":
+    if name not in WHOLE:
         own += [("BSCALE", step, ""), ("BZERO", 0.0, ""), ("BLANK", rice.BLANK, "no finite value")]
         own.append(("QUANTVAR", added, comment("QUANTVAR")))
     write_rows(out, source.shape, 32, ends, heap, own + _own_cards(name, source.header))

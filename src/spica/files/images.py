@@ -41,7 +41,8 @@ __all__ = [
     "write_image",
 ]
 
-PLANES = ("science", "variance", "mask")
+PLANES = ("science", "variance", "mask", "number", "time", "epoch")
+"""The last three are those of stacks: exposures, exposure time [s], mean epoch [day since MJDREF]."""
 Pixels = npt.NDArray[np.generic]
 
 
@@ -84,7 +85,7 @@ def read_image(path: Path, planes: tuple[str, ...] = ()) -> Image:
     """
     rows = open_rows(path)
     ny = rows.shape[0]
-    wanted = planes or PLANES
+    wanted = planes or PLANES[:3]
     parts = {name: rows.read(0, ny, name) for name in PLANES if name in rows.planes and name in wanted}
     variance, mask = parts.get("variance"), parts.get("mask")
     science = parts["science"] if "science" in parts else np.broadcast_to(np.float32(np.nan), rows.shape)
@@ -132,7 +133,7 @@ class FileRows:
     def read(self, y0: int, y1: int, plane: str = "science") -> Pixels:
         """Rows y0 to y1 (half open): float32, int32 for 'mask'; KeyError where the file lacks the plane."""
         source = self.planes[plane]
-        if plane == "mask":
+        if plane in encode.WHOLE:
             return source.read(y0, y1).astype(np.int32, copy=False)
         return source.floats(y0, y1, np.inf if plane == "variance" else np.nan)
 

@@ -38,11 +38,13 @@ from spica.kernels.psf_fit import Stamps, apply_normal
 from spica.kernels.psf_model import psf_stamps, stamp_at
 from spica.kernels.psf_solve import Grid, legendre_basis, samples_across, solve
 from spica.kernels.psf_sources import Fitting, blurred, fit_sources
+from spica.kernels.resample import Way, kernel, prepare
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
 from spica.kernels.sharpness import peak_widths
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
+from spica.kernels.stack import METHODS, Bits, Facts, deposit, empty_sums, empty_values, settle
 from spica.kernels.stars import fit_moffats
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.trails import best_line, binned, profiles
@@ -77,6 +79,17 @@ def _combine() -> None:
     stack, noise = np.ones((3, 8, 8), dtype=np.float32), np.zeros((8, 8))
     take(_IMAGE, _IMAGE, _MASK, bad_bits=0, scale=1.0, out=stack[0], noise=noise, good=_MASK.copy())
     combine(stack)
+
+
+def _stack() -> None:
+    across, up = np.meshgrid([0.0, 8.0], [0.0, 8.0])
+    path = Way(0, 0, 8, np.stack([across, up, 0 * up + 1, 0 * up]))
+    facts, bits = Facts(1.0, 1.0, 0.0, 1.0), Bits(0, 0, 0)
+    for deep in (0, 1):
+        sums, values = empty_sums(8, 8), empty_values(8, 8, deep)
+        window = prepare(_IMAGE, _IMAGE, _MASK, 0)
+        deposit(window, 0, 8, path, kernel("nearest"), 0, facts, 0, bits, sums, values)
+    settle(METHODS["clipped"], (0.0, 1.0), bits, [facts], sums, values)
 
 
 def _background() -> None:
@@ -152,6 +165,7 @@ KERNELS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("bleeding", lambda: mark_bleeding(_MASK.copy(), np.arange(8), 1, 2)),
     ("interpolate", _interpolate),
     ("combine", _combine),
+    ("stack", _stack),
     ("cell means", lambda: cell_means(_IMAGE, _MASK, bad_bits=0, box=(4, 4))),
     ("binning", lambda: bin_mean(_IMAGE, _MASK, bad_bits=0, step=4)),
     ("seeing", lambda: star_widths(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK)),

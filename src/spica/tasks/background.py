@@ -42,6 +42,7 @@ def background(settings: BackgroundSettings, science: Image) -> Products:
     -------
     background : Image of the level [electron] with the sky's variance [electron²], as measured from the scatter.
     background_level : metrics of the mesh.
+    sky_mesh : value: `level`, rows of the mesh's cells, `rms`, the noise of most of them [electron].
 
     Raises
     ------
@@ -70,10 +71,11 @@ def background(settings: BackgroundSettings, science: Image) -> Products:
         level, rms = np.median(level, keepdims=True), np.median(rms, keepdims=True)
     elif settings.method == "none":
         level = np.zeros((1, 1))
+    told = {"level": [[float(f"{value:.7g}") for value in row] for row in level], "rms": float(np.median(rms))}
     sigma = expand_grid(rms, science.shape, least=float(rms.min()))
     cards: dict[str, Scalar] = {"BUNIT": "electron", "BACKBOX": settings.box, "BACKMETH": settings.method}
     image = Image(expand_grid(level, science.shape), np.square(sigma, out=sigma), None, cards)
-    return {"background": image, "background_level": measured}
+    return {"background": image, "background_level": measured, "sky_mesh": told}
 
 
 def _metrics(mesh: SkyMesh, level: Floats, rms: Floats) -> dict[str, Measured]:
@@ -97,13 +99,16 @@ def _metrics(mesh: SkyMesh, level: Floats, rms: Floats) -> dict[str, Measured]:
 
 TASK = Task(
     name="background",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=BackgroundSettings,
     needs=(Need("science"),),
     gives=(
         Give("background", Form.MEMORY, meaning="level and variance of the sky at every pixel"),
         Give("background_level", Form.METRICS, meaning="level, noise and gradient of the sky, cells without any"),
+        Give(
+            "sky_mesh", Form.VALUE, meaning="the sky's mesh: level of each cell, and its noise; what a stack takes off"
+        ),
     ),
     run=background,
 )

@@ -1,0 +1,508 @@
+"""Stacks: images resampled onto the rows of a tile and combined, a band of rows at a time.
+
+A weighted mean is summed as the images come. For a median, clipped mean, least or largest value the values of a band are
+kept until all have come. Clipping is that of Gruen, Seitz & Bernstein 2014 (PASP 126, 158): a value goes that departs from
+the median by more than a fraction of the flux and some sigma, so that a star of another seeing is left whole.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spica.kernels.compiled import Float32, Float64, Int32, compiled, inner
+from spica.kernels.resample import MARGIN, Kernel, Way, add_all, renormalised, weigh
+
+MEAN, MEDIAN, CLIPPED, LEAST, LARGEST = range(5)
+METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED, "min": LEAST, "max": LARGEST}
+WIDE = 512
+"""Pixels of a row that are worked on together: as much as stays in the innermost cache."""
+_LEAST_WEIGHT = 0.5
+"""Of the kernel's weight so much must fall on pixels with a value."""
+_LOST = 1e-3
+_SNAP = 1e-6
+
+
+class Sums(NamedTuple):
+    """What is summed for a band: (rows, nx) each.
+
+    ``flux``, ``weight``, ``noise``: sums of weight times value, weight, and weight² times variance, float64; ``epoch``, ``time``: of
+    weight times time and of exposure times, float32; ``number``, ``bits``: of images, and of mask bits, int32.
+    """
+
+    flux: Float64
+    weight: Float64
+    noise: Float64
+    epoch: Float64
+    time: Float32
+    number: Int32
+    bits: Int32
+
+
+class Values(NamedTuple):
+    """Values of a band that are kept: (rows, nx, depth) float32 and, for their images, int32; depth 0 for a mean."""
+
+    value: Float32
+    variance: Float32
+    image: Int32
+
+
+class Work(NamedTuple):
+    """Room for the pixels of a cell's row: what `_places` tells, weights, what they keep of the noise, sums; bits, use (1 or 0)."""
+
+    place: Float32
+    wx: Float32
+    wy: Float32
+    keep: Float32
+    each: Float32
+    total: Float32
+    noise: Float32
+    use: Float32
+    first: Int32
+    bit: Int32
+
+
+class Bits(NamedTuple):
+    """Mask bits: that a value was interpolated, was clipped; which of a pixel that is not used are passed on."""
+
+    interpolated: int
+    clipped: int
+    passed: int
+
+
+@inner
+def _inside(x: float, dx: float, y: float, dy: float, step: int, size: tuple[int, int]) -> tuple[int, int]:
+    """First and last (half open) of the pixels of a cell's row of which the nearest pixel lies in the image."""
+    begin, stop = 0, step
+    ny, nx = size[0] - 0.5, size[1] - 0.5
+    while begin < stop and not (-0.5 <= x + dx * begin < nx and -0.5 <= y + dy * begin < ny):
+        begin += 1
+    while begin < stop and not (-0.5 <= x + dx * (stop - 1) < nx and -0.5 <= y + dy * (stop - 1) < ny):
+        stop -= 1
+    return begin, stop
+
+
+@inner
+def _along(
+    start: float,
+    slope: float,
+    run: tuple[int, int, int],
+    shift: float,
+    move: int,
+    part: Float32,
+    first: Int32,
+    near: Int32,
+) -> None:
+    """Fractions, first neighbours (moved) and nearest pixels along one axis; whatever is so near to a pixel is on it.
+
+    `run`: the place of a cell's first pixel, and the first and last (half open) pixel of the cell that are wanted.
+    """
+    base, begin, stop = run
+    count, start = stop - begin, start + slope * begin
+    parts, firsts = part[base + begin : base + stop], first[base + begin : base + stop]
+    nears = near[base + begin : base + stop]
+    for k in range(count):
+        at = start + slope * k
+        whole = np.floor(at + (shift + _SNAP))
+        left = at - whole
+        parts[k] = left if left > _SNAP else 0.0
+        firsts[k] = np.int32(whole) + move
+    for k in range(count):
+        nears[k] = np.int32(np.floor(start + slope * k + 0.5))
+
+
+@inner
+def _places(
+    nodes: Float64,
+    cell: tuple[int, int],
+    part: float,
+    step: int,
+    base: int,
+    shift: float,
+    size: tuple[int, int],
+    taps: int,
+    out: Float32,
+    first: Int32,
+) -> tuple[int, int]:
+    """Fractions, gains, sky (rows of `out`) and first neighbours, nearest pixels (rows of `first`) along a row of a cell.
+
+    They are put from place `base` on. Returns the first and last (half open) that lie in the image.
+    """
+    j, i = cell
+    rest, one = 1.0 - part, 1.0 / step
+    x, y = nodes[0, j, i] * rest + nodes[0, j + 1, i] * part, nodes[1, j, i] * rest + nodes[1, j + 1, i] * part
+    dx = (nodes[0, j, i + 1] * rest + nodes[0, j + 1, i + 1] * part - x) * one
+    dy = (nodes[1, j, i + 1] * rest + nodes[1, j + 1, i + 1] * part - y) * one
+    begin, stop = _inside(x, dx, y, dy, step, size)
+    half = taps // 2 - 1
+    run = base, begin, stop
+    _along(x, dx, run, shift, MARGIN - half, out[0], first[0], first[2])
+    _along(y, dy, run, shift, -half, out[1], first[1], first[3])
+    x, y = nodes[2, j, i] * rest + nodes[2, j + 1, i] * part, nodes[3, j, i] * rest + nodes[3, j + 1, i] * part
+    dx = (nodes[2, j, i + 1] * rest + nodes[2, j + 1, i + 1] * part - x) * one
+    dy = (nodes[3, j, i + 1] * rest + nodes[3, j + 1, i + 1] * part - y) * one
+    gain, sky = out[2, base + begin : base + stop], out[3, base + begin : base + stop]
+    x, y = x + dx * begin, y + dy * begin
+    for k in range(stop - begin):
+        gain[k] = x + dx * k
+    for k in range(stop - begin):
+        sky[k] = y + dy * k
+    return base + begin, base + stop
+
+
+@inner
+def _look(
+    errors: Float32,
+    bits: Int32,
+    near: tuple[Int32, Int32],
+    top: int,
+    count: int,
+    total: Float32,
+    noise: Float32,
+    bit: Int32,
+) -> bool:
+    """Variance and mask bits of the nearest pixels; whether all sums are finite."""
+    stride, x, y = errors.shape[1], near[0], near[1]
+    error, mask = errors.reshape(errors.size), bits.reshape(bits.size)
+    for k in range(count):
+        at = np.uint64((y[k] - top) * stride + x[k] + MARGIN)
+        noise[k] = error[at]
+        bit[k] = mask[at]
+    bad = 0
+    for k in range(count):
+        bad += 0 if np.isfinite(total[k]) else 1
+    return bad == 0
+
+
+@inner
+def _mend(
+    rows: Float32,
+    first: tuple[Int32, Int32],
+    near: tuple[Int32, Int32],
+    top: int,
+    count: int,
+    weights: tuple[Float32, Float32],
+    total: Float32,
+    bit: Int32,
+    use: Float32,
+    marks: tuple[int, int],
+) -> None:
+    """Sums that met pixels without a value: of the others, where the nearest and most of the weight are among them."""
+    for k in range(count):
+        if np.isfinite(total[k]):
+            continue
+        value, weight = renormalised(rows, first[0][k], first[1][k], k, weights[0], weights[1])
+        if not np.isfinite(rows[near[1][k] - top, near[0][k] + MARGIN]) or not weight > _LEAST_WEIGHT:
+            use[k] = 0.0
+            total[k] = 0.0
+            bit[k] &= marks[1]
+            continue
+        total[k] = value / weight
+        if abs(weight - 1.0) > _LOST:
+            bit[k] |= marks[0]
+
+
+@inner
+def _add(
+    lines: tuple[Float64, Float64, Float64, Float64],
+    time: Float32,
+    count: int,
+    value: Float32,
+    error: Float32,
+    use: Float32,
+    facts: Float64,
+) -> None:
+    """Add pixels to the sums of flux, weight, noise and epoch, and to the time; those of no use count nothing."""
+    flux, weight, noise, epoch = lines
+    one, seconds = facts[0], np.float32(facts[1])
+    two, when = one * one, one * facts[2]
+    for k in range(count):
+        flux[k] += one * use[k] * value[k]
+    for k in range(count):
+        weight[k] += one * use[k]
+    for k in range(count):
+        noise[k] += two * use[k] * error[k]
+    for k in range(count):
+        epoch[k] += when * use[k]
+    for k in range(count):
+        time[k] += seconds * use[k]
+
+
+@inner
+def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Work, image: int) -> None:
+    """Keep the values of pixels, each in the next place of its pixel."""
+    value, variance, whose = values.value[y], values.variance[y], values.image[y]
+    for k in range(count):
+        if work.use[k] > 0.0:
+            at = left + k
+            n = number[at]
+            value[at, n], variance[at, n], whose[at, n] = work.total[k], work.noise[k], image
+
+
+@inner
+def _cells(
+    window: tuple[Float32, Float32, Int32],
+    top: int,
+    run: tuple[int, int, int, int],
+    by: tuple[Float32, Float32],
+    facts: Float64,
+    image: int,
+    marks: tuple[int, int],
+    work: Work,
+    sums: Sums,
+    values: Values,
+) -> None:
+    """Resample a row of some cells: `run` is its row in the band, its first pixel, and which of them have a place."""
+    y, left, begin, stop = run
+    count = stop - begin
+    place, first, wx, wy = work.place, work.first, work.wx, work.wy
+    fx, fy = place[0, begin:stop], place[1, begin:stop]
+    total, noise, bit, use = work.total, work.noise, work.bit, work.use
+    weigh(by[0], fx, count, wx)
+    weigh(by[0], fy, count, wy)
+    weigh(by[1], fx, count, work.keep[0:1])
+    weigh(by[1], fy, count, work.keep[1:2])
+    ix, iy = first[0, begin:stop], first[1, begin:stop]
+    near = first[2, begin:stop], first[3, begin:stop]
+    for k in range(count):
+        iy[k] -= top
+    add_all(window[0], ix, iy, count, wx, wy, work.each, total)
+    use[:] = 1.0
+    if not _look(window[1], window[2], near, top, count, total, noise, bit):
+        _mend(window[0], (ix, iy), near, top, count, (wx, wy), total, bit, use, marks)
+    gain, sky, scale = place[2, begin:stop], place[3, begin:stop], np.float32(facts[3])
+    across, along = work.keep[0], work.keep[1]
+    for k in range(count):
+        factor = gain[k] * scale
+        total[k] = (total[k] - sky[k]) * factor
+        noise[k] *= across[k] * along[k] * factor * factor
+    left += begin
+    number, passed = sums.number[y, left:], sums.bits[y, left:]
+    if values.value.size > 0:
+        _hold(values, y, left, sums.number[y], count, work, image)
+    else:
+        lines = sums.flux[y, left:], sums.weight[y, left:], sums.noise[y, left:], sums.epoch[y, left:]
+        _add(lines, sums.time[y, left:], count, total, noise, use, facts)
+    for k in range(count):
+        number[k] += np.int32(use[k])
+    for k in range(count):
+        passed[k] |= bit[k]
+
+
+@compiled
+def _deposit(
+    window: tuple[Float32, Float32, Int32],
+    top: int,
+    height: int,
+    grid: tuple[int, int, int],
+    nodes: Float64,
+    by: tuple[Float32, Float32],
+    shift: float,
+    y0: int,
+    facts: Float64,
+    image: int,
+    marks: tuple[int, int],
+    sums: Sums,
+    values: Values,
+) -> None:
+    taps = by[0].shape[0]
+    floats = np.zeros((4 + 2 * taps + 6, WIDE), np.float32)
+    whole = np.zeros((5, WIDE), np.int32)
+    rest = floats[4 + 2 * taps :]
+    work = Work(
+        floats[:4],
+        floats[4 : 4 + taps],
+        floats[4 + taps : 4 + 2 * taps],
+        rest[:2],
+        rest[2],
+        rest[3],
+        rest[4],
+        rest[5],
+        whole[:4],
+        whole[4],
+    )
+    gx0, gy0, step = grid
+    many = WIDE // step
+    size = height, window[0].shape[1] - 2 * MARGIN
+    for y in range(sums.number.shape[0]):
+        j = (y0 + y - gy0) // step
+        if y0 + y < gy0 or j >= nodes.shape[1] - 1:
+            continue
+        part = (y0 + y - gy0 - j * step) / step
+        for group in range(0, nodes.shape[2] - 1, many):
+            left = gx0 + group * step
+            begin, stop = WIDE, 0
+            for i in range(group, min(group + many, nodes.shape[2] - 1)):
+                base = (i - group) * step
+                low, high = _places(nodes, (j, i), part, step, base, shift, size, taps, work.place, work.first)
+                if low < high:
+                    begin, stop = min(begin, low), high
+            begin, stop = max(begin, -left), min(stop, sums.number.shape[1] - left)
+            if begin < stop:
+                _cells(window, top, (y, left, begin, stop), by, facts, image, marks, work, sums, values)
+
+
+class Facts(NamedTuple):
+    """What is known of an image: weight, exposure time [s], time [day since a day of all], factor of its flux."""
+
+    weight: float
+    time: float
+    epoch: float
+    scale: float
+
+
+def empty_sums(rows: int, nx: int) -> Sums:
+    """Sums of nothing."""
+    flux, weight, noise, epoch = (np.zeros((rows, nx)) for _ in range(4))
+    number, bits = (np.zeros((rows, nx), np.int32) for _ in range(2))
+    return Sums(flux, weight, noise, epoch, np.zeros((rows, nx), np.float32), number, bits)
+
+
+def empty_values(rows: int, nx: int, depth: int) -> Values:
+    """Room for the values of a band."""
+    shape = (rows, nx, depth) if depth else (0, 0, 0)
+    return Values(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
+
+
+def deposit(
+    window: tuple[Float32, Float32, Int32],
+    top: int,
+    height: int,
+    path: Way,
+    by: Kernel,
+    y0: int,
+    facts: Facts,
+    image: int,
+    bits: Bits,
+    sums: Sums,
+    values: Values,
+) -> None:
+    """Resample one image onto a band of the tile, and add it to its sums (or keep its values).
+
+    Parameters
+    ----------
+    window : rows of the image from `spica.kernels.resample.prepare`, the first of which is row `top` (of `height`).
+    path, by : the way to the image's pixels, and the kernel.
+    y0 : first row of the band in the tile.
+    facts, image : of the image, and its number.
+    """
+    _deposit(
+        window,
+        int(top),
+        int(height),
+        (path.x0, path.y0, path.step),
+        path.nodes,
+        (by.weights, by.squares[None]),
+        float(by.shift),
+        int(y0),
+        np.array(facts, dtype=np.float64),
+        int(image),
+        (int(bits.interpolated), int(bits.passed)),
+        sums,
+        values,
+    )
+
+
+@inner
+def _arrange(value: Float32, order: Int32, count: int) -> None:
+    """Order of the first `count` values by size (insertion: they are few)."""
+    for n in range(count):
+        k = n
+        while k > 0 and value[order[k - 1]] > value[n]:
+            order[k] = order[k - 1]
+            k -= 1
+        order[k] = n
+
+
+@inner
+def _weighted_median(value: Float32, order: Int32, weight: Float64, image: Int32, count: int) -> float:
+    total = 0.0
+    for n in range(count):
+        total += weight[image[n]]
+    below = 0.0
+    for n in range(count):
+        k = order[n]
+        below += weight[image[k]]
+        if abs(below - 0.5 * total) <= 1e-9 * total and n + 1 < count:
+            return 0.5 * (float(value[k]) + float(value[order[n + 1]]))
+        if below > 0.5 * total:
+            return float(value[k])
+    return float(value[order[count - 1]])
+
+
+@inner
+def _median(value: Float32, order: Int32, count: int) -> float:
+    half = count // 2
+    if count % 2 == 1:
+        return float(value[order[half]])
+    return 0.5 * (float(value[order[half - 1]]) + float(value[order[half]]))
+
+
+@inner
+def _centre(
+    method: int, variance: Float32, value: Float32, order: Int32, weight: Float64, image: Int32, count: int
+) -> tuple[float, float]:
+    """The median that counts, and the variance of it."""
+    if method == MEDIAN:
+        return _weighted_median(value, order, weight, image, count), 0.0
+    if method != CLIPPED:
+        return 0.0, 0.0
+    spread = 0.0
+    for n in range(count):
+        spread += variance[n]
+    return _median(value, order, count), spread * 0.5 * np.pi / count / count
+
+
+@inner
+def _range(method: int, count: int) -> tuple[int, int]:
+    """Which of the ordered values count (half open)."""
+    if method == LEAST:
+        return 0, 1
+    return (count - 1, count) if method == LARGEST else (0, count)
+
+
+@compiled
+def _settle(method: int, limits: tuple[float, float], clipped: int, facts: Float64, sums: Sums, values: Values) -> None:
+    order = np.empty(values.value.shape[2], np.int32)
+    weights = facts[:, 0].copy()
+    for y in range(sums.number.shape[0]):
+        for x in range(sums.number.shape[1]):
+            count = sums.number[y, x]
+            if count == 0:
+                continue
+            value, variance, image = values.value[y, x], values.variance[y, x], values.image[y, x]
+            _arrange(value, order, count)
+            centre, spread = _centre(method, variance, value, order, weights, image, count)
+            sums.number[y, x] = 0
+            low, high = _range(method, count)
+            for n in range(low, high):
+                k = order[n]
+                limit = limits[0] * abs(centre) + limits[1] * np.sqrt(float(variance[k]) + spread)
+                if method == CLIPPED and count > 2 and abs(float(value[k]) - centre) > limit:
+                    sums.bits[y, x] |= clipped
+                    continue
+                weight = weights[image[k]]
+                sums.flux[y, x] += weight * value[k]
+                sums.weight[y, x] += weight
+                sums.noise[y, x] += weight * weight * variance[k]
+                sums.epoch[y, x] += weight * facts[image[k], 2]
+                sums.time[y, x] += np.float32(facts[image[k], 1])
+                sums.number[y, x] += 1
+            if method == MEDIAN:
+                sums.flux[y, x] = centre * sums.weight[y, x]
+                # The median of n normal values scatters by pi/2 / (n + pi/2 - 1) of theirs instead of 1/n.
+                if count > 2:
+                    sums.noise[y, x] *= 0.5 * np.pi * count / (count + 0.5 * np.pi - 1.0)
+
+
+def settle(
+    method: int, limits: tuple[float, float], bits: Bits, facts: list[Facts], sums: Sums, values: Values
+) -> None:
+    """Combine the values kept into the sums.
+
+    Parameters
+    ----------
+    limits : fraction of the median and number of sigma beyond which a value is clipped (of three or more).
+    facts : of all images.
+    """
+    table = np.array(facts, dtype=np.float64).reshape(-1, 4)
+    _settle(int(method), (float(limits[0]), float(limits[1])), int(bits.clipped), table, sums, values)
