@@ -76,12 +76,12 @@ from spica.tasks import (
     sky_summary,
     snaps,
     solve,
-    stack,
     stars,
     summary,
     trails,
     zero_point,
 )
+from spica.tasks import stack as stack_task
 from tests.support.joint_field import draw as draw_field
 from tests.support.joint_lists import SMALL
 from tests.support.joint_task import exposure_inputs
@@ -95,7 +95,7 @@ TASKS: dict[str, Task] = {
     for module in (
         background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
-        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack, stars, summary, trails, zero_point,
+        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, trails, zero_point,
     )
 }  # fmt: skip
 
