@@ -44,7 +44,8 @@ from spica.kernels.seeing import star_widths
 from spica.kernels.sharpness import peak_widths
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
-from spica.kernels.stack import METHODS, Bits, Facts, deposit, empty_sums, empty_values, settle
+from spica.kernels.stack import METHODS, Bits, Facts, deposit, empty_sums, empty_values
+from spica.kernels.stack_settle import settle
 from spica.kernels.stars import fit_moffats
 from spica.kernels.tangent import tangent_deproject, tangent_project
 from spica.kernels.trails import best_line, binned, profiles

@@ -13,7 +13,8 @@ from spica.core.mask import Mask
 from spica.core.streams import Band
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare, span
-from spica.kernels.stack import METHODS, Bits, Sums, Values, deposit, empty_sums, empty_values, settle
+from spica.kernels.stack import METHODS, Bits, Sums, Values, deposit, empty_sums, empty_values
+from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
 from spica.tasks.stack.settings import StackSettings
 
