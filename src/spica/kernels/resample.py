@@ -22,6 +22,7 @@ MARGIN = 8
 """Pixels without a value around an image, so that sums over neighbours need no bounds."""
 KERNELS = {"nearest": 0, "bilinear": 1, "lanczos2": 2, "lanczos3": 3, "lanczos4": 4}
 _TERMS = 8
+_SNAP = 1e-6
 _SIDE_BY_SIDE = 6
 """Runs of so many pixels are summed as one."""
 
@@ -212,6 +213,86 @@ def prepare(pixels: Numbers, variance: Numbers, mask: Numbers | None, bad: int) 
     told = np.empty((0, 0), np.int32) if mask is None else as_bits(mask)
     _prepare(as_pixels(pixels), as_pixels(variance), told, int(bad), out, errors, bits)
     return out, errors, bits
+
+
+@inner
+def _inside(x: float, dx: float, y: float, dy: float, step: int, size: tuple[int, int]) -> tuple[int, int]:
+    """First and last (half open) of the pixels of a cell's row of which the nearest pixel lies in the image."""
+    begin, stop = 0, step
+    ny, nx = size[0] - 0.5, size[1] - 0.5
+    while begin < stop and not (-0.5 <= x + dx * begin < nx and -0.5 <= y + dy * begin < ny):
+        begin += 1
+    while begin < stop and not (-0.5 <= x + dx * (stop - 1) < nx and -0.5 <= y + dy * (stop - 1) < ny):
+        stop -= 1
+    return begin, stop
+
+
+@inner
+def _along(
+    start: float,
+    slope: float,
+    run: tuple[int, int, int],
+    shift: float,
+    move: int,
+    part: Float32,
+    first: Int32,
+    near: Int32,
+) -> None:
+    """Fractions, first neighbours (moved) and nearest pixels along one axis; whatever is so near to a pixel is on it.
+
+    `run`: the place of a cell's first pixel, and the first and last (half open) pixel of the cell that are wanted.
+    """
+    base, begin, stop = run
+    count, start = stop - begin, start + slope * begin
+    parts, firsts = part[base + begin : base + stop], first[base + begin : base + stop]
+    nears = near[base + begin : base + stop]
+    for k in range(count):
+        at = start + slope * k
+        whole = np.floor(at + (shift + _SNAP))
+        left = at - whole
+        parts[k] = left if left > _SNAP else 0.0
+        firsts[k] = np.int32(whole) + move
+    for k in range(count):
+        nears[k] = np.int32(np.floor(start + slope * k + 0.5))
+
+
+@inner
+def places(
+    nodes: Float64,
+    cell: tuple[int, int],
+    part: float,
+    step: int,
+    base: int,
+    shift: float,
+    size: tuple[int, int],
+    taps: int,
+    out: Float32,
+    first: Int32,
+) -> tuple[int, int]:
+    """Fractions, gains, sky (rows of `out`) and first neighbours, nearest pixels (rows of `first`) along a row of a cell.
+
+    They are put from place `base` on. Returns the first and last (half open) that lie in the image.
+    """
+    j, i = cell
+    rest, one = 1.0 - part, 1.0 / step
+    x, y = nodes[0, j, i] * rest + nodes[0, j + 1, i] * part, nodes[1, j, i] * rest + nodes[1, j + 1, i] * part
+    dx = (nodes[0, j, i + 1] * rest + nodes[0, j + 1, i + 1] * part - x) * one
+    dy = (nodes[1, j, i + 1] * rest + nodes[1, j + 1, i + 1] * part - y) * one
+    begin, stop = _inside(x, dx, y, dy, step, size)
+    half = taps // 2 - 1
+    run = base, begin, stop
+    _along(x, dx, run, shift, MARGIN - half, out[0], first[0], first[2])
+    _along(y, dy, run, shift, -half, out[1], first[1], first[3])
+    x, y = nodes[2, j, i] * rest + nodes[2, j + 1, i] * part, nodes[3, j, i] * rest + nodes[3, j + 1, i] * part
+    dx = (nodes[2, j, i + 1] * rest + nodes[2, j + 1, i + 1] * part - x) * one
+    dy = (nodes[3, j, i + 1] * rest + nodes[3, j + 1, i + 1] * part - y) * one
+    gain, sky = out[2, base + begin : base + stop], out[3, base + begin : base + stop]
+    x, y = x + dx * begin, y + dy * begin
+    for k in range(stop - begin):
+        gain[k] = x + dx * k
+    for k in range(stop - begin):
+        sky[k] = y + dy * k
+    return base + begin, base + stop
 
 
 @inner

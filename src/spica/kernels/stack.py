@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int32, compiled, inner
-from spica.kernels.resample import MARGIN, Kernel, Way, add_all, renormalised, weigh
+from spica.kernels.resample import MARGIN, Kernel, Way, add_all, places, renormalised, weigh
 
 MEAN, MEDIAN, CLIPPED, LEAST, LARGEST = range(5)
 METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED, "min": LEAST, "max": LARGEST}
@@ -18,7 +18,6 @@ WIDE = 512
 _LEAST_WEIGHT = 0.5
 """Of the kernel's weight so much must fall on pixels with a value."""
 _LOST = 1e-3
-_SNAP = 1e-6
 
 
 class Sums(NamedTuple):
@@ -46,7 +45,7 @@ class Values(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Room for the pixels of a cell's row: what `_places` tells, weights, what they keep of the noise, sums; bits, use (1 or 0)."""
+    """Room for the pixels of a cell's row: what `places` tells, weights, what they keep of the noise, sums; bits, use (1 or 0)."""
 
     place: Float32
     wx: Float32
@@ -66,86 +65,6 @@ class Bits(NamedTuple):
     interpolated: int
     clipped: int
     passed: int
-
-
-@inner
-def _inside(x: float, dx: float, y: float, dy: float, step: int, size: tuple[int, int]) -> tuple[int, int]:
-    """First and last (half open) of the pixels of a cell's row of which the nearest pixel lies in the image."""
-    begin, stop = 0, step
-    ny, nx = size[0] - 0.5, size[1] - 0.5
-    while begin < stop and not (-0.5 <= x + dx * begin < nx and -0.5 <= y + dy * begin < ny):
-        begin += 1
-    while begin < stop and not (-0.5 <= x + dx * (stop - 1) < nx and -0.5 <= y + dy * (stop - 1) < ny):
-        stop -= 1
-    return begin, stop
-
-
-@inner
-def _along(
-    start: float,
-    slope: float,
-    run: tuple[int, int, int],
-    shift: float,
-    move: int,
-    part: Float32,
-    first: Int32,
-    near: Int32,
-) -> None:
-    """Fractions, first neighbours (moved) and nearest pixels along one axis; whatever is so near to a pixel is on it.
-
-    `run`: the place of a cell's first pixel, and the first and last (half open) pixel of the cell that are wanted.
-    """
-    base, begin, stop = run
-    count, start = stop - begin, start + slope * begin
-    parts, firsts = part[base + begin : base + stop], first[base + begin : base + stop]
-    nears = near[base + begin : base + stop]
-    for k in range(count):
-        at = start + slope * k
-        whole = np.floor(at + (shift + _SNAP))
-        left = at - whole
-        parts[k] = left if left > _SNAP else 0.0
-        firsts[k] = np.int32(whole) + move
-    for k in range(count):
-        nears[k] = np.int32(np.floor(start + slope * k + 0.5))
-
-
-@inner
-def _places(
-    nodes: Float64,
-    cell: tuple[int, int],
-    part: float,
-    step: int,
-    base: int,
-    shift: float,
-    size: tuple[int, int],
-    taps: int,
-    out: Float32,
-    first: Int32,
-) -> tuple[int, int]:
-    """Fractions, gains, sky (rows of `out`) and first neighbours, nearest pixels (rows of `first`) along a row of a cell.
-
-    They are put from place `base` on. Returns the first and last (half open) that lie in the image.
-    """
-    j, i = cell
-    rest, one = 1.0 - part, 1.0 / step
-    x, y = nodes[0, j, i] * rest + nodes[0, j + 1, i] * part, nodes[1, j, i] * rest + nodes[1, j + 1, i] * part
-    dx = (nodes[0, j, i + 1] * rest + nodes[0, j + 1, i + 1] * part - x) * one
-    dy = (nodes[1, j, i + 1] * rest + nodes[1, j + 1, i + 1] * part - y) * one
-    begin, stop = _inside(x, dx, y, dy, step, size)
-    half = taps // 2 - 1
-    run = base, begin, stop
-    _along(x, dx, run, shift, MARGIN - half, out[0], first[0], first[2])
-    _along(y, dy, run, shift, -half, out[1], first[1], first[3])
-    x, y = nodes[2, j, i] * rest + nodes[2, j + 1, i] * part, nodes[3, j, i] * rest + nodes[3, j + 1, i] * part
-    dx = (nodes[2, j, i + 1] * rest + nodes[2, j + 1, i + 1] * part - x) * one
-    dy = (nodes[3, j, i + 1] * rest + nodes[3, j + 1, i + 1] * part - y) * one
-    gain, sky = out[2, base + begin : base + stop], out[3, base + begin : base + stop]
-    x, y = x + dx * begin, y + dy * begin
-    for k in range(stop - begin):
-        gain[k] = x + dx * k
-    for k in range(stop - begin):
-        sky[k] = y + dy * k
-    return base + begin, base + stop
 
 
 @inner
@@ -332,7 +251,7 @@ def _deposit(
             begin, stop = WIDE, 0
             for i in range(group, min(group + many, nodes.shape[2] - 1)):
                 base = (i - group) * step
-                low, high = _places(nodes, (j, i), part, step, base, shift, size, taps, work.place, work.first)
+                low, high = places(nodes, (j, i), part, step, base, shift, size, taps, work.place, work.first)
                 if low < high:
                     begin, stop = min(begin, low), high
             begin, stop = max(begin, -left), min(stop, sums.number.shape[1] - left)
