@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits as astropy_fits
 
 from spica.core.faults import DataFault
 from spica.core.records import Scalar
@@ -212,6 +211,9 @@ class Plane:
 
     def _by_astropy(self, y0: int, y1: int) -> Array:
         """Rows of an HDU coded in any other way; astropy gets that HDU alone."""
+        # Half a second, which those who read no such file do not pay.
+        from astropy.io import fits as astropy_fits
+
         alone = io.BytesIO(_PRIMARY + bytes(self.bytes[self.hdu.start : self.hdu.end]))
         ny = self.shape[0]
         try:

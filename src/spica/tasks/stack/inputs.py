@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.streams import Rows
-from spica.kernels.illumination import departure
 from spica.kernels.projection import Projection
 from spica.kernels.resample import CHUNK, Way, way
 from spica.kernels.stack import Facts
@@ -81,6 +80,9 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
     here = (x > -1e8) & (y > -1e8)
     flat = np.asarray((given.light or {}).get("flat") or (), np.float64)
     if flat.size > 1 and np.any(flat[1:]):
+        # It brings half a second of SciPy.
+        from spica.kernels.illumination import departure
+
         size = (given.light or {}).get("size") or (shape[1], shape[0])
         # Beyond the edge a polynomial may run away.
         place = np.clip(x, 0, shape[1] - 1), np.clip(y, 0, shape[0] - 1)
