@@ -269,6 +269,15 @@ CODES: dict[str, FaultCode] = {
     ),
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
+    # releases
+    "release.unnamed": FaultCode(
+        _S, "it is not said which release is meant", "name one with --release, or write releases/NAME.toml"
+    ),
+    "release.unknown": FaultCode(_S, "the survey has no release of this name", "see 'spica release list'"),
+    "release.invalid": FaultCode(
+        _S, "the release's file cannot be used as written", "mend the file: the message says where"
+    ),
+    "tile.unknown": FaultCode(_S, "the release has no tile of this name", "see 'spica tiles'"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
     # zero points
     "systems.invalid": FaultCode(

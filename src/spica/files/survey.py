@@ -21,7 +21,7 @@ from spica.core.settings import Settings
 from spica.files import atomic
 
 FILE_NAME = "survey.toml"
-FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines", "references", "systems")
+FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines", "releases", "references", "systems")
 LOCAL = "local"
 """The storage area that is the survey folder itself."""
 

@@ -35,6 +35,12 @@ def centres(pixels: Int64, order: int) -> tuple[Float64, Float64]:
     return np.asarray(lon.deg), np.asarray(lat.deg)
 
 
+def edge(pixel: int, order: int, each: int = 8) -> tuple[Float64, Float64]:
+    """Places around a cell [degree]: its corners, and more along each side, which is no great circle."""
+    lon, lat = nested.vertices(np.array([pixel]), order, step=each, num_threads=1)
+    return np.asarray(lon.deg).ravel(), np.asarray(lat.deg).ravel()
+
+
 def area(order: int) -> float:
     """Area of a cell [square degree]."""
     return 4.0 * math.pi * math.degrees(1.0) ** 2 / (12.0 * 4.0**order)
