@@ -14,6 +14,7 @@ from spica.core.records import Unit
 from spica.engine.resolvers.base import Link
 from spica.engine.spec import Recipe
 from spica.engine.targets import Target, kind_of_flat
+from spica.pipelines.graph import Chain
 from spica.pipelines.model import Pipeline
 
 ABSENT = Link("", "", "none: optional, and there is none")
@@ -118,12 +119,16 @@ class Order:
     where : selection of exposures and detectors.
     overrides : ``step.setting`` (or ``task.setting``) to value.
     retry : try again also what failed on the same data before.
+    release : name of the release that tiles are of; '' for the survey's only one.
+    tiles : names of the tiles to work on; none for all.
     """
 
     pipeline: Pipeline
     where: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     retry: bool = False
+    release: str = ""
+    tiles: tuple[str, ...] = ()
 
 
 @dataclass
@@ -137,6 +142,7 @@ class Plan:
     refusals : units that cannot run.
     products : records of products on disk (or of values) that jobs done earlier made, by product key.
     present : refusals that the registry holds already.
+    waiting : chains of tiles that cannot be planned before the others have ended: the rules ask for their figures.
     """
 
     order: Order
@@ -144,6 +150,7 @@ class Plan:
     refusals: list[Refusal] = field(default_factory=list)
     products: dict[str, ProductRecord] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
+    waiting: list[Chain] = field(default_factory=list)
 
     def standing(self, standing: Standing) -> Iterator[tuple[int, PlannedJob]]:
         """Numbers and jobs of one standing."""

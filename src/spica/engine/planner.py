@@ -27,10 +27,11 @@ from spica.engine.resolvers.table import RESOLVERS
 from spica.engine.selection import both, for_frames
 from spica.engine.spec import Recipe
 from spica.engine.targets import Target, in_key_order, targets
+from spica.engine.tiling.planning import Tiling
 from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.instruments.sections import section
-from spica.pipelines.graph import Chain, chains
+from spica.pipelines.graph import TILED, Chain, chains
 from spica.pipelines.model import Pipeline
 from spica.pipelines.owners import refuse_strangers
 from spica.registry.rows import DetectorRow
@@ -50,6 +51,8 @@ def make_plan(
     *,
     retry: bool = False,
     given_up: Mapping[str, FaultRecord] | None = None,
+    release: str = "",
+    tiles: Sequence[str] = (),
 ) -> Plan:
     """Plan an order.
 
@@ -62,13 +65,16 @@ def make_plan(
     overrides : ``step.setting`` or ``task.setting`` to value.
     retry : plan also what failed on the same data before.
     given_up : job keys that failed in this production, and how: they are not tried again.
+    release : of which the tiles are that the pipeline makes; the survey's only one by default.
+    tiles : only these of them.
 
     Raises
     ------
     SetupFault
-        ``where.invalid``, ``settings.*``, ``camera.*``; ``order.nothing`` where nothing is selected.
+        ``where.invalid``, ``settings.*``, ``camera.*``, ``release.*``, ``tile.unknown``; ``order.nothing`` where nothing
+        is selected.
     """
-    order = Order(pipeline, where, dict(overrides or {}), retry)
+    order = Order(pipeline, where, dict(overrides or {}), retry, release, tuple(tiles))
     with uncollected():
         return _Planner(registry, survey, order, dict(given_up or {})).plan()
 
@@ -107,9 +113,10 @@ class _Planner:
             return chosen_indexes(survey)
 
         masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
-        self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
+        self._tiling = Tiling(registry, survey, order, self._chains)
+        self._recipes = RecipeBook(order.pipeline, camera, survey.settings.tasks, order.overrides, self._tiling.release)
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
         self._ground = Ground(
@@ -121,11 +128,13 @@ class _Planner:
         """Plan all chains, then settle what runs."""
         parse(self._order.where)
         for chain in self._chains:
-            rows = self._select(chain)
-            self._rows.append(rows)
+            if self._tiling.waits(chain, self._plan.jobs):
+                self._plan.waiting.append(chain)
+                self._rows.append([])
+                self._ground.places.append({})
+                continue
             first = len(self._plan.jobs)
-            place = self._places(chain, targets(chain.grain, rows, chain.steps[0].block, chain.steps[0].group))
-            self._ground.places.append(place)
+            self._ground.places.append(self._places(chain, self._units(chain)))
             self._judge(self._plan.jobs[first:])
             self._rescue(chain, first)
             self._follow(first)
@@ -139,6 +148,16 @@ class _Planner:
 
     def _judge(self, jobs: Sequence[PlannedJob]) -> None:
         standing.judge(self._plan, self._registry, self._survey, jobs, self._given_up)
+
+    def _units(self, chain: Chain) -> list[Target]:
+        """The units of a chain, in key order."""
+        if chain.grain in TILED:
+            planned = {(row.exposure, row.detector) for rows in self._rows for row in rows}
+            self._rows.append([])
+            return self._tiling.targets(chain, planned)
+        rows = self._select(chain)
+        self._rows.append(rows)
+        return targets(chain.grain, rows, chain.steps[0].block, chain.steps[0].group)
 
     def _select(self, chain: Chain) -> list[DetectorRow]:
         """The rows that a chain's units come from, in key order."""
@@ -180,7 +199,7 @@ class _Planner:
         place: dict[tuple[str, ...], int] = {}
         resolve = _resolving(chain, self._ground)
         for target in units:
-            recipe = self._recipes.recipe(chain, target.head.camera)
+            recipe = self._recipes.recipe(chain, "" if chain.grain in TILED else target.head.camera)
             found = resolve(target)
             if isinstance(found, FaultRecord):
                 place[target.unit.values] = self._refuse(recipe, target, found)

@@ -8,6 +8,7 @@ from typing import Any
 from spica.core.camera import Camera
 from spica.core.faults import SetupFault
 from spica.core.keys import digest
+from spica.core.release import Release
 from spica.core.settings import Resolved, resolve, unknown
 from spica.engine.spec import Recipe
 from spica.files import standard
@@ -27,6 +28,7 @@ class RecipeBook:
     camera : camera table by name.
     survey : the survey's settings: task or step label to values.
     overrides : the order's settings, ``label.field`` (or ``task.field``) to value.
+    release : that tiles are of: its settings, for the tasks that work on them.
 
     Raises
     ------
@@ -40,15 +42,17 @@ class RecipeBook:
         camera: Callable[[str], Camera],
         survey: Mapping[str, Mapping[str, Any]],
         overrides: Mapping[str, Any],
+        release: Release | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._camera = camera
         self._survey = survey
         self._order = _by_owner(pipeline, overrides)
+        self._release = release
         self._made: dict[tuple[int, str], Recipe] = {}
 
     def recipe(self, chain: Chain, camera: str) -> Recipe:
-        """The recipe of a chain for a camera; SetupFault ``settings.*`` where a layer does not fit."""
+        """The recipe of a chain for a camera, '' for tiles, which are of many; SetupFault ``settings.*`` where a layer does not fit."""
         found = self._made.get((chain.index, camera))
         if found is None:
             found = self._made[chain.index, camera] = self._make(chain, camera)
@@ -69,11 +73,14 @@ class RecipeBook:
         )
 
     def _resolve(self, step: Step, camera: str) -> Resolved:
-        table = self._camera(camera).settings
+        table = self._camera(camera).settings if camera else {}
         owners = list(dict.fromkeys((step.task.name, step.label)))
         layers: list[Layer] = [(f"camera {camera}", table[owner]) for owner in owners if owner in table]
         layers.append((f"pipeline {self._pipeline.name}", step.settings))
         layers.extend(("survey", self._survey[owner]) for owner in owners if owner in self._survey)
+        if self._release is not None and not camera:
+            given, name = self._release.settings, f"release {self._release.name}"
+            layers.extend((name, given[owner]) for owner in owners if owner in given)
         layers.extend(("order", self._order[owner]) for owner in owners if owner in self._order)
         return resolve(step.task.settings, layers, step.label)
 

@@ -133,13 +133,19 @@ def _carry_out(
                 teller = _Teller(plan, tally, begun, progress)
                 wave = Wave(*(plan, registry, survey, executor), hold=hold, tally=tally, wish=wish, watch=teller.tell)
                 wave.run()
-                if tally.interrupted or tally.stopped or not wave.cut:
+                if tally.interrupted or tally.stopped or not (wave.cut or plan.waiting):
                     break
+                waited = bool(plan.waiting)
                 plan = make_plan(
                     *(registry, survey, order.pipeline, order.where, order.overrides),
                     retry=order.retry,
                     given_up=tally.given_up,
+                    release=order.release,
+                    tiles=order.tiles,
                 )
+                if waited:
+                    # Tiles that an earlier run made stand in the plan only now.
+                    already = plan.counts()[Standing.DONE] - tally.done - tally.elsewhere
                 tally.replanned(plan)
         if not (tally.interrupted or tally.stopped):
             wave.purge()

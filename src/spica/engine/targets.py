@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from spica.core.records import FrameType, Grain, Unit
+from spica.core.tiles import Tile
 from spica.registry.rows import DetectorRow
 
 PLAIN_MODES = frozenset({"", "normal"})
 """What cameras say that have one read-out mode only: blocks of theirs are called by the night alone."""
 PLAIN_FLATS = frozenset({"", "dome"})
 """Kinds of flat whose blocks are called so too; twilight flats are told apart, and never meet dome flats in a master."""
+
+NO_BAND = "none"
+"""Stands for the band of frames without any in the names of units."""
 
 GROUPED = ("night", "band", "field")
 """What the exposures of a group may have in common, in the order in which their names tell it."""
@@ -21,12 +25,14 @@ GROUPED = ("night", "band", "field")
 class Target:
     """A unit to work on, with the rows that it stands for, in key order (exposure's time, name, detector).
 
-    `block` is the night, or the calibration block; it names the folder of the products.
+    `block` is the night, the calibration block or the tile; it names the folder of the products. `tile` is that of
+    units of tiles.
     """
 
     unit: Unit
     rows: tuple[DetectorRow, ...]
     block: str
+    tile: Tile | None = None
 
     @property
     def head(self) -> DetectorRow:
@@ -71,6 +77,21 @@ def targets(
         groups.setdefault(values, []).append(row)
     return [
         Target(Unit(grain, values), tuple(groups[values]), values[-1]) for values in sorted(groups, key=_block_order)
+    ]
+
+
+def tile_targets(
+    grain: Grain, tiles: Mapping[str, Tile], rows: Mapping[tuple[str, str], Sequence[DetectorRow]]
+) -> list[Target]:
+    """The units of tiles, by tile or by tile and band, that rows by both make."""
+    groups: dict[tuple[str, ...], dict[DetectorRow, None]] = {}
+    for (tile, band), members in rows.items():
+        values = (tile, band or NO_BAND) if grain is Grain.TILE_BAND else (tile,)
+        groups.setdefault(values, {}).update(dict.fromkeys(members))
+    return [
+        Target(Unit(grain, values), tuple(in_key_order(groups[values])), values[0], tiles[values[0]])
+        for values in sorted(groups)
+        if groups[values]
     ]
 
 

@@ -10,13 +10,15 @@ from spica.core.faults import SetupFault
 from spica.core.records import Grain
 from spica.core.settings import resolve
 from spica.core.task import Form, Give, Keep, Need
-from spica.pipelines.graph import ROWS, chains, makers
+from spica.pipelines.graph import ROWS, TILED, chains, makers
 from spica.pipelines.model import RENAMED, Pipeline, Step
 from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes"})
+FACTS = frozenset(
+    {"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes", "tile", "inputs"}
+)
 SOURCES = RENAMED | FACTS | PIXELS
 LATE = frozenset({"lent", "camera", "unit"})
 PURPOSES = ("", "astrometry", "photometry")
@@ -24,7 +26,9 @@ UNSHARED = frozenset({Form.MEMORY})
 LENDING = {Grain.DETECTOR: frozenset({"exposure", "night"}), Grain.EXPOSURE: frozenset({"night"})}
 """From whom a unit may borrow, by grain (`spica.pipelines.model.LENDERS`)."""
 CIRCLES = frozenset({"visit", "dither"})
-PLANNED = frozenset({Grain.DETECTOR, Grain.EXPOSURE, Grain.CALIBRATION, Grain.GROUP})
+OF_TILES = frozenset({"tile", "inputs"})
+OF_FRAMES = frozenset({"exposure", "exposures", "camera", "members", "reference", "wcs", "systems"})
+"""Facts that tiles do not have: they are of many cameras and nights."""
 FLOWS = frozenset(
     {
         (Grain.DETECTOR, Grain.CALIBRATION),
@@ -35,10 +39,16 @@ FLOWS = frozenset(
         (Grain.EXPOSURE, Grain.GROUP),
         (Grain.GROUP, Grain.EXPOSURE),
         (Grain.GROUP, Grain.DETECTOR),
+        (Grain.DETECTOR, Grain.TILE_BAND),
+        (Grain.EXPOSURE, Grain.TILE_BAND),
+        (Grain.DETECTOR, Grain.TILE),
+        (Grain.EXPOSURE, Grain.TILE),
+        (Grain.TILE_BAND, Grain.TILE),
+        (Grain.TILE, Grain.TILE_BAND),
     }
 )
-"""From which grain to which other one a product may flow: all of a block, a group or an exposure, that of each exposure
-of a block or a group, and one to each exposure or detector."""
+"""From which grain to which other one a product may flow: all of a block, a group, an exposure or a tile, that of each
+exposure of a block or a group, and one to each exposure or detector; of the bands of a tile, and one to each of them."""
 
 
 def check(pipeline: Pipeline) -> None:
@@ -98,12 +108,15 @@ def _names(pipeline: Pipeline, step: Step) -> None:
 
 
 def _sources(pipeline: Pipeline, step: Step) -> None:
-    if step.task.grain not in PLANNED:
-        raise _fault(
-            pipeline, f"step {step.label!r}: units of grain {step.task.grain} cannot be planned", step=step.label
-        )
     for need in step.needs():
         what = f"step {step.label!r}: its need {need.name!r}"
+        strange = OF_FRAMES if step.task.grain in TILED else OF_TILES
+        if need.source in strange:
+            raise _fault(
+                pipeline,
+                f"{what} is {need.source!r}, which units of grain {step.task.grain} do not have",
+                step=step.label,
+            )
         if need.source not in SOURCES:
             raise _fault(pipeline, f"{what} has the unknown source {need.source!r}", step=step.label)
         if need.among and (

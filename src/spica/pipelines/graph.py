@@ -22,9 +22,16 @@ GATHERED = frozenset(
         (Grain.EXPOSURE, Grain.CALIBRATION),
         (Grain.DETECTOR, Grain.GROUP),
         (Grain.EXPOSURE, Grain.GROUP),
+        (Grain.DETECTOR, Grain.TILE_BAND),
+        (Grain.EXPOSURE, Grain.TILE_BAND),
+        (Grain.DETECTOR, Grain.TILE),
+        (Grain.EXPOSURE, Grain.TILE),
+        (Grain.TILE_BAND, Grain.TILE),
     }
 )
 """Grains of a product and of its consumer where one unit of the latter takes those of many of the former."""
+TILED = frozenset({Grain.TILE_BAND, Grain.TILE})
+"""Grains whose units are tiles of a release."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def magnitudes(
     Returns
     -------
     magnitudes : a row for each of `sources`, in their order; NaN where no light was measured.
+    light : value: `zero`, `error` [mag at 1 electron per second], `scale` (AB …), `of` (joint or own), `flat` and `size`: what a
+        place on the detector adds (`spica.kernels.illumination.departure`), `exposure_time` [s].
     scale : metrics; `zero_point`, `zero_point_err` on the AB scale, with the scale's name where it is another.
 
     Raises
@@ -103,7 +105,16 @@ def magnitudes(
         figures["illumination_range"] = Measured(float(np.ptp(zero.at(x, y))), "mag")
     if len(found) == 2 and found["joint"].scale == found["own"].scale:
         figures["zero_point_apart"] = Measured(found["joint"].value - found["own"].value, "mag")
-    return {"magnitudes": Catalogue(declared, header, MAGNITUDE_COLUMNS), "scale": figures}
+    light = {
+        "zero": zero.value,
+        "error": zero.error,
+        "scale": zero.scale,
+        "of": zero.of,
+        "flat": [float(term) for term in zero.flat],
+        "size": list(zero.size),
+        "exposure_time": exposure.exposure_time,
+    }
+    return {"magnitudes": Catalogue(declared, header, MAGNITUDE_COLUMNS), "light": light, "scale": figures}
 
 
 def _joint(solution: Catalogue | None, exposure: Exposure, number: int) -> _Zero | None:
@@ -147,7 +158,7 @@ def _measured(kind: str, table: Catalogue, seconds: float, zero: Floats) -> dict
 
 TASK = Task(
     name="magnitudes",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=MagnitudesSettings,
     needs=(
@@ -160,6 +171,7 @@ TASK = Task(
     ),
     gives=(
         Give("magnitudes", Form.CATALOGUE, meaning="magnitudes of the sources, with the zero point in the header"),
+        Give("light", Form.VALUE, meaning="the detector's zero point and what places on it add to it"),
         Give("scale", Form.METRICS, meaning="the zero point of the detector and where it comes from"),
     ),
     run=magnitudes,

@@ -9,7 +9,7 @@ from spica.core.records import Grain, Unit
 from spica.core.task import Form
 from spica.engine.resolvers.base import Found, Ground, Link, Stock
 from spica.engine.spec import Gathered, Given, Source, Stored
-from spica.engine.targets import Target, group_of
+from spica.engine.targets import NO_BAND, Target, group_of
 from spica.pipelines.graph import Binding
 from spica.pipelines.model import Step
 from spica.registry.rows import DetectorRow
@@ -25,7 +25,7 @@ class Product:
         place = ground.places[binding.chain]
         gathers = binding.gathers
         rows = ground.circles.of(binding.need.among, target.head) if binding.need.among else target.rows
-        units = list(_members(binding, rows)) if gathers else [_single(binding, target)]
+        units = list(_members(binding, target, rows)) if gathers else [_single(binding, target)]
         links: list[Link] = []
         missing: list[tuple[Unit, FaultRecord | None]] = []
         for unit in units:
@@ -65,11 +65,15 @@ def stored(stock: Stock, binding: Binding, link: Link) -> Source:
     return Stored(str(stock.path_of(record.path)), record.form, need.stream, need.columns, need.where, need.planes)
 
 
-def _members(binding: Binding, rows: Iterable[DetectorRow]) -> Iterator[Unit]:
+def _members(binding: Binding, target: Target, rows: Iterable[DetectorRow]) -> Iterator[Unit]:
     """The units whose products are gathered, in key order."""
     if binding.grain is Grain.EXPOSURE:
         for name in dict.fromkeys(row.exposure for row in rows):
             yield Unit(Grain.EXPOSURE, (name,))
+        return
+    if binding.grain is Grain.TILE_BAND:
+        for band in sorted({row.band or NO_BAND for row in target.rows}):
+            yield Unit(Grain.TILE_BAND, (target.unit.keys["tile"], band))
         return
     for row in rows:
         yield Unit(Grain.DETECTOR, (row.exposure, str(row.detector)))
@@ -80,6 +84,8 @@ def _single(binding: Binding, target: Target) -> Unit:
         return Unit(Grain.EXPOSURE, (target.head.exposure,))
     if binding.grain is Grain.GROUP:
         return Unit(Grain.GROUP, (group_of(target.head, binding.group),))
+    if binding.grain is Grain.TILE:
+        return Unit(Grain.TILE, (target.unit.keys["tile"],))
     return target.unit
 
 

@@ -12,6 +12,7 @@ from spica.engine.resolvers.master import Master
 from spica.engine.resolvers.product import Product
 from spica.engine.resolvers.reference import FirstSolutions, Reference
 from spica.engine.resolvers.systems import PhotometricSystems
+from spica.engine.resolvers.tiles import Inputs, TileItself
 
 RESOLVERS: Mapping[str, Resolver] = {
     "product": Product(),
@@ -29,4 +30,6 @@ RESOLVERS: Mapping[str, Resolver] = {
     "wcs": FirstSolutions(),
     "systems": PhotometricSystems(),
     "indexes": Indexes(),
+    "tile": TileItself(),
+    "inputs": Inputs(),
 }

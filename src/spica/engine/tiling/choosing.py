@@ -56,7 +56,9 @@ class Chosen:
         return in_key_order(found)
 
 
-def choose(registry: Registry, release: Release, frames: Collection[FrameType], states: Collection[ExposureState]) -> Chosen:
+def choose(
+    registry: Registry, release: Release, frames: Collection[FrameType], states: Collection[ExposureState]
+) -> Chosen:
     """Choose by the rules, over the whole survey.
 
     Parameters
@@ -107,7 +109,11 @@ def _by_rules(
     left: list[Left] = []
     kept = list(rows)
     if release.bands:
-        left = [_left(row, BAND, f"the release has {', '.join(release.bands)}") for row in kept if row.band not in release.bands]
+        left = [
+            _left(row, BAND, f"the release has {', '.join(release.bands)}")
+            for row in kept
+            if row.band not in release.bands
+        ]
         kept = [row for row in kept if row.band in release.bands]
     for rule in release.rules():
         if not kept:
@@ -153,7 +159,9 @@ def _best(
     by, sign = table.by.removeprefix("-"), -1.0 if table.by.startswith("-") else 1.0
     rank, depths = _means(registry, by, rows), _means(registry, "point_depth", rows) if table.depth else {}
     # What was not measured comes last; of equals, the earlier exposure first.
-    order = sorted(range(len(names)), key=lambda number: (sign * rank.get(names[number], math.copysign(math.inf, sign)), number))
+    order = sorted(
+        range(len(names)), key=lambda number: (sign * rank.get(names[number], math.copysign(math.inf, sign)), number)
+    )
     taken: dict[str, None] = {}
     reasons: dict[str, tuple[str, str]] = {}
     most = min(table.best or len(names), max(1, math.floor((table.fraction or 1.0) * len(names) + 1e-9)))
