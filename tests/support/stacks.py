@@ -260,7 +260,7 @@ def three_bands(side: int = 600, number: int = 350) -> Bands:
             images[band],
             made[band]["psf"],
             noise[band],
-            found["detection"],
+            found["detection_labels"],
             found["detected"],
         )["forced"]
         for band in plans

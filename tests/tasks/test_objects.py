@@ -92,7 +92,7 @@ def test_light_where_there_is_none_is_zero_on_average_and_negative_half_of_the_t
     white = np.zeros((15, 15))
     white[7, 7] = 1.0
     noise = {"covariance": white.tolist(), "point": 1.0, "fwhm": made["noise"]["fwhm"]}
-    table = forced(ForcedSettings(), dark, made["psf"], noise, seen.detection["detection"], seen.detection["detected"])[
+    table = forced(ForcedSettings(), dark, made["psf"], noise, seen.detection["detection_labels"], seen.detection["detected"])[
         "forced"
     ]
     for kind in ("psf", "auto", "colour"):
@@ -122,7 +122,7 @@ def test_objects_hold_all_bands_own_their_half_and_keep_their_names(seen: Bands)
 
 def test_bad_input_is_named(seen: Bands) -> None:
     image, made = seen.images["r"], seen.made["r"]
-    found, table = seen.detection["detection"], seen.detection["detected"]
+    found, table = seen.detection["detection_labels"], seen.detection["detected"]
     nothing = Image(np.full(image.shape, np.nan, np.float32), image.variance, image.mask, image.header)
     for stack, psf, detected, code in (
         (replace(image, header={}), made["psf"], table, "zero-point.none"),

@@ -181,7 +181,8 @@ class Plane:
         if bad >= 0:
             message = f"{self.path}: HDU {self.hdu.index} {self.hdu.name}: tile {bad} does not decode"
             raise DataFault("file.corrupt", message, path=str(self.path), hdu=self.hdu.index, tile=int(bad))
-        fits.forget(self.bytes, self.hdu.data + int(starts.min()), self.hdu.data + int(stops.max()))
+        if len(starts):
+            fits.forget(self.bytes, self.hdu.data + int(starts.min()), self.hdu.data + int(stops.max()))
 
     def _tiles(self, first: int, last: int) -> tuple[Array, Array] | None:
         """First byte and byte after the last (within the data) of tiles; None where some lie in another column."""

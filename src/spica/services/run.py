@@ -42,6 +42,7 @@ class Order:
     workers, executor : None and '' for the survey's setting; 0 workers for one per core.
     name : of the production, for people.
     retry : try again also what failed on the same data before.
+    release, tiles : of which release the tiles are that it makes, and which of them; '' and none for the only one, all.
     """
 
     pipeline: str
@@ -51,6 +52,8 @@ class Order:
     executor: str = ""
     name: str = ""
     retry: bool = False
+    release: str = ""
+    tiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class UnitLine:
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What an order would do."""
+    """What an order would do; `waiting` are steps on tiles, which are chosen when the others have ended."""
 
     pipeline: str
     where: str
@@ -119,6 +122,7 @@ class Foreseen:
     obstacles: tuple[Obstacle, ...]
     masters: tuple[MasterUse, ...]
     units: tuple[UnitLine, ...]
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,13 +198,19 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
         obstacles=tuple(_obstacles(plan)),
         masters=tuple(_masters(plan)),
         units=tuple(_units(plan)),
+        waiting=tuple(chain.label for chain in plan.waiting),
     )
 
 
 def _plan(order: Order, house: Opened) -> Plan:
     pipeline = load(order.pipeline, house.survey)
     overrides = {name: literal(value) for name, value in (order.settings or {}).items()}
-    return make_plan(house.registry, house.survey, pipeline, order.where, overrides, retry=order.retry)
+    return make_plan(
+        *(house.registry, house.survey, pipeline, order.where, overrides),
+        retry=order.retry,
+        release=order.release,
+        tiles=order.tiles,
+    )
 
 
 def _chains(plan: Plan) -> Iterator[ChainLine]:

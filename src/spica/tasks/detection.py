@@ -43,6 +43,7 @@ def detection(settings: DetectionSettings, stack: tuple[Member, ...], noise: tup
     Returns
     -------
     detection : Image in units of sigma.
+    detection_labels : Image of whole numbers: that of the source, from 1, to which each pixel belongs, 0 for none.
     detected : Catalogue: place, shape and size of each source, the same for all bands; in the header `FWHMBAND`, the width of the broadest
         point spread function.
     detection_figures : metrics.
@@ -85,7 +86,12 @@ def detection(settings: DetectionSettings, stack: tuple[Member, ...], noise: tup
     table = Catalogue({name: columns[name].astype(each.dtype) for name, each in declared.items()}, cards, declared)
     sky = {name: value for name, value in header.items() if name.startswith(("CTYPE", "CRVAL", "CRPIX", "CD", "CUNIT"))}
     figures = {"detected": Measured(float(found.count)), "detection_bands": Measured(float(len(signals)))}
-    return {"detection": Image(made, None, mask, sky | cards), "detected": table, "detection_figures": figures}
+    return {
+        "detection": Image(made, None, mask, sky | cards),
+        "detection_labels": Image(found.labels().astype(np.float32), header=sky),
+        "detected": table,
+        "detection_figures": figures,
+    }
 
 
 def _signal(
@@ -133,6 +139,7 @@ TASK = Task(
     ),
     gives=(
         Give("detection", Form.IMAGE, meaning="chi squared of a tile's bands, in sigma"),
+        Give("detection_labels", Form.IMAGE, meaning="to which of a tile's sources each pixel belongs"),
         Give("detected", Form.CATALOGUE, meaning="places and shapes of a tile's sources, for all bands"),
         Give("detection_figures", Form.METRICS, meaning="how many sources a tile has, and by how many bands"),
     ),

@@ -19,14 +19,13 @@ from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.ab import ab_magnitudes
 from spica.kernels.aperture import circular_photometry
 from spica.kernels.correlation import excess_within
-from spica.kernels.dual import Cut, flat_sky, light_gain, rounded, segments_of
+from spica.kernels.dual import flat_sky, light_gain, rounded
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_sources import Fitting, fit_sources
 
 Values = npt.NDArray[Any]
 
 BAD = int(Mask.unusable())
-DETECTION_BAD = int(Mask.unusable() & ~(Mask.SATURATED | Mask.BLEED))
 KINDS = ("auto", "psf", "colour")
 
 
@@ -43,7 +42,7 @@ def forced(
     stack: Image,
     psf: Catalogue,
     noise: Mapping[str, Any],
-    detection: Image,
+    detection_labels: Image,
     detected: Catalogue,
 ) -> Products:
     """Measure a band's stack at the places, and in the apertures, of the tile's sources.
@@ -76,7 +75,7 @@ def forced(
     planes = stack.pixels, level, stack.variance, mask
     model, covariance = PsfModel.from_catalogue(psf), np.asarray(noise["covariance"], np.float64)
     radius = settings.colour_radius * float(detected.header["FWHMBAND"] or 0.0)
-    labels = _labels(detection, detected)
+    labels = _labels(detection_labels, detected)
     kron = rounded(detected["auto_radius"].astype(np.float64), 1.0, settings.largest_radius)
     columns: dict[str, Values] = {}
     for name, radii in (("auto", kron), ("colour", np.full(len(detected), radius))):
@@ -118,16 +117,15 @@ def declarations(unit: str) -> dict[str, Column]:
     return {column.name: column for column in columns}
 
 
-def _labels(detection: Image, detected: Catalogue) -> Values:
+def _labels(detection_labels: Image, detected: Catalogue) -> Values:
     """Numbers of the sources that pixels belong to, as the detection has them."""
-    threshold, area, contrast = (float(detected.header[name] or 0.0) for name in ("THRESHOL", "MINAREA", "CONTRAST"))
-    mask = np.zeros(detection.shape, np.int32) if detection.mask is None else detection.mask
-    found = segments_of(detection.pixels, mask, DETECTION_BAD, Cut(threshold, int(area), contrast))
-    if found.count != len(detected):
+    labels = np.rint(detection_labels.pixels).astype(np.int32)
+    if labels.max(initial=0) != len(detected):
+        count = labels.max(initial=0)
         raise DataFault(
-            "data.bad-value", f"{found.count} sources in the detection image, {len(detected)} in its catalogue", need="detected"
+            "data.bad-value", f"{count} sources in the detection's image, {len(detected)} in its catalogue", need="detected"
         )  # fmt: skip
-    return found.labels()
+    return labels
 
 
 def _within(
@@ -191,7 +189,7 @@ TASK = Task(
         Need("stack"),
         Need("psf"),
         Need("noise"),
-        Need("detection", grain=Grain.TILE),
+        Need("detection_labels", grain=Grain.TILE),
         Need("detected", grain=Grain.TILE),
     ),
     gives=(
