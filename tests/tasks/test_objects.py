@@ -92,9 +92,9 @@ def test_light_where_there_is_none_is_zero_on_average_and_negative_half_of_the_t
     white = np.zeros((15, 15))
     white[7, 7] = 1.0
     noise = {"covariance": white.tolist(), "point": 1.0, "fwhm": made["noise"]["fwhm"]}
-    table = forced(ForcedSettings(), dark, made["psf"], noise, seen.detection["detection_labels"], seen.detection["detected"])[
-        "forced"
-    ]
+    table = forced(
+        ForcedSettings(), dark, made["psf"], noise, seen.detection["detection_labels"], seen.detection["detected"]
+    )["forced"]
     for kind in ("psf", "auto", "colour"):
         pulls = table[f"flux_{kind}"] / table[f"flux_{kind}_err"]
         assert np.mean(pulls < 0) == pytest.approx(0.5, abs=0.12), kind

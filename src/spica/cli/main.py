@@ -21,6 +21,7 @@ from spica.cli import (
     pipelines,
     refcat,
     registry,
+    releases,
     reporting,
     story,
     wcs,
@@ -71,6 +72,7 @@ app.command("ingest", rich_help_panel=FRAMES, epilog=frames.INGEST)(frames.inges
 app.command("inventory", rich_help_panel=FRAMES, epilog=frames.INVENTORY)(frames.inventory)
 app.command("run", rich_help_panel=WORK, epilog=work.RUN)(work.run)
 app.command("sources", rich_help_panel=WORK, epilog=work.SOURCES)(work.sources)
+app.command("tiles", rich_help_panel=WORK, epilog=releases.TILES)(releases.tiles)
 app.command("export", rich_help_panel=WORK, epilog=work.EXPORT)(work.export)
 # A declination below the equator is no option.
 app.command("cutout", rich_help_panel=WORK, epilog=cutting.CUTOUT, context_settings={"ignore_unknown_options": True})(
@@ -89,6 +91,7 @@ app.add_typer(calib.app, name="calib", rich_help_panel=WORK)
 app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(refcat.app, name="refcat", rich_help_panel=TABLES)
+app.add_typer(releases.app, name="release", rich_help_panel=WORK)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)
 app.add_typer(wcs.app, name="wcs", rich_help_panel=TABLES)
 app.add_typer(metrics.app, name="metrics", rich_help_panel=TABLES)

@@ -20,6 +20,7 @@ RUN = examples(
     "spica run calibrations",
     "spica run night --where \"night='2026-11-20' and band='r'\" --dry-run",
     "spica run reduce --set detect.threshold=4 --workers 8",
+    "spica run deep --release dr1 --tile r0123-0456",
     "After an interruption, a full disk or a kill: the same command goes on where it stopped.",
 )
 SOURCES = examples(
@@ -48,6 +49,10 @@ def run(
     executor: Annotated[str, typer.Option("--executor", help="inprocess, local or dask; survey.toml decides.")] = "",
     name: Annotated[str, typer.Option("--name", help="A name for this run.")] = "",
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed on the same data before.")] = False,
+    release: Annotated[
+        str, typer.Option("--release", help="Of which the tiles are: releases/NAME.toml; the only one by default.")
+    ] = "",
+    tile: Annotated[list[str] | None, typer.Option("--tile", help="Only this tile; repeated. spica tiles.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and why, and what cannot and why; run nothing.")
     ] = False,
@@ -57,7 +62,7 @@ def run(
     """Run a pipeline on the selected exposures. What is done already is not done again."""
     from spica.services import run as service
 
-    order = service.Order(pipeline, where, pairs(settings), workers, executor, name, retry)
+    order = service.Order(pipeline, where, pairs(settings), workers, executor, name, retry, release, tuple(tile or ()))
     if dry_run:
         foreseen = service.foresee(order, survey)
         if as_json:
@@ -95,6 +100,10 @@ def _show_foreseen(foreseen: Foreseen) -> None:
     show_table("Why they cannot", ("units", "code", "why", "for example"), obstacles)
     masters = [(m.units, m.master, m.quality) for m in foreseen.masters]
     show_table("Masters that they take", ("units", "master", "chosen as"), masters)
+    if foreseen.waiting:
+        say(
+            "these wait for the others, since the release's rules ask for their figures: " + "; ".join(foreseen.waiting)
+        )
     units = [u for u in foreseen.units if u.verdict != "done"]
     show_table("Units", ("unit", "steps", "", "why"), [(u.unit, u.chain, u.verdict, u.why) for u in units[:SHOWN]])
     if len(units) > SHOWN:

@@ -130,7 +130,7 @@ def _columns(
 
 TASK = Task(
     name="detection",
-    version=1,
+    version=2,
     grain=Grain.TILE,
     settings=DetectionSettings,
     needs=(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from spica.core.faults import SetupFault
 from spica.core.records import ExposureState, FrameType, Grain, Unit
 from spica.core.release import ChooseTable, Release, RuleTable
 from spica.core.tiles import Tile
@@ -44,16 +46,28 @@ class Chosen:
     tiles : by name; tiles without any exposure too, where the release names them.
     rows : detectors of each tile and band, in key order.
     left : what the rules leave out.
+    placed : exposures that have a place on the sky, by which the astrometry is constrained, stacked or not.
     """
 
     tiles: Mapping[str, Tile]
     rows: Mapping[tuple[str, str], tuple[DetectorRow, ...]]
     left: tuple[Left, ...]
+    placed: tuple[str, ...] = ()
 
-    def of_tile(self, name: str) -> list[DetectorRow]:
-        """All rows of a tile, each once, in key order."""
-        found = {row: None for (tile, _), rows in self.rows.items() if tile == name for row in rows}
-        return in_key_order(found)
+    def only(self, name: str) -> Chosen:
+        """The same of one tile alone; SetupFault ``tile.unknown``."""
+        self.refuse_strangers([name])
+        rows = {key: members for key, members in self.rows.items() if key[0] == name}
+        left = tuple(each for each in self.left if each.tile in {"", name})
+        return Chosen({name: self.tiles[name]}, rows, left, self.placed)
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """SetupFault ``tile.unknown`` for a tile that there is not, with the nearest name."""
+        for name in names:
+            if name not in self.tiles:
+                near = difflib.get_close_matches(name, list(self.tiles), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise SetupFault("tile.unknown", f"the release has no tile {name!r}{hint}", tile=name)
 
 
 def choose(
@@ -78,7 +92,8 @@ def choose(
         if not states or row.state in states
     ]
     kept, left = _by_rules(registry, release, rows)
-    outlines = registry.outlines(Unit(Grain.DETECTOR, (row.exposure, str(row.detector))) for row in kept)
+    outlines = registry.outlines(Unit(Grain.DETECTOR, (row.exposure, str(row.detector))) for row in rows)
+    solved = {unit.values[0]: None for unit in outlines}
     placed, places = [], []
     for row in kept:
         outline = outlines.get(Unit(Grain.DETECTOR, (row.exposure, str(row.detector))))
@@ -95,7 +110,7 @@ def choose(
             best, others = _best(registry, release.choose, [row for row in members if row.band == band])
             left += [_left(row, rule, why, tile.name) for row, rule, why in others]
             found[tile.name, band] = tuple(best)
-    return Chosen(tiles, found, tuple(left))
+    return Chosen(tiles, found, tuple(left), tuple(sorted(solved)))
 
 
 def _left(row: DetectorRow, rule: str, why: str, tile: str = "") -> Left:

@@ -14,7 +14,6 @@ from spica.engine.tiling.choosing import Chosen, choose
 from spica.files import releases
 from spica.files.survey import Survey
 from spica.pipelines.graph import TILED, Chain
-from spica.pipelines.reading import nearest
 from spica.registry.store import Registry
 
 _STATES = {"raw": ExposureState.RAW, "delivered": ExposureState.REDUCED}
@@ -74,11 +73,7 @@ class Tiling:
             ``tile.unknown``.
         """
         chosen = self.chosen
-        for name in self._order.tiles:
-            if name not in chosen.tiles:
-                near = nearest(name, chosen.tiles)
-                hint = f"; did you mean {near!r}?" if near else ""
-                raise SetupFault("tile.unknown", f"the release has no tile {name!r}{hint}", tile=name)
+        chosen.refuse_strangers(self._order.tiles)
         tiles = {
             name: tile for name, tile in chosen.tiles.items() if not self._order.tiles or name in self._order.tiles
         }

@@ -1,0 +1,98 @@
+"""The pipeline deep on a simulated field: from raw frames to stacks, catalogues and objects in two bands, against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.spatial import cKDTree
+
+from spica.core.columns import Catalogue
+from spica.files.catalogues import read_catalogue
+from spica.files.images import read_image
+from spica.services import releases, run
+from tests.support.calibrated import calibrated
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+RELEASE = """
+name = "dr1"
+[tiles]
+grid = "overlap"
+scale = 0.4
+overlap = 0.0
+[[rule]]
+name = "verdict"
+where = "detector > 0"
+[[rule]]
+name = "late"
+where = "sequence not in (16, 17, 24)"
+"""
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A survey with the stacks of its one field, beside its sky."""
+    root = calibrated(tmp_path_factory.mktemp("deep"), exposures="8", bands="r,g")
+    home = root / "survey"
+    (home / "releases" / "dr1.toml").write_text(RELEASE)
+    result = run.run(run.Order("deep", executor="inprocess", release="dr1"), home)
+    assert (result.failed, result.refused, result.left) == (0, 0, 0)
+    return root
+
+
+def objects(field: Path) -> Catalogue:
+    [path] = (field / "survey" / "products" / "objects").rglob("*.parquet")
+    return read_catalogue(path)
+
+
+def truth(field: Path) -> Mapping[str, np.ndarray]:
+    table = pq.read_table(field / "sky" / "truth" / "sources.parquet")
+    return {name: np.asarray(table[name]) for name in ("ra", "dec", "mag_r", "mag_g", "type")}
+
+
+def test_what_the_rules_take_is_stacked_and_what_they_leave_is_said(field: Path) -> None:
+    told = releases.preview("dr1", field / "survey")
+    assert {(each.tile, each.band) for each in told.stacks} == {(told.stacks[0].tile, band) for band in "gr"}
+    taken = {name for each in told.stacks for name in each.exposures}
+    assert not [name for name in taken if int(name[-2:]) in {16, 17, 24}]
+    left = {each.exposure for each in told.left if each.rule == "late"}
+    assert left
+    assert all(int(name[-2:]) in {16, 17, 24} for name in left)
+    for path in (field / "survey" / "products" / "stack").rglob("*.fits"):
+        image = read_image(path)
+        here = [each for each in told.stacks if each.band == path.name.split("_stack")[0][-1]]
+        assert image.header["NCOMBINE"] == here[0].detectors
+        assert np.mean(np.isfinite(image.pixels)) > 0.7
+
+
+def test_objects_are_where_and_as_bright_as_the_truth_says(field: Path) -> None:
+    found, sky = objects(field), truth(field)
+    level = np.cos(np.radians(np.median(sky["dec"])))
+    apart, match = cKDTree(np.stack([sky["ra"] * level, sky["dec"]], 1) * 3600.0).query(
+        np.stack([found["ra"] * level, found["dec"]], 1) * 3600.0
+    )
+    same = apart < 1.0
+    assert np.mean(same) > 0.9
+    stars = same & (sky["type"][match] == "star")
+    east = 3.6e6 * (found["ra"] - sky["ra"][match])[stars] * level
+    north = 3.6e6 * (found["dec"] - sky["dec"][match])[stars]
+    # Motions since the sky's epoch, and blends.
+    assert abs(np.median(east)) < 20.0
+    assert abs(np.median(north)) < 20.0
+    for band in "gr":
+        true = sky[f"mag_{band}"][match]
+        bright = stars & (true > 17.0) & (true < 20.0) & np.isfinite(found[f"mag_psf_{band}"])
+        assert np.count_nonzero(bright) > 15
+        off = (found[f"mag_psf_{band}"] - true)[bright]
+        assert abs(np.median(off)) < 0.03
+
+
+def test_nothing_is_made_again_until_something_changes(field: Path) -> None:
+    home = field / "survey"
+    assert run.foresee(run.Order("deep", release="dr1"), home).to_run == 0
+    changed = run.foresee(run.Order("deep", release="dr1", settings={"objects.radius": "0.7"}), home)
+    assert {each.chain: each.to_run for each in changed.chains if each.to_run} == {"objects": 1}
