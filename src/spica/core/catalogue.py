@@ -5,45 +5,16 @@ Read by `spica.core.faults`, printed by `spica faults --codes` and by the docume
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple
+from spica.core.catalogue_deep import DEEP_CODES
+from spica.core.codes import FaultCode, FaultKind
 
-
-class FaultKind(StrEnum):
-    """Who is to act: the data's owner, the operator, time, or a developer."""
-
-    DATA = "data"
-    SETUP = "setup"
-    RESOURCE = "resource"
-    INTERNAL = "internal"
-
-
-class FaultCode(NamedTuple):
-    """One declared code."""
-
-    kind: FaultKind
-    meaning: str
-    advice: str
+__all__ = ["CODES", "FaultCode", "FaultKind"]
 
 
 _D, _S, _R, _I = FaultKind.DATA, FaultKind.SETUP, FaultKind.RESOURCE, FaultKind.INTERNAL
 
 CODES: dict[str, FaultCode] = {
-    # stacks
-    "stack.nothing": FaultCode(_D, "no exposure reaches the tile", "look at the rules and the preview of the release"),
-    "stack.no-solution": FaultCode(
-        _D, "an exposure of the stack has no sky solution", "solve it, or exclude it by a rule"
-    ),
-    "stack.no-zero-point": FaultCode(
-        _D, "an exposure of the stack has no zero point or exposure time", "calibrate it, or exclude it by a rule"
-    ),
-    "stack.scale": FaultCode(
-        _D, "an exposure's pixels are of quite another size than the stack's", "exclude it, or raise scale_ratio"
-    ),
-    "stack.no-weight": FaultCode(_D, "an exposure of the stack has weight nowhere", "exclude it by a rule"),
-    "stack.input": FaultCode(
-        _D, "an exposure of the stack cannot be read", "reduce it again, or set lost = 'leave out' for the stack"
-    ),
+    **DEEP_CODES,
     # files as delivered
     "file.missing": FaultCode(_D, "the file is not where it should be", "restore the file or run 'spica check'"),
     "file.empty": FaultCode(_D, "the file has no bytes", "ask for the file again"),
@@ -269,15 +240,6 @@ CODES: dict[str, FaultCode] = {
     ),
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
-    # releases
-    "release.unnamed": FaultCode(
-        _S, "it is not said which release is meant", "name one with --release, or write releases/NAME.toml"
-    ),
-    "release.unknown": FaultCode(_S, "the survey has no release of this name", "see 'spica release list'"),
-    "release.invalid": FaultCode(
-        _S, "the release's file cannot be used as written", "mend the file: the message says where"
-    ),
-    "tile.unknown": FaultCode(_S, "the release has no tile of this name", "see 'spica tiles'"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
     # zero points
     "systems.invalid": FaultCode(

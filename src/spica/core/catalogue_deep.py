@@ -1,0 +1,34 @@
+"""Fault codes of stacks and releases: part of `spica.core.catalogue`, which is read instead."""
+
+from __future__ import annotations
+
+from spica.core.codes import FaultCode, FaultKind
+
+_D, _S = FaultKind.DATA, FaultKind.SETUP
+
+DEEP_CODES: dict[str, FaultCode] = {
+    # stacks
+    "stack.nothing": FaultCode(_D, "no exposure reaches the tile", "look at the rules and the preview of the release"),
+    "stack.no-solution": FaultCode(
+        _D, "an exposure of the stack has no sky solution", "solve it, or exclude it by a rule"
+    ),
+    "stack.no-zero-point": FaultCode(
+        _D, "an exposure of the stack has no zero point or exposure time", "calibrate it, or exclude it by a rule"
+    ),
+    "stack.scale": FaultCode(
+        _D, "an exposure's pixels are of quite another size than the stack's", "exclude it, or raise scale_ratio"
+    ),
+    "stack.no-weight": FaultCode(_D, "an exposure of the stack has weight nowhere", "exclude it by a rule"),
+    "stack.input": FaultCode(
+        _D, "an exposure of the stack cannot be read", "reduce it again, or set lost = 'leave out' for the stack"
+    ),
+    # releases
+    "release.unnamed": FaultCode(
+        _S, "it is not said which release is meant", "name one with --release, or write releases/NAME.toml"
+    ),
+    "release.unknown": FaultCode(_S, "the survey has no release of this name", "see 'spica release list'"),
+    "release.invalid": FaultCode(
+        _S, "the release's file cannot be used as written", "mend the file: the message says where"
+    ),
+    "tile.unknown": FaultCode(_S, "the release has no tile of this name", "see 'spica tiles'"),
+}
