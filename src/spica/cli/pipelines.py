@@ -23,7 +23,7 @@ def list_pipelines(
     from spica.services import pipelines
 
     if tasks:
-        found = pipelines.tasks()
+        found = pipelines.tasks(survey)
         if as_json:
             print_json({"tasks": found})
             return

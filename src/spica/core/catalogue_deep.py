@@ -1,4 +1,4 @@
-"""Fault codes of stacks and releases: part of `spica.core.catalogue`, which is read instead."""
+"""Fault codes of stacks, releases and programs of others: part of `spica.core.catalogue`, which is read instead."""
 
 from __future__ import annotations
 
@@ -7,6 +7,18 @@ from spica.core.codes import FaultCode, FaultKind
 _D, _S = FaultKind.DATA, FaultKind.SETUP
 
 DEEP_CODES: dict[str, FaultCode] = {
+    # programs of others
+    "program.version": FaultCode(
+        _S, "a program is of a version that the task does not know", "install one of the range that is told"
+    ),
+    "program.failed": FaultCode(
+        _D, "a program ended with an error", "read its last lines; keep_folder = true keeps its folder"
+    ),
+    "program.no-output": FaultCode(
+        _D, "a program ended well but left no output, or none that can be read", "keep_folder = true keeps its folder"
+    ),
+    "program.timeout": FaultCode(_D, "a program took longer than it may", "raise the task's setting time_limit"),
+    "wrapper.invalid": FaultCode(_S, "the declaration of a wrapped program has no sense", "see docs/wrappers.md"),
     # stacks
     "stack.nothing": FaultCode(_D, "no exposure reaches the tile", "look at the rules and the preview of the release"),
     "stack.no-solution": FaultCode(

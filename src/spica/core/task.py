@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from spica.core.faults import SetupFault
 from spica.core.records import Grain
@@ -151,6 +151,17 @@ class Member:
 Products = Mapping[str, Any]
 
 
+class External(Protocol):
+    """A program outside of spica that a task runs: another version of it is other work."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def version(self) -> str:
+        """Its version as installed here; SetupFault ``program.missing`` or ``program.version``."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A declared task.
@@ -163,6 +174,7 @@ class Task:
     settings : its settings class.
     needs, gives : inputs and outputs.
     run : ``run(settings, **needs) -> Products``; pure.
+    external : the program that it runs; see `spica.wrappers`.
     """
 
     name: str
@@ -172,6 +184,7 @@ class Task:
     needs: tuple[Need, ...]
     gives: tuple[Give, ...]
     run: Callable[..., Products]
+    external: External | None = None
 
     def __post_init__(self) -> None:
         parameters = list(inspect.signature(self.run).parameters)

@@ -33,7 +33,8 @@ class RecipeBook:
     Raises
     ------
     SetupFault
-        ``settings.unknown`` where an override names no step, task or setting of the pipeline.
+        ``settings.unknown`` where an override names no step, task or setting of the pipeline; ``program.missing`` or
+        ``program.version`` naming all programs of the pipeline that are not there, or not as they should be.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RecipeBook:
         overrides: Mapping[str, Any],
         release: Release | None = None,
     ) -> None:
+        _refuse_without_programs(pipeline)
         self._pipeline = pipeline
         self._camera = camera
         self._survey = survey
@@ -97,6 +99,7 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
         {
             "task": step.task.name,
             "version": step.task.version,
+            **({"program": step.task.external.version()} if step.task.external else {}),
             "settings": given,
             "takes": {
                 need.name: outside.get((step.label, need.name), step.product(need.name)) for need in step.needs()
@@ -137,6 +140,22 @@ def _deciding(chain: Chain, settings: Iterable[Mapping[str, Any]], rescues: Iter
     validity = [step.validity for step in chain.steps if any(give.master for give in step.task.gives)]
     found = {"grain": chain.grain.value, "steps": steps, "gives": gives, "rescues": ladder, "validity": validity}
     return found | ({"header": standard.VERSION} if chain.files else {})
+
+
+def _refuse_without_programs(pipeline: Pipeline) -> None:
+    """Before anything starts: every program that the pipeline runs must be there, all that lack are named at once."""
+    wrong: dict[str, SetupFault] = {}
+    for step in pipeline.steps:
+        if step.task.external is None:
+            continue
+        try:
+            step.task.external.version()
+        except SetupFault as fault:
+            wrong[step.task.external.name] = fault
+    if wrong:
+        first = next(iter(wrong.values()))
+        message = f"pipeline {pipeline.name!r}: " + "; ".join(fault.message for fault in wrong.values())
+        raise SetupFault(first.code, message, advice=first.advice, programs=", ".join(wrong))
 
 
 def _by_owner(pipeline: Pipeline, overrides: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -85,8 +85,20 @@ def work(spec: JobSpec) -> JobReport:
         attempt=spec.attempt,
         rungs=tuple(told),
         traceback=failed.trace if failed else "",
-        versions=versions(),
+        versions={**versions(), **_programs(spec)},
     )
+
+
+def _programs(spec: JobSpec) -> dict[str, str]:
+    """Versions of the programs that the job's steps run, where they are still there."""
+    found = {}
+    for external in (step.task.external for step in spec.recipe.chain.steps):
+        if external is not None:
+            try:
+                found[external.name] = external.version()
+            except Fault as fault:
+                found[external.name] = fault.code
+    return found
 
 
 def _begun(spec: JobSpec) -> tuple[list[Rescue], list[Rescue]]:

@@ -21,7 +21,9 @@ from spica.core.settings import Settings
 from spica.files import atomic
 
 FILE_NAME = "survey.toml"
-FOLDERS = ("raw", "products", "scratch", "quarantine", "cameras", "pipelines", "releases", "references", "systems")
+FOLDERS = (
+    "raw", "products", "scratch", "quarantine", "cameras", "pipelines", "wrappers", "releases", "references", "systems",
+)  # fmt: skip
 LOCAL = "local"
 """The storage area that is the survey folder itself."""
 

@@ -11,19 +11,22 @@ from importlib.resources import files
 from pathlib import Path
 
 import spica.tasks
+import spica.wrappers
 from spica.core.faults import Fault, SetupFault
 from spica.core.task import Task
 from spica.pipelines.check import check
 from spica.pipelines.model import Pipeline
 from spica.pipelines.reading import Source, fold, nearest, read_file
+from spica.wrappers import generic
 
 TASKS = "spica.tasks"
 PIPELINES = "spica.pipelines"
+WRAPPERS = "spica.wrappers"
 
 
 @cache
 def tasks() -> Mapping[str, Task]:
-    """All tasks by name: modules (or packages) of `spica.tasks` with a ``TASK`` (and ``DEEP``, the same of a stack), then entry points ``spica.tasks``.
+    """All tasks by name: modules (or packages) of `spica.tasks` and `spica.wrappers` with a ``TASK`` (and ``DEEP``, the same of a stack), then entry points ``spica.tasks``.
 
     Raises
     ------
@@ -43,12 +46,13 @@ def tasks() -> Mapping[str, Task]:
 
 
 def _shipped() -> Iterator[tuple[Task, str]]:
-    for module in pkgutil.iter_modules(spica.tasks.__path__):
-        origin = f"{spica.tasks.__name__}.{module.name}"
-        loaded = importlib.import_module(origin)
-        for task in (getattr(loaded, name, None) for name in ("TASK", "DEEP")):
-            if isinstance(task, Task):
-                yield task, origin
+    for package in (spica.tasks, spica.wrappers):
+        for module in pkgutil.iter_modules(package.__path__):
+            origin = f"{package.__name__}.{module.name}"
+            loaded = importlib.import_module(origin)
+            for task in (getattr(loaded, name, None) for name in ("TASK", "DEEP")):
+                if isinstance(task, Task):
+                    yield task, origin
 
 
 def _outside() -> Iterator[tuple[Task, str]]:
@@ -60,6 +64,37 @@ def _outside() -> Iterator[tuple[Task, str]]:
                 "plugin.broken", f"entry point {point.name} ({point.value}) holds no task", package=point.value
             )
         yield task, point.value
+
+
+def tasks_of(folders: Iterable[Path | str]) -> Mapping[str, Task]:
+    """All tasks: those of `tasks`, of the packages' and of the survey's wrappers.
+
+    Parameters
+    ----------
+    folders : the survey's own folders of pipelines; its wrappers lie in ``wrappers`` beside each.
+
+    Raises
+    ------
+    SetupFault
+        ``wrapper.invalid`` for a file that cannot be one; ``task.invalid`` where its name is taken.
+    """
+    found = dict(tasks())
+    points = sorted(entry_points(group=WRAPPERS), key=lambda point: point.name)
+    places = [_folder(point) for point in points] + [Path(folder).parent / "wrappers" for folder in folders]
+    for path in (path for place in dict.fromkeys(places) for path in sorted(place.glob("*.toml"))):
+        task = generic.read_file(path)
+        if task.name in found:
+            message = f"two tasks are called {task.name!r}, one of them in {path}"
+            raise SetupFault("task.invalid", message, task=task.name)
+        found[task.name] = task
+    return found
+
+
+def _folder(point: EntryPoint) -> Path:
+    """The folder that an entry point names: a package, or a path."""
+    loaded = _load(point)
+    paths = getattr(loaded, "__path__", None)
+    return Path(next(iter(paths))) if paths else Path(str(loaded))
 
 
 def _load(point: EntryPoint) -> object:
@@ -75,9 +110,7 @@ def _places(folders: Iterable[Path | str]) -> Iterator[Path]:
     """Folders that hold pipelines; a later one's file hides an earlier one's of the same name."""
     yield Path(str(files("spica.pipelines") / "shipped"))
     for point in sorted(entry_points(group=PIPELINES), key=lambda point: point.name):
-        loaded = _load(point)
-        paths = getattr(loaded, "__path__", None)
-        yield Path(next(iter(paths))) if paths else Path(str(loaded))
+        yield _folder(point)
     for folder in folders:
         yield Path(folder)
 
@@ -108,6 +141,7 @@ def load(name: str, folders: Iterable[Path | str] = (), task_catalogue: Mapping[
     SetupFault
         ``pipeline.unknown`` with the nearest name, ``pipeline.invalid``, ``task.unknown``, ``settings.*``.
     """
+    folders = tuple(folders)
     places = _sources(folders)
 
     def find(wanted: str) -> Source:
@@ -119,6 +153,6 @@ def load(name: str, folders: Iterable[Path | str] = (), task_catalogue: Mapping[
             )
         return read_file(places[wanted])
 
-    pipeline = fold(name, find, tasks() if task_catalogue is None else task_catalogue)
+    pipeline = fold(name, find, tasks_of(folders) if task_catalogue is None else task_catalogue)
     check(pipeline)
     return pipeline

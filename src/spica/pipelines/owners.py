@@ -30,11 +30,11 @@ def refuse_strangers(
     SetupFault
         ``settings.unknown``, with the nearest name.
     """
-    known = {name: set(task.settings.model_fields) for name, task in catalogue.tasks().items()}
+    places = tuple(folders)
+    known = {name: set(task.settings.model_fields) for name, task in catalogue.tasks_of(places).items()}
     if pipeline is not None:
         _add(known, pipeline)
     if not set(given) <= set(known):
-        places = tuple(folders)
         for name in catalogue.names(places):
             _add(known, catalogue.load(name, places))
     for owner, settings in given.items():

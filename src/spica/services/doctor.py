@@ -229,8 +229,22 @@ def _optional() -> Iterator[Check]:
             if path
             else Check(program, Verdict.NOTE, "absent", f"optional: {purpose}")
         )
+    yield from _wrapped()
     for package, purpose in EXTRAS.items():
         try:
             yield Check(package, Verdict.GOOD, version(package))
         except PackageNotFoundError:
             yield Check(package, Verdict.NOTE, "absent", f"optional: {purpose}")
+
+
+def _wrapped() -> Iterator[Check]:
+    """The programs that shipped tasks run, with their versions."""
+    from spica.pipelines import catalogue
+
+    for task in catalogue.tasks().values():
+        if task.external is None:
+            continue
+        try:
+            yield Check(task.external.name, Verdict.GOOD, f"{task.external.version()}, for the task {task.name}")
+        except SetupFault as fault:
+            yield Check(task.external.name, Verdict.NOTE, f"{fault.code}: {fault.message}", f"optional: {fault.advice}")

@@ -114,8 +114,8 @@ def _line(pipeline: Pipeline, survey: Survey | None) -> PipelineLine:
     return PipelineLine(pipeline.name, pipeline.title, tuple(step.label for step in pipeline.steps), source)
 
 
-def tasks() -> tuple[TaskLine, ...]:
-    """All tasks by name."""
+def tasks(folder: Path | None = None) -> tuple[TaskLine, ...]:
+    """All tasks by name, those of the survey's wrappers too."""
     return tuple(
         TaskLine(
             task.name,
@@ -125,7 +125,7 @@ def tasks() -> tuple[TaskLine, ...]:
             tuple(give.name for give in task.gives),
             task.summary,
         )
-        for task in catalogue.tasks().values()
+        for _, task in sorted(catalogue.tasks_of(pipeline_folders(locate_if_any(folder))).items())
     )
 
 
