@@ -133,6 +133,13 @@ def test_rows_are_the_rows_of_the_whole(tmp_path: Path, *, lossless: bool) -> No
 
 
 @pytest.mark.parametrize("lossless", [False, True])
+def test_no_rows_at_all_are_none(tmp_path: Path, *, lossless: bool) -> None:
+    write_image(tmp_path / "x", picture(), IDENTITY, lossless)
+    for plane in ("science", "variance", "mask"):
+        assert open_rows(tmp_path / "x").read(40, 40, plane).shape == (0, SHAPE[1])
+
+
+@pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("height", [1, 37, 300])
 def test_bands_give_the_bytes_of_the_whole(tmp_path: Path, height: int, *, lossless: bool) -> None:
     image = picture()
