@@ -21,6 +21,8 @@ meaning = "radius of the blur"
 unit = "pixel"
 gt = 0
 
+In place of ``command``, ``module = "NAME.py:Class"`` runs a module of the older kind (`spica.wrappers.legacy`).
+
 A placeholder is the name of a setting (its value) or of a need (the path of its file; `{science.weight}`, `{science.mask}`).
 """
 
@@ -28,6 +30,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +43,8 @@ from spica.core.faults import SetupFault
 from spica.core.records import Grain
 from spica.core.settings import setting
 from spica.core.task import Form, Give, Keep, Measured, Need, Products, Task
-from spica.wrappers import configuration, results
+from spica.files.checksums import of_file
+from spica.wrappers import configuration, legacy, results
 from spica.wrappers.form import Dressed, Paths, ProgramSettings
 from spica.wrappers.programs import Program, call
 
@@ -80,7 +84,7 @@ class GiveTable(_Strict):
 
     name: str
     form: Literal["image", "catalogue", "metrics", "value"]
-    file: str
+    file: str = ""
     keep: Keep = Keep.ALWAYS
     meaning: str = ""
 
@@ -104,7 +108,8 @@ class WrapperTable(_Strict):
     version: Annotated[int, Field(ge=1)] = 1
     grain: Grain
     meaning: str
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    command: tuple[str, ...] = ()
+    module: Annotated[str, Field(pattern=r"^([^:]+\.py:[A-Za-z_]\w*)?$")] = ""
     program: ProgramTable = ProgramTable()
     need: tuple[NeedTable, ...]
     give: Annotated[tuple[GiveTable, ...], Field(min_length=1)]
@@ -117,6 +122,7 @@ class Function:
 
     table: WrapperTable
     program: Program
+    module: str = ""
 
     @property
     def __doc__(self) -> str | None:  # type: ignore[override]
@@ -125,6 +131,8 @@ class Function:
 
     def __call__(self, settings: ProgramSettings, paths: Paths, folder: Path) -> Products:
         """Run the command in the folder, and read what it left."""
+        if self.module:
+            return self._module(settings, paths, folder)
         values = {**settings.model_dump(), **{name: path.name for name, path in paths.items()}}
 
         def filled(match: re.Match[str]) -> str:
@@ -133,6 +141,18 @@ class Function:
         arguments = [_PLACE.sub(filled, word) for word in self.table.command[1:]]
         call(self.table.name, [self.program.path(), *arguments], folder, settings.time_limit)
         return {give.name: _product(self.table.name, give, folder / give.file) for give in self.table.give}
+
+    def _module(self, settings: ProgramSettings, paths: Paths, folder: Path) -> Products:
+        """Run a module of the older kind: what it registers are the products."""
+        name = self.table.name
+        values = {key: getattr(settings, key) for key in self.table.settings}
+        units = {key: one.unit for key, one in self.table.settings.items()}
+        legacy.write_orders(folder, name, values, units, paths)
+        made = legacy.run_module(name, self.program.path(), self.module, folder, settings.time_limit)
+        missing = [give.name for give in self.table.give if give.name not in made]
+        if missing:
+            raise results.no_output(name, folder / legacy.OUTPUTS, f"registers nothing for {', '.join(missing)}")
+        return {give.name: _product(name, give, made[give.name]) for give in self.table.give}
 
 
 def _product(program: str, give: GiveTable, path: Path) -> Any:
@@ -192,15 +212,25 @@ def declared(text: str, origin: str) -> Task:
         **{name: (type(one.default), _setting(one)) for name, one in table.settings.items()},  # type: ignore[call-overload]
     )
     asked = table.program
-    command = table.command[0]
+    command = table.command[0] if table.command else sys.executable
     if "/" in command and not command.startswith("/"):
         command = str(Path(origin).parent / command)
     program = Program(table.name, (command,), asked.ask, asked.pattern, asked.least, asked.below, asked.install)
+    module = str(Path(origin).parent / table.module) if table.module else ""
     needs = tuple(Need(**dict(need)) for need in table.need)
     gives = tuple(Give(one.name, Form(one.form), one.keep, meaning=one.meaning) for one in table.give)
-    run = Dressed(table.name, needs, Function(table, program))
+    run = Dressed(table.name, needs, Function(table, program, module))
     return GenericTask(
-        table.name, table.version, table.grain, settings, needs, gives, run, _Declared(program, text), text, origin
+        table.name,
+        table.version,
+        table.grain,
+        settings,
+        needs,
+        gives,
+        run,
+        _Declared(program, table.command, module),
+        text,
+        origin,
     )
 
 
@@ -209,7 +239,8 @@ class _Declared:
     """The program of a wrapper's file: another file is other work, as another version of the program is."""
 
     program: Program
-    text: str
+    command: tuple[str, ...]
+    module: str
 
     @property
     def name(self) -> str:
@@ -217,9 +248,15 @@ class _Declared:
         return self.program.name
 
     def version(self) -> str:
-        """The version of the program, and of the file's command."""
-        command = json.dumps(tomllib.loads(self.text)["command"])
-        return f"{self.program.version()} {command}"
+        """The version of the program, and its command or the module's bytes; SetupFault ``program.missing``."""
+        version = self.program.version()
+        if not self.module:
+            return f"{version} {json.dumps(self.command)}"
+        path = Path(self.module.rpartition(":")[0])
+        if not path.is_file():
+            message = f"{self.name} ({path}) is not there"
+            raise SetupFault("program.missing", message, program=self.name)
+        return f"{version} {path.name} {of_file(path)}"
 
 
 def _setting(one: SettingTable) -> Any:
@@ -241,6 +278,10 @@ def _read(text: str, origin: str) -> WrapperTable:
 
 def _check(table: WrapperTable, origin: str) -> None:
     """Names that clash, placeholders that stand for nothing, patterns that are none."""
+    if bool(table.command) == bool(table.module):
+        raise _invalid(origin, "either 'command' or 'module' has to be there")
+    if table.command and not all(give.file for give in table.give):
+        raise _invalid(origin, "give: 'file' is missing; only a module registers its files itself")
     needs = [need.name for need in table.need]
     own = set(ProgramSettings.model_fields)
     if clash := sorted((set(table.settings) & {*needs, *own}) | {name for name in needs if needs.count(name) > 1}):
