@@ -7,11 +7,12 @@ import pytest
 
 from spica.core.faults import SetupFault
 from spica.core.images import Image
+from spica.core.records import Scalar
 from spica.core.task import Member, Task
 from spica.core.tiles import Tile
 from spica.wrappers import missfits, stiff, swarp
 
-CARDS = {
+CARDS: dict[str, Scalar] = {
     "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 5.0, "CRPIX1": 32.5, "CRPIX2": 32.5,
     "CD1_1": -1e-4, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-4,
 }  # fmt: skip

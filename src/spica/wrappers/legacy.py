@@ -44,7 +44,8 @@ def write_orders(
     """
     config = ET.Element("config", module=name)
     for key, value in settings.items():
-        told = ET.SubElement(config, "parameter", name=key, **({"unit": units[key]} if units.get(key) else {}))
+        unit = {"unit": units[key]} if units.get(key) else {}
+        told = ET.SubElement(config, "parameter", {"name": key, **unit})
         told.text = configuration.word(value)
     inputs = ET.Element("inputs")
     for need, path in paths.items():
@@ -74,8 +75,8 @@ def run_module(name: str, python: str, module: str, folder: Path, limit: float) 
     except ET.ParseError as error:
         raise results.no_output(name, path, f"is no XML: {error}") from error
     found = {}
-    for file in root.iter("file"):
-        given, where = file.get("give", ""), file.get("path", "")
+    for registered in root.iter("file"):
+        given, where = registered.get("give", ""), registered.get("path", "")
         inside = (folder / where).resolve()
         if not given or not where or not inside.is_relative_to(folder.resolve()):
             raise results.no_output(name, path, f"registers {where!r} for {given!r}")
