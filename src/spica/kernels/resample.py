@@ -23,6 +23,7 @@ MARGIN = 8
 KERNELS = {"nearest": 0, "bilinear": 1, "lanczos2": 2, "lanczos3": 3, "lanczos4": 4}
 _TERMS = 8
 _SNAP = 1e-6
+_USUAL = 6
 _SIDE_BY_SIDE = 6
 """Runs of so many pixels are summed as one."""
 
@@ -196,6 +197,10 @@ def _prepare(
     width = pixels.shape[1]
     masked = mask.size > 0
     for y in range(pixels.shape[0]):
+        for edge in (0, width + MARGIN):
+            out[y, edge : edge + MARGIN] = np.nan
+            errors[y, edge : edge + MARGIN] = 1.0
+            bits[y, edge : edge + MARGIN] = 0
         for x in range(width):
             value, error = pixels[y, x], variance[y, x]
             bit = mask[y, x] if masked else 0
@@ -208,8 +213,7 @@ def _prepare(
 def prepare(pixels: Numbers, variance: Numbers, mask: Numbers | None, bad: int) -> tuple[Float32, Float32, Int32]:
     """Rows of an image with its margin at both sides: NaN where a pixel has no use; variance; mask bits."""
     shape = (pixels.shape[0], pixels.shape[1] + 2 * MARGIN)
-    out, errors = np.full(shape, np.nan, np.float32), np.ones(shape, np.float32)
-    bits = np.zeros(shape, np.int32)
+    out, errors, bits = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32)
     told = np.empty((0, 0), np.int32) if mask is None else as_bits(mask)
     _prepare(as_pixels(pixels), as_pixels(variance), told, int(bad), out, errors, bits)
     return out, errors, bits
@@ -240,20 +244,24 @@ def _along(
 ) -> None:
     """Fractions, first neighbours (moved) and nearest pixels along one axis; whatever is so near to a pixel is on it.
 
-    `run`: the place of a cell's first pixel, and the first and last (half open) pixel of the cell that are wanted.
+    `run`: the place of a cell's first pixel, and the first and last (half open) pixel of the cell that are wanted. Whole
+    pixels are counted, so that what is left of them is small enough for float32.
     """
     base, begin, stop = run
     count, start = stop - begin, start + slope * begin
     parts, firsts = part[base + begin : base + stop], first[base + begin : base + stop]
     nears = near[base + begin : base + stop]
+    begin, jump = int(np.floor(start)), int(np.floor(slope + 0.5))
+    rest, lift, snap = np.float32(slope - jump), np.float32(shift + _SNAP), np.float32(_SNAP)
+    at, half, none = np.float32(start - begin), np.float32(0.5), np.float32(0.0)
     for k in range(count):
-        at = start + slope * k
-        whole = np.floor(at + (shift + _SNAP))
-        left = at - whole
-        parts[k] = left if left > _SNAP else 0.0
-        firsts[k] = np.int32(whole) + move
-    for k in range(count):
-        nears[k] = np.int32(np.floor(start + slope * k + 0.5))
+        place = at + rest * np.float32(np.int32(k))
+        whole = np.floor(place + lift)
+        left = place - whole
+        parts[k] = left if left > snap else none
+        pixel = np.int32(whole) + (begin + jump * k)
+        firsts[k] = pixel + move
+        nears[k] = pixel + (1 if left >= half else 0)
 
 
 @inner
@@ -287,11 +295,11 @@ def places(
     dx = (nodes[2, j, i + 1] * rest + nodes[2, j + 1, i + 1] * part - x) * one
     dy = (nodes[3, j, i + 1] * rest + nodes[3, j + 1, i + 1] * part - y) * one
     gain, sky = out[2, base + begin : base + stop], out[3, base + begin : base + stop]
-    x, y = x + dx * begin, y + dy * begin
+    start, slope = np.float32(x + dx * begin), np.float32(dx)
+    level, rise = np.float32(y + dy * begin), np.float32(dy)
     for k in range(stop - begin):
-        gain[k] = x + dx * k
-    for k in range(stop - begin):
-        sky[k] = y + dy * k
+        gain[k] = start + slope * np.float32(np.int32(k))
+        sky[k] = level + rise * np.float32(np.int32(k))
     return base + begin, base + stop
 
 
@@ -320,9 +328,25 @@ def add_all(
         if end - begin < _SIDE_BY_SIDE and end < count:
             end = min(begin + 4 * _SIDE_BY_SIDE, count)
             _add_anywhere(rows, ix, iy, begin, end, wx, wy, total)
+        elif wx.shape[0] == _USUAL:
+            _add_six(rows, ix[begin], iy[begin], begin, end, wx, wy, total)
         else:
             _add_run(rows, ix[begin], iy[begin], begin, end, wx, wy, each, total)
         begin = end
+
+
+@inner
+def _add_six(rows: Float32, x: int, y: int, begin: int, end: int, wx: Float32, wy: Float32, total: Float32) -> None:
+    """`_add_run` for six neighbours: what is summed stays in registers."""
+    count, out = end - begin, total[begin:end]
+    w0, w1, w2 = wx[0, begin:end], wx[1, begin:end], wx[2, begin:end]
+    w3, w4, w5 = wx[3, begin:end], wx[4, begin:end], wx[5, begin:end]
+    out[:] = 0.0
+    for j in range(_USUAL):
+        line, down = rows[y + j, x : x + count + _USUAL], wy[j, begin:end]
+        for k in range(count):
+            one, two = w0[k] * line[k] + w1[k] * line[k + 1], w2[k] * line[k + 2] + w3[k] * line[k + 3]
+            out[k] += down[k] * (one + two + (w4[k] * line[k + 4] + w5[k] * line[k + 5]))
 
 
 @inner

@@ -23,21 +23,24 @@ _LOST = 1e-3
 class Sums(NamedTuple):
     """What is summed for a band: (rows, nx) each.
 
-    ``flux``, ``weight``, ``noise``: sums of weight times value, weight, and weight² times variance, float64; ``epoch``, ``time``: of
-    weight times time and of exposure times, float32; ``number``, ``bits``: of images, and of mask bits, int32.
+    ``flux``, ``weight``, ``noise``, ``epoch``, ``time``: sums of weight times value, weight, weight² times variance, weight times
+    time, and exposure times, float64; ``number``, ``bits``: of images, and of mask bits, int32.
+
+    While images are added to a mean, ``weight``, ``epoch``, ``time`` and ``number`` hold the steps along each row, which are
+    nothing but where an image begins or ends; `close` sums them.
     """
 
     flux: Float64
     weight: Float64
     noise: Float64
     epoch: Float64
-    time: Float32
+    time: Float64
     number: Int32
     bits: Int32
 
 
 class Values(NamedTuple):
-    """Values of a band that are kept: (rows, nx, depth) float32 and, for their images, int32; depth 0 for a mean."""
+    """Values of a band that are kept: (depth, rows, nx) float32 and, for their images, int32; depth 0 for a mean."""
 
     value: Float32
     variance: Float32
@@ -77,18 +80,20 @@ def _look(
     total: Float32,
     noise: Float32,
     bit: Int32,
-) -> bool:
-    """Variance and mask bits of the nearest pixels; whether all sums are finite."""
+) -> tuple[bool, bool]:
+    """Variance and mask bits of the nearest pixels; whether all sums are finite, and whether there are any bits."""
     stride, x, y = errors.shape[1], near[0], near[1]
     error, mask = errors.reshape(errors.size), bits.reshape(bits.size)
     for k in range(count):
         at = np.uint64((y[k] - top) * stride + x[k] + MARGIN)
         noise[k] = error[at]
         bit[k] = mask[at]
-    bad = 0
+    bad, told = 0, 0
     for k in range(count):
         bad += 0 if np.isfinite(total[k]) else 1
-    return bad == 0
+    for k in range(count):
+        told |= bit[k]
+    return bad == 0, told != 0
 
 
 @inner
@@ -121,39 +126,52 @@ def _mend(
 
 @inner
 def _add(
-    lines: tuple[Float64, Float64, Float64, Float64],
-    time: Float32,
-    count: int,
-    value: Float32,
-    error: Float32,
-    use: Float32,
-    facts: Float64,
+    sums: Sums, y: int, left: int, count: int, value: Float32, error: Float32, use: Float32, clean: bool, facts: Float64
 ) -> None:
-    """Add pixels to the sums of flux, weight, noise and epoch, and to the time; those of no use count nothing."""
-    flux, weight, noise, epoch = lines
-    one, seconds = facts[0], np.float32(facts[1])
-    two, when = one * one, one * facts[2]
+    """Add pixels to the sums of flux and noise, and to the steps of the others; those of no use count nothing."""
+    one, two = facts[0], facts[0] * facts[0]
+    flux, noise = sums.flux[y, left : left + count], sums.noise[y, left : left + count]
+    if clean:
+        for k in range(count):
+            flux[k] += one * value[k]
+        for k in range(count):
+            noise[k] += two * error[k]
+        _step(sums, y, left, 1, facts)
+        _step(sums, y, left + count, -1, facts)
+        return
+    before = 0
     for k in range(count):
-        flux[k] += one * use[k] * value[k]
-    for k in range(count):
-        weight[k] += one * use[k]
-    for k in range(count):
-        noise[k] += two * use[k] * error[k]
-    for k in range(count):
-        epoch[k] += when * use[k]
-    for k in range(count):
-        time[k] += seconds * use[k]
+        now = int(use[k])
+        if now:
+            flux[k] += one * value[k]
+            noise[k] += two * error[k]
+        if now != before:
+            _step(sums, y, left + k, now - before, facts)
+        before = now
+    _step(sums, y, left + count, -before, facts)
+
+
+@inner
+def _step(sums: Sums, y: int, x: int, sign: int, facts: Float64) -> None:
+    """An image begins (1) or ends (-1) at a pixel."""
+    if x < sums.number.shape[1]:
+        sums.weight[y, x] += sign * facts[0]
+        sums.epoch[y, x] += sign * facts[0] * facts[2]
+        sums.time[y, x] += sign * facts[1]
+        sums.number[y, x] += sign
 
 
 @inner
 def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Work, image: int) -> None:
     """Keep the values of pixels, each in the next place of its pixel."""
-    value, variance, whose = values.value[y], values.variance[y], values.image[y]
+    value, variance, whose = values.value, values.variance, values.image
+    total, noise, use = work.total, work.noise, work.use
     for k in range(count):
-        if work.use[k] > 0.0:
+        if use[k] > 0.0:
             at = left + k
             n = number[at]
-            value[at, n], variance[at, n], whose[at, n] = work.total[k], work.noise[k], image
+            value[n, y, at], variance[n, y, at], whose[n, y, at] = total[k], noise[k], image
+            number[at] = n + 1
 
 
 @inner
@@ -185,7 +203,9 @@ def _cells(
         iy[k] -= top
     add_all(window[0], ix, iy, count, wx, wy, work.each, total)
     use[:] = 1.0
-    if not _look(window[1], window[2], near, top, count, total, noise, bit):
+    clean, told = _look(window[1], window[2], near, top, count, total, noise, bit)
+    if not clean:
+        told = True
         _mend(window[0], (ix, iy), near, top, count, (wx, wy), total, bit, use, marks)
     gain, sky, scale = place[2, begin:stop], place[3, begin:stop], np.float32(facts[3])
     across, along = work.keep[0], work.keep[1]
@@ -194,16 +214,14 @@ def _cells(
         total[k] = (total[k] - sky[k]) * factor
         noise[k] *= across[k] * along[k] * factor * factor
     left += begin
-    number, passed = sums.number[y, left:], sums.bits[y, left:]
     if values.value.size > 0:
         _hold(values, y, left, sums.number[y], count, work, image)
     else:
-        lines = sums.flux[y, left:], sums.weight[y, left:], sums.noise[y, left:], sums.epoch[y, left:]
-        _add(lines, sums.time[y, left:], count, total, noise, use, facts)
-    for k in range(count):
-        number[k] += np.int32(use[k])
-    for k in range(count):
-        passed[k] |= bit[k]
+        _add(sums, y, left, count, total, noise, use, clean, facts)
+    if told:
+        passed = sums.bits[y, left : left + count]
+        for k in range(count):
+            passed[k] |= bit[k]
 
 
 @compiled
@@ -270,14 +288,20 @@ class Facts(NamedTuple):
 
 def empty_sums(rows: int, nx: int) -> Sums:
     """Sums of nothing."""
-    flux, weight, noise, epoch = (np.zeros((rows, nx)) for _ in range(4))
+    flux, weight, noise, epoch, time = (np.zeros((rows, nx)) for _ in range(5))
     number, bits = (np.zeros((rows, nx), np.int32) for _ in range(2))
-    return Sums(flux, weight, noise, epoch, np.zeros((rows, nx), np.float32), number, bits)
+    return Sums(flux, weight, noise, epoch, time, number, bits)
+
+
+def close(sums: Sums) -> None:
+    """Sum the steps along the rows, after the last image of a mean."""
+    for each in (sums.weight, sums.epoch, sums.time, sums.number):
+        np.cumsum(each, axis=1, out=each)
 
 
 def empty_values(rows: int, nx: int, depth: int) -> Values:
     """Room for the values of a band."""
-    shape = (rows, nx, depth) if depth else (0, 0, 0)
+    shape = (depth, rows, nx) if depth else (0, 0, 0)
     return Values(np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32))
 
 

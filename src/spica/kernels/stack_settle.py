@@ -70,36 +70,42 @@ def _range(method: int, count: int) -> tuple[int, int]:
 
 @compiled
 def _settle(method: int, limits: tuple[float, float], clipped: int, facts: Float64, sums: Sums, values: Values) -> None:
-    order = np.empty(values.value.shape[2], np.int32)
+    depth = values.value.shape[0]
+    order, image = np.empty(depth, np.int32), np.empty(depth, np.int32)
+    value, variance = np.empty(depth, np.float32), np.empty(depth, np.float32)
     weights = facts[:, 0].copy()
     for y in range(sums.number.shape[0]):
         for x in range(sums.number.shape[1]):
             count = sums.number[y, x]
             if count == 0:
                 continue
-            value, variance, image = values.value[y, x], values.variance[y, x], values.image[y, x]
+            for n in range(count):
+                value[n], variance[n], image[n] = values.value[n, y, x], values.variance[n, y, x], values.image[n, y, x]
             _arrange(value, order, count)
             centre, spread = _centre(method, variance, value, order, weights, image, count)
-            sums.number[y, x] = 0
             low, high = _range(method, count)
+            flux, total, noise, epoch, time, number = 0.0, 0.0, 0.0, 0.0, 0.0, 0
             for n in range(low, high):
                 k = order[n]
-                limit = limits[0] * abs(centre) + limits[1] * np.sqrt(float(variance[k]) + spread)
-                if method == CLIPPED and count > 2 and abs(float(value[k]) - centre) > limit:
-                    sums.bits[y, x] |= clipped
-                    continue
+                if method == CLIPPED and count > 2:
+                    limit = limits[0] * abs(centre) + limits[1] * np.sqrt(float(variance[k]) + spread)
+                    if abs(float(value[k]) - centre) > limit:
+                        sums.bits[y, x] |= clipped
+                        continue
                 weight = weights[image[k]]
-                sums.flux[y, x] += weight * value[k]
-                sums.weight[y, x] += weight
-                sums.noise[y, x] += weight * weight * variance[k]
-                sums.epoch[y, x] += weight * facts[image[k], 2]
-                sums.time[y, x] += np.float32(facts[image[k], 1])
-                sums.number[y, x] += 1
+                flux += weight * value[k]
+                total += weight
+                noise += weight * weight * variance[k]
+                epoch += weight * facts[image[k], 2]
+                time += facts[image[k], 1]
+                number += 1
             if method == MEDIAN:
-                sums.flux[y, x] = centre * sums.weight[y, x]
+                flux = centre * total
                 # The median of n normal values scatters by pi/2 / (n + pi/2 - 1) of theirs instead of 1/n.
                 if count > 2:
-                    sums.noise[y, x] *= 0.5 * np.pi * count / (count + 0.5 * np.pi - 1.0)
+                    noise *= 0.5 * np.pi * count / (count + 0.5 * np.pi - 1.0)
+            sums.flux[y, x], sums.weight[y, x], sums.noise[y, x] = flux, total, noise
+            sums.epoch[y, x], sums.time[y, x], sums.number[y, x] = epoch, time, number
 
 
 def settle(

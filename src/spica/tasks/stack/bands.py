@@ -13,7 +13,7 @@ from spica.core.mask import Mask
 from spica.core.streams import Band
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare, span
-from spica.kernels.stack import METHODS, Bits, Sums, Values, deposit, empty_sums, empty_values
+from spica.kernels.stack import METHODS, Bits, Sums, Values, close, deposit, empty_sums, empty_values
 from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
 from spica.tasks.stack.settings import StackSettings
@@ -21,7 +21,7 @@ from spica.tasks.stack.settings import StackSettings
 Pixels = npt.NDArray[np.generic]
 Rows3 = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int32]]
 BITS = Bits(int(Mask.INTERPOLATED), int(Mask.CLIPPED), int(Mask.SATURATED | Mask.BLEED))
-_SUMS = 72
+_SUMS = 80
 """Bytes per pixel of the sums of a band and of what is made of them."""
 _MOST_ROWS = 64
 
@@ -119,7 +119,8 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     for y0 in range(0, ny, rows):
         y1 = min(y0 + rows, ny)
         sums = empty_sums(y1 - y0, canvas.shape[1])
-        values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
+        if y0 == 0 or y1 - y0 < rows:
+            values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
         while waiting and inputs[waiting[0]].path.height[0] < y1:
             n = waiting.pop(0)
             active[n] = _Window(inputs[n])
@@ -131,6 +132,8 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
         if kept:
             limits = (settings.fraction, settings.kappa)
             settle(METHODS[settings.method], limits, BITS, [each.facts for each in inputs], sums, values)
+        else:
+            close(sums)
         yield _band(y0, sums, quality)
     quality.finish(settings.magzero)
 
@@ -148,9 +151,13 @@ def _band(y0: int, sums: Sums, quality: Quality) -> Band:
         science = (sums.flux / sums.weight).astype(np.float32)
         variance = (sums.noise / sums.weight**2).astype(np.float32)
         epoch = (sums.epoch / sums.weight).astype(np.float32)
+    time = sums.time.astype(np.float32)
     empty = sums.number == 0
+    # Where images have ended, the sum of their steps may have been rounded.
+    science[empty] = epoch[empty] = np.nan
+    time[empty] = 0.0
     variance[empty] = np.inf
     mask = sums.bits | np.where(empty, int(Mask.NO_DATA), 0).astype(np.int32)
     quality.add(sums, variance)
     planes = {"science": science, "variance": variance, "mask": mask}
-    return Band(y0, planes | {"number": sums.number, "time": sums.time, "epoch": epoch})
+    return Band(y0, planes | {"number": sums.number, "time": time, "epoch": epoch})

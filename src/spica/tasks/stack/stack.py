@@ -127,7 +127,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=1,
+    version=2,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
