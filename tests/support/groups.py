@@ -44,7 +44,11 @@ def _mounts_allowed() -> bool:
 
 def _astromatic() -> bool:
     extractor = shutil.which("source-extractor") or shutil.which("sex")
-    return bool(extractor) and _on_path("scamp", "psfex")() and bool(shutil.which("SWarp") or shutil.which("swarp"))
+    return (
+        bool(extractor)
+        and _on_path("scamp", "psfex", "stiff", "missfits")()
+        and bool(shutil.which("SWarp") or shutil.which("swarp"))
+    )
 
 
 def lsdb_python() -> str | None:
@@ -72,7 +76,7 @@ GROUPS: tuple[Group, ...] = (
     Group("mount", _mounts_allowed, "run as root where disks may be mounted", ("disk",)),
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
-    Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex` (make system)"),
+    Group("astromatic", _astromatic, "install `source-extractor scamp swarp psfex stiff missfits` (make system)"),
     Group("astrometry", _astrometry, "install `astrometry.net astrometry-data-tycho2-10-19` (make system)"),
     Group(
         "lsdb", lambda: lsdb_python() is not None, "set SPICA_TEST_LSDB to a Python where `pip install lsdb` was done"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spica.core.faults import SetupFault
 from spica.core.images import Image
 from spica.core.records import Scalar
-from spica.core.task import Member, Task
+from spica.core.task import Member
 from spica.core.tiles import Tile
 from spica.wrappers import missfits, stiff, swarp
 
@@ -23,16 +22,8 @@ def image(level: float) -> Image:
     return Image(noise, np.full((64, 64), 4, np.float32), np.zeros((64, 64), np.int32), {**CARDS, "EXPTIME": 10.0})
 
 
-def need(task: Task) -> None:
-    assert task.external is not None
-    try:
-        task.external.version()
-    except SetupFault as fault:
-        pytest.skip(fault.message)
-
-
+@pytest.mark.astromatic
 def test_swarp_stacks_images_onto_a_tile() -> None:
-    need(swarp.TASK)
     tile = Tile("t", 64, 64, {**CARDS, "CRPIX1": 42.5}, ((10.0,) * 3, (5.0,) * 3))
     settings = swarp.SwarpSettings(subtract_back=False, resampling_type="NEAREST")
     members = tuple(Member(f"e/{number}", image(100.0 + number)) for number in (1, 2))
@@ -43,8 +34,8 @@ def test_swarp_stacks_images_onto_a_tile() -> None:
     assert (made.mask[:, :8] != 0).all()
 
 
+@pytest.mark.astromatic
 def test_missfits_mends_a_header() -> None:
-    need(missfits.TASK)
     settings = missfits.MissfitsSettings(remove_keyword=("EXPTIME",))
     made = missfits.TASK.run(settings, science=image(5.0), exposure=None, detector=None)["mended"]
     np.testing.assert_array_equal(made.pixels, image(5.0).pixels)
@@ -52,8 +43,8 @@ def test_missfits_mends_a_header() -> None:
     assert made.header["CRVAL1"] == 10.0
 
 
+@pytest.mark.astromatic
 def test_stiff_makes_a_picture() -> None:
-    need(stiff.TASK)
     bright = image(5.0)
     bright.pixels[20:30, 40:50] = 500
     made = stiff.TASK.run(stiff.StiffSettings(max_type="MANUAL", max_level=400.0), science=bright)["stiff_picture"]

@@ -23,6 +23,8 @@ from spica.wrappers.form import Paths, ProgramSettings, wrapped
 from spica.wrappers.materials import materialise
 from spica.wrappers.programs import Program, call
 
+pytestmark = pytest.mark.astromatic
+
 
 def script(folder: Path, text: str, name: str = "tool") -> str:
     path = folder / name
