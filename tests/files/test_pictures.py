@@ -14,7 +14,7 @@ from spica.core.faults import DataFault
 from spica.files.pictures import png, read_png, write_png
 
 
-@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (7, 9, 4), (1, 1)])
 def test_pillow_sees_the_array(shape: tuple[int, ...], tmp_path: Path) -> None:
     array = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
     write_png(tmp_path / "x.png", array)
@@ -26,7 +26,7 @@ def test_pillow_sees_the_array(shape: tuple[int, ...], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((3, 3), np.float32), np.zeros((3, 3, 4), np.uint8), np.zeros((0, 3), np.uint8)]
+    "array", [np.zeros((3, 3), np.float32), np.zeros((3, 3, 2), np.uint8), np.zeros((0, 3), np.uint8)]
 )
 def test_other_arrays_are_refused(array: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(DataFault) as caught:
@@ -34,7 +34,7 @@ def test_other_arrays_are_refused(array: npt.NDArray[np.uint8]) -> None:
     assert caught.value.code == "data.bad-value"
 
 
-@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3), (7, 9, 4), (1, 1)])
 def test_what_was_written_is_read(shape: tuple[int, ...], tmp_path: Path) -> None:
     array = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
     write_png(tmp_path / "x.png", array)

@@ -13,7 +13,8 @@ from spica.core.faults import DataFault
 from spica.files import atomic
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _COLOUR = 0, 2
+_KINDS = {1: 0, 3: 2, 4: 6}
+"""Samples of a pixel to the kind of picture: grey, colours, colours with opacity."""
 
 
 def write_png(path: Path, array: npt.NDArray[np.uint8]) -> None:
@@ -22,7 +23,7 @@ def write_png(path: Path, array: npt.NDArray[np.uint8]) -> None:
     Parameters
     ----------
     path : where; replaced in one step.
-    array : ``(ny, nx)`` grey or ``(ny, nx, 3)`` red, green, blue; uint8.
+    array : ``(ny, nx)`` grey, ``(ny, nx, 3)`` red, green, blue, or ``(ny, nx, 4)`` with opacity; uint8.
 
     Raises
     ------
@@ -38,16 +39,16 @@ def png(array: npt.NDArray[np.uint8]) -> bytes:
         array.dtype != np.uint8
         or array.ndim not in {2, 3}
         or array.size == 0
-        or (array.ndim == 3 and array.shape[2] != 3)
+        or (array.ndim == 3 and array.shape[2] not in {3, 4})
     ):
-        message = f"a picture is (ny, nx) or (ny, nx, 3) uint8, not {array.shape} {array.dtype}"
+        message = f"a picture is (ny, nx), (ny, nx, 3) or (ny, nx, 4) uint8, not {array.shape} {array.dtype}"
         raise DataFault("data.bad-value", message)
     rows = np.ascontiguousarray(array[::-1]).reshape(len(array), -1)
     coded = np.empty((len(rows), rows.shape[1] + 1), np.uint8)
     coded[:, 0] = 2
     coded[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=coded[1:, 1:])
-    kind = _COLOUR if array.ndim == 3 else _GREY
+    kind = _KINDS[array.shape[2] if array.ndim == 3 else 1]
     head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 8, kind, 0, 0, 0)
     body = zlib.compress(coded.tobytes(), 6)
     return _SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
@@ -74,16 +75,16 @@ def _unpacked(data: bytes) -> npt.NDArray[np.uint8]:
     if not data.startswith(_SIGNATURE):
         raise ValueError("it does not begin as PNG does")
     width, height, depth, kind, *rest = struct.unpack(">IIBBBBB", data[16:29])
-    if (depth, *rest) != (8, 0, 0, 0) or kind not in {_GREY, _COLOUR}:
+    if (depth, *rest) != (8, 0, 0, 0) or kind not in _KINDS.values():
         raise ValueError("another kind of PNG")
     (size,) = struct.unpack(">I", data[33:37])
     body = data[41 : 41 + size]
     if data[37:41] != b"IDAT" or struct.unpack(">I", data[41 + size : 45 + size]) != (zlib.crc32(b"IDAT" + body),):
         raise ValueError("its pixels are damaged")
-    samples = 3 if kind == _COLOUR else 1
+    samples = {code: number for number, code in _KINDS.items()}[kind]
     coded = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, width * samples + 1)
     rows = np.cumsum(coded[:, 1:], axis=0, dtype=np.uint8)[::-1]
-    return rows.reshape(height, width, 3) if kind == _COLOUR else rows
+    return rows.reshape(height, width, samples) if samples > 1 else rows
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
