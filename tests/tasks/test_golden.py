@@ -32,6 +32,7 @@ from spica.engine.reading import MemoryTable
 from spica.kernels.projection import Projection
 from spica.tasks import (
     background,
+    colour,
     combine,
     compare,
     completeness,
@@ -78,6 +79,7 @@ from spica.tasks import (
     solve,
     stars,
     summary,
+    thumbnail,
     trails,
     zero_point,
 )
@@ -93,9 +95,9 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
+        background, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
-        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, trails, zero_point,
+        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, zero_point,
     )
 }  # fmt: skip
 
@@ -285,7 +287,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
         "focal_plane", quicklook=pictures, verdict=verdicts, members=(1, 2), exposure=exposure,
         plane={"pixel_size": 15.0, "detectors": places},
     )  # fmt: skip
-    return found | measuring(run) | solving(run) | stacked()
+    return found | measuring(run) | solving(run) | stacked() | painting(run, science)
 
 
 def stacked() -> dict[str, Mapping[str, Any]]:
@@ -301,6 +303,12 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     )
     names = ("deep_noise", "deep_sources", "completeness", "detection", "forced", "objects")
     return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in names}
+
+
+def painting(run: Callable[..., Mapping[str, Any]], stack: Image) -> dict[str, Mapping[str, Any]]:
+    """The pictures of a tile."""
+    bands = tuple(Member(f"tile-band:1/{band}", stack) for band in "gri")
+    return {"thumbnail": run("thumbnail", stack=stack), "colour": run("colour", stack=bands)}
 
 
 def solving(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

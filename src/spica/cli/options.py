@@ -45,3 +45,12 @@ def pairs(given: list[str] | None, option: str = "--set") -> dict[str, str]:
             )
         found[name.strip()] = value.strip()
     return found
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Read ``1,2.5,3``; what is none is order.invalid, nothing is no number."""
+    try:
+        return tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        message = f"{option} {text!r}: expected numbers with commas between them"
+        raise SetupFault("order.invalid", message, advice=f"example: {option} 1,1.2,1.8") from error

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Float32, Float64
+from spica.kernels.projection import projection
 from spica.kernels.wcs import TangentWcs, pixel_to_sky, sky_to_pixel
 from spica.kernels.wcs_cards import from_cards
 
@@ -39,7 +40,9 @@ class Gnomonic:
 
 def placed(cards: Mapping[str, object]) -> Sky:
     """The sky solution of a header; ValueError where there is none of a known form."""
-    return Gnomonic(from_cards(cards))
+    if str(cards.get("CTYPE1", ""))[5:8] in {"TAN", "TPV"}:
+        return Gnomonic(from_cards(cards))
+    return projection(cards)
 
 
 def bilinear(image: Float32, x: Float64, y: Float64) -> Float32:

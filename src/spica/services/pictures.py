@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,14 +160,12 @@ def _solution(header: dict[str, Scalar]) -> dict[str, Scalar]:
     return {key: value for key, value in header.items() if key.startswith(stems)}
 
 
-def _zero_points(headers: Sequence[object]) -> tuple[float, ...]:
+def _zero_points(headers: Sequence[Mapping[str, Scalar]]) -> tuple[float, ...]:
     """Zero points by the headers; all 0 unless all three tell theirs."""
     found = []
     for header in headers:
-        assert isinstance(header, dict)
-        told = [header[name] for name in ZERO_POINTS if isinstance(header.get(name), int | float)]
-        if told:
-            found.append(float(told[0]))
+        told = [value for name in ZERO_POINTS if isinstance(value := header.get(name), int | float)]
+        found += [float(value) for value in told[:1]]
     return tuple(found) if len(found) == len(headers) else (0.0,) * len(headers)
 
 

@@ -1,0 +1,77 @@
+"""`spica picture`: colour composites of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spica.cli.options import JsonOption, examples, numbers
+from spica.cli.render import facts, print_json, say
+
+app = typer.Typer(no_args_is_help=True, help="Pictures: colour composites of image files.")
+
+COLOUR = examples(
+    "spica picture colour i.fits r.fits g.fits -o field.png",
+    "spica picture colour i.fits r.fits g.fits -o field.tif --bits 16",
+    "spica picture colour i.fits r.fits g.fits -o field.png --weights 1,1.2,1.8 --bright 500 --transparent",
+    "spica picture colour z.fits r.fits g.fits -o field.png --zero-points 29.8,30.1,30.3",
+)
+
+
+@app.command("colour", epilog=COLOUR)
+def colour(
+    red: Annotated[Path, typer.Argument(help="Image drawn red; the picture has its pixels.", show_default=False)],
+    green: Annotated[Path, typer.Argument(help="Image drawn green.", show_default=False)],
+    blue: Annotated[Path, typer.Argument(help="Image drawn blue.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .tif.")] = Path("colour.png"),
+    zero_points: Annotated[
+        str,
+        typer.Option("--zero-points", help="Magnitude of one unit in red, green, blue; from the headers by default."),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option("--weights", help="Of red, green, blue; by default the middle colour of bright pixels is white."),
+    ] = "",
+    faint: Annotated[float, typer.Option("--faint", min=0.0, help="Black: so many sigma below the sky.")] = 1.5,
+    bright: Annotated[
+        float, typer.Option("--bright", min=0.0, help="White: so many sigma above the sky; 0: by the brightest pixels.")
+    ] = 0.0,
+    softening: Annotated[
+        float, typer.Option("--softening", min=0.01, help="Sigma where the scale turns from linear to logarithmic.")
+    ] = 3.0,
+    bits: Annotated[int, typer.Option("--bits", help="Bits of a sample: 8, or 16 in TIFF.")] = 8,
+    transparent: Annotated[
+        bool, typer.Option("--transparent", help="Clear, not black, where there is no value.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Colour picture of three images in an asinh scale that keeps the hue (Lupton et al. 2004), levels found by themselves.
+
+    Images on other pixels than the first are brought to its by their sky solutions.
+    """
+    from spica.services import pictures
+
+    order = pictures.ColourOrder(
+        zero_points=numbers(zero_points, "--zero-points"),
+        weights=numbers(weights, "--weights"),
+        faint=faint,
+        bright=bright,
+        softening=softening,
+        bits=bits,
+        transparent=transparent,
+    )
+    done = pictures.paint((red, green, blue), output, order)
+    if as_json:
+        print_json(done)
+        return
+    say(f"{done.path}: {done.size[0]} × {done.size[1]} pixels, {done.covered:.1%} with all three bands", "bold green")
+    three = ("red", "green", "blue")
+    facts(
+        {
+            f"sky, factor of {name}": f"{sky:g}, {factor:g}"
+            for name, sky, factor in zip(three, done.skies, done.factors, strict=True)
+        }
+    )
+    facts({"noise": f"{done.sigma:g}", "black": f"{done.black:g}", "white": f"{done.white:g}"})
