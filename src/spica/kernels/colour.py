@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spica.kernels.compiled import Float32, Float64
+from spica.kernels.compiled import Float32, Numbers
 from spica.kernels.robust import robust_statistics
 
 Bools = npt.NDArray[np.bool_]
@@ -82,9 +82,9 @@ def automatic(
         raise ValueError("no pixel has a value in all three bands")
     skies = [robust_statistics(band[good]).median for band in thin]
     units = [float(10.0 ** (-0.4 * (zero - zero_points[0]))) for zero in zero_points]
-    fluxes = [(band[good] - sky) * unit for band, sky, unit in zip(thin, skies, units, strict=True)]
+    fluxes: list[Numbers] = [(band[good] - sky) * unit for band, sky, unit in zip(thin, skies, units, strict=True)]
     gains = list(weights) if len(weights) else _balance(fluxes)
-    intensity = sum(gain * flux for gain, flux in zip(gains, fluxes, strict=True)) / 3.0
+    intensity: Numbers = np.asarray(sum(gain * flux for gain, flux in zip(gains, fluxes, strict=True)) / 3.0)
     found = robust_statistics(intensity)
     sigma = found.sigma if found.sigma > 0 else max(found.deviation, 1e-30)
     top = bright
@@ -94,7 +94,7 @@ def automatic(
     return Levels((red, green, blue), sigma, -faint * sigma, top * sigma, softening * sigma)
 
 
-def _balance(fluxes: Sequence[Float64]) -> list[float]:
+def _balance(fluxes: Sequence[Numbers]) -> list[float]:
     """Gains, 1 in the mean of their logarithms, that make the middle colour of bright pixels white; 1 where there are few."""
     scatters = [max(robust_statistics(flux).sigma, 1e-30) for flux in fluxes]
     bright = np.all([flux > _BRIGHT * scatter for flux, scatter in zip(fluxes, scatters, strict=True)], axis=0)

@@ -102,8 +102,14 @@ def paint(files: Sequence[Path], to: Path, order: ColourOrder | None = None) -> 
     write_picture(to, made)
     red, green, blue = levels.channels
     return Painted(
-        *(str(to), (made.shape[1], made.shape[0]), (red.sky, green.sky, blue.sky)),
-        *((red.factor, green.factor, blue.factor), levels.sigma, levels.black, levels.white, float(np.mean(good))),
+        path=str(to),
+        size=(made.shape[1], made.shape[0]),
+        skies=(red.sky, green.sky, blue.sky),
+        factors=(red.factor, green.factor, blue.factor),
+        sigma=levels.sigma,
+        black=levels.black,
+        white=levels.white,
+        covered=float(np.mean(good)),
     )
 
 
@@ -120,7 +126,7 @@ def pixels_of(rows: FileRows) -> Float32:
     ny, _ = rows.shape
     pixels = np.array(rows.read(0, ny), np.float32)
     if "mask" in rows.planes:
-        pixels[rows.read(0, ny, "mask") & int(Mask.NO_DATA) != 0] = np.nan
+        pixels[np.asarray(rows.read(0, ny, "mask"), np.int32) & int(Mask.NO_DATA) != 0] = np.nan
     return pixels
 
 
