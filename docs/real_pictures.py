@@ -82,7 +82,9 @@ def main() -> None:
     figure.savefig(path, dpi=70, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     with PilImage.open(path) as picture:
-        picture.convert("RGB").quantize(256).save(path, optimize=True)
+        colours = picture.convert("RGB")
+    # Dithered: smooth halos would show steps.
+    colours.quantize(palette=colours.quantize(256)).save(path, optimize=True)
 
 
 if __name__ == "__main__":
