@@ -79,7 +79,7 @@ def main() -> None:
                 axes[2 * number + k].axis("off")
     figure.tight_layout(rect=(0, 0, 1, 0.9))
     path = HERE / "images" / "real-colour.png"
-    figure.savefig(path, dpi=70, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(path, dpi=66, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     with PilImage.open(path) as picture:
         colours = picture.convert("RGB")
