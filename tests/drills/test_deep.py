@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from spica.core.columns import Catalogue
 from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
+from spica.files.pictures import read_png
 from spica.services import releases, run
 from tests.support.calibrated import calibrated
 
@@ -89,6 +90,19 @@ def test_objects_are_where_and_as_bright_as_the_truth_says(field: Path) -> None:
         assert np.count_nonzero(bright) > 15
         off = (found[f"mag_psf_{band}"] - true)[bright]
         assert abs(np.median(off)) < 0.03
+
+
+def test_sources_tell_how_many_exposures_saw_them_and_tiles_have_a_picture(field: Path) -> None:
+    products = field / "survey" / "products"
+    for path in (products / "deep_sources").rglob("*.parquet"):
+        seen = read_catalogue(path)["exposures"]
+        assert seen.min() >= 1
+        assert 5 <= seen.max() <= 8
+    [colour] = (products / "colour").rglob("*.png")
+    picture = read_png(colour)
+    assert picture.ndim == 3
+    assert picture.std() > 5
+    assert len(list((products / "thumbnail").rglob("*.png"))) == 2
 
 
 def test_nothing_is_made_again_until_something_changes(field: Path) -> None:

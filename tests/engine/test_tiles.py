@@ -15,6 +15,7 @@ from spica.core.tiles import Tile
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
 from spica.engine.tiling.choosing import choose
+from spica.files.releases import load
 from tests.engine.ground import Ground, make_ground
 from tests.engine.tiny import TASKS, Count, Draw
 
@@ -164,8 +165,6 @@ def test_rules_leave_out_and_say_which(tiled: Ground) -> None:
         if job.recipe.chain.label == "stack"
     }
     assert {number for units in stacked.values() for number in numbers(units)} == {0, 1, 2}
-    from spica.files.releases import load
-
     chosen = choose(tiled.registry, load(tiled.survey), (), ())
     refused = {each.exposure[-2:]: (each.rule, each.why) for each in chosen.left if each.rule == "seeing"}
     assert refused == dict.fromkeys(("03", "04", "05"), ("seeing", "psf_size < 1.05"))
@@ -189,8 +188,6 @@ def test_rules_leave_out_and_say_which(tiled: Ground) -> None:
 def test_the_best_of_each_tile_and_band(tiled: Ground, table: str, taken: list[int], rule: str) -> None:
     tiled.run(plan(tiled))
     release(tiled, f"{RELEASE}[choose]\n{table}\n")
-    from spica.files.releases import load
-
     chosen = choose(tiled.registry, load(tiled.survey), (), ())
     west = [key for key in chosen.rows if key[0].endswith("_0100")]
     assert sorted({int(row.exposure[-2:]) for key in west for row in chosen.rows[key]}) == taken
@@ -230,8 +227,6 @@ def test_only_the_tiles_that_are_named(tiled: Ground) -> None:
 
 
 def choose_names(ground: Ground) -> list[str]:
-    from spica.files.releases import load
-
     return list(choose(ground.registry, load(ground.survey), (), ()).tiles)
 
 

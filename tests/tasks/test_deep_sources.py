@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from spica.core.columns import PSF_COLUMNS, SOURCE_COLUMNS, Catalogue
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
+from spica.core.streams import Band, Rows
+from spica.engine.reading import ImageRows
+from spica.files.images import ImageSink, open_rows
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards
 from spica.tasks import deep_noise, deep_sources
@@ -64,14 +68,24 @@ def test_depth_is_five_errors_of_a_point(seen: tuple[dict[str, Any], dict[str, n
     assert made["deep_figures"]["deep_depth"].value == pytest.approx(expected, abs=0.03)
 
 
-def test_the_number_of_exposures_is_that_of_the_place(seen: tuple[dict[str, Any], dict[str, np.ndarray]]) -> None:
+def test_the_number_of_exposures_is_that_of_the_place(
+    seen: tuple[dict[str, Any], dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     made, _ = seen
     plane = np.tile(np.arange(900, dtype=np.float32), (900, 1))
     image = Image(plane, None, None, {"MAGZERO": 30.0})
-    again = deep_sources.TASK.run(
-        deep_sources.TASK.settings(), image, made["sources"], made["psf_sources"], made["noise"], Image(plane)
-    )["deep_sources"]
-    np.testing.assert_array_equal(again["exposures"], np.rint(again["x"]))
+    sink = ImageSink(tmp_path / "stack.fits", plane.shape, {})
+    sink.write(Band(0, {"science": plane, "number": plane.astype(np.int32)}))
+    sink.close()
+
+    def exposures(number: Rows | None) -> np.ndarray:
+        given = made["sources"], made["psf_sources"], made["noise"]
+        return np.asarray(deep_sources.TASK.run(deep_sources.TASK.settings(), image, *given, number)["deep_sources"]["exposures"]
+
+    found = exposures(open_rows(tmp_path / "stack.fits"))
+    np.testing.assert_array_equal(found, np.rint(made["deep_sources"]["x"]))
+    for silent in (None, ImageRows(image)):
+        assert set(exposures(silent).tolist()) == {-1}
 
 
 def test_white_noise_is_left_as_it_is() -> None:

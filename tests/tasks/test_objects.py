@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault
 from spica.core.images import Image
+from spica.kernels.projection import Projection
 from spica.tasks.detection import DetectionSettings, detection
 from spica.tasks.forced import ForcedSettings, forced
 from spica.tasks.objects import ObjectsSettings, objects
@@ -52,6 +53,15 @@ def test_all_bands_find_more_than_any(seen: Bands) -> None:
     )["detected"]
     assert len(one) == pytest.approx(len(seen.made["r"]["deep_sources"]), rel=0.05)
     assert one.header["CHIBANDS"] == "r"
+
+
+def test_places_are_told_in_every_projection_of_tiles(seen: Bands) -> None:
+    sky = Projection("ZEA", np.array([150.0, 2.0]), np.array([300.0, 280.0]), np.diag([-6e-5, 6e-5]))
+    own = {key: value for key, value in seen.images["r"].header.items() if key not in sky.cards()}
+    image = replace(seen.images["r"], header=own | sky.cards())
+    noise = members({"r": seen.made["r"]["noise"]})
+    found = detection(DetectionSettings(), members({"r": image}), noise)["detected"]
+    np.testing.assert_allclose([found["ra"], found["dec"]], sky.pixel_to_sky(found["x"], found["y"]), atol=1e-9)
 
 
 def test_light_of_stars_and_their_colours_are_the_truth_within_the_errors(seen: Bands) -> None:

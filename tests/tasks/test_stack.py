@@ -368,6 +368,28 @@ def test_an_input_that_cannot_be_used_is_named_or_left_out(make: Any, code: str)
     assert caught.value.code == "stack.nothing"
 
 
+def test_zero_points_of_two_systems_are_not_mixed() -> None:
+    one, two = (_input(f"{name}/1", _noise(2), _cards()) for name in "ab")
+    _, made = _run([one], _tile())
+    assert made["stack"].header["MAGSYS"] == "AB"
+    two["light"] = Member("b/1", {**two["light"].value, "scale": "Vega"})
+    with pytest.raises(DataFault, match="a/1: AB; b/1: Vega") as caught:
+        _run([one, two], _tile())
+    assert caught.value.code == "stack.mixed-scales"
+
+
+def test_a_sky_that_only_some_have_is_named() -> None:
+    given = [_input(f"{name}/1", _noise(2), _cards()) for name in "ab"]
+    mesh = {"level": [[100.0]], "rms": 2.0}
+    with pytest.raises(DataFault, match="b/1") as caught:
+        _run(given, _tile(), {"a/1": mesh})
+    assert caught.value.code == "stack.no-sky"
+    _, made = _run(given, _tile(), {"a/1": mesh}, lost="leave out")
+    assert (made["stack"].header["LEFT01"], made["stack"].header["BACKMETH"]) == ("b/1 stack.no-sky", "mesh")
+    _, made = _run(given, _tile())
+    assert made["stack"].header["BACKMETH"] == "none"
+
+
 def test_a_tile_with_no_exposure() -> None:
     with pytest.raises(DataFault) as caught:
         _run([_input("a/1", _noise(1), _cards(place=(50.0, 20.0)))], _tile())

@@ -27,6 +27,16 @@ DEEP_CODES: dict[str, FaultCode] = {
     "stack.no-zero-point": FaultCode(
         _D, "an exposure of the stack has no zero point or exposure time", "calibrate it, or exclude it by a rule"
     ),
+    "stack.no-sky": FaultCode(
+        _D,
+        "an exposure of the stack has no mesh of its sky, others have",
+        "run its background again, or exclude it by a rule",
+    ),
+    "stack.mixed-scales": FaultCode(
+        _D,
+        "exposures of a stack have zero points on different magnitude systems",
+        "tie all of them to one reference catalogue, or keep them apart by a rule",
+    ),
     "stack.scale": FaultCode(
         _D, "an exposure's pixels are of quite another size than the stack's", "exclude it, or raise scale_ratio"
     ),

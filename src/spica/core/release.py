@@ -49,7 +49,6 @@ class TilesTable(Settings):
     ra: tuple[float, float] | None = Field(default=None, description="of a box: from, to [degree]; may cross 0")
     dec: tuple[float, float] | None = Field(default=None, description="of a box: from, to [degree]")
     field: tuple[FieldTable, ...] = Field(default=(), description="the named fields")
-    moc: str = Field(default="", description="a FITS MOC: only tiles that own something of it")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -102,7 +101,7 @@ class Release(Settings):
     title: str = ""
     mode: Literal["wide", "deep", "exposure", "pre", "pi"] = Field(
         default="wide",
-        description="wide: all that deserve it; deep: the best, clipped; exposure: each by itself; pre: first look; pi: a programme's own",
+        description="wide: all that deserve it; deep: the best alone; exposure: each by itself; pre: first look; pi: a programme's own",
     )
     bands: tuple[str, ...] = Field(default=(), description="which bands; none: all that there are")
     programme: str = Field(default="", description="exposures of this programme only; 'pi' needs one")

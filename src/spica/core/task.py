@@ -71,7 +71,8 @@ class Need:
         of the reference stars around the unit, at its time; see `spica.core.reference`), 'systems' (`spica.core.systems.Systems`
         of the camera and that catalogue), 'lent' (a tuple of `Member`s: the product of that name which the same step gave
         for other units; from whom, a rung of the rescue ladder says), 'indexes' (a
-        tuple of `spica.kernels.indexes.Index`: the index files that the survey names).
+        tuple of `spica.kernels.indexes.Index`: the index files that the survey names), 'tile' (`spica.core.tiles.Tile` of units
+        of tiles), 'inputs' (facts of each detector that goes into a tile, by its unit's text).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
         does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.
     margin : for 'reference': name of the task's setting that says how far [degree] the stars reach over the edge of the

@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from spica.core.records import FrameType, Grain
+from spica.core.faults import SetupFault
+from spica.core.outline import Outline
+from spica.core.records import FrameType, Grain, Unit
 from spica.core.release import Release
 from spica.core.tiles import Tile
 from spica.engine.targets import NO_BAND
@@ -96,8 +98,6 @@ class Preview:
 
 def listed(folder: Path | None) -> list[ReleaseLine]:
     """The releases of a survey, those too whose files cannot be used."""
-    from spica.core.faults import SetupFault
-
     found = []
     with opened(folder) as house:
         for name in releases.names(house.survey):
@@ -158,9 +158,6 @@ def _chosen(release: str, house: Opened, pipeline: str) -> tuple[Release, Chosen
 
 
 def _tile_line(tile: Tile, chosen: Chosen, scale: float) -> TileLine:
-    from spica.core.outline import Outline
-    from spica.core.records import Unit
-
     ra, dec = Outline(Unit(Grain.TILE, (tile.name,)), *tile.outline).middle
     counts = {
         band or NO_BAND: len({row.exposure for row in rows})

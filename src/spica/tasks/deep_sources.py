@@ -14,6 +14,7 @@ from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.records import Grain, Scalar
 from spica.core.settings import NoSettings
+from spica.core.streams import Rows
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.kernels.ab import ab_magnitudes
 from spica.kernels.correlation import bell, excess, excess_within
@@ -35,12 +36,16 @@ def deep_sources(
     sources: Catalogue,
     psf_sources: Catalogue,
     noise: Mapping[str, Any],
-    number: Image | None,
+    number: Rows | None,
 ) -> Products:
     """One catalogue of what `measure` and `psf_measure` found on a stack, errors put right, AB magnitudes.
 
     Both worked with variances that are right for a point source (`deep_noise`). Sums in circles, isophotes and ellipses
     are corrected by the excess of noise in a circle of their area, places by that of a point source's centroid.
+
+    Parameters
+    ----------
+    number : the stack again, as rows that have the plane `number` (an image in memory has it not).
 
     Returns
     -------
@@ -104,16 +109,20 @@ def _put_right(columns: dict[str, Values], noise: Mapping[str, Any], header: Map
         columns[name] = columns[name] * centre**2
 
 
-def _exposures(columns: Mapping[str, Values], number: Image | None) -> Values:
-    """Exposures at the nearest pixel of each source."""
+def _exposures(columns: Mapping[str, Values], number: Rows | None) -> Values:
+    """Exposures at the nearest pixel of each source; -1 where the stack does not tell."""
     if number is None:
         return np.full(len(columns["x"]), -1)
     ny, nx = number.shape
+    try:
+        plane = number.read(0, ny, "number")
+    except KeyError:
+        return np.full(len(columns["x"]), -1)
     y, x = (
         np.clip(np.rint(np.nan_to_num(columns[name])).astype(np.int64), 0, size - 1)
         for name, size in (("y", ny), ("x", nx))
     )
-    return np.asarray(np.rint(np.nan_to_num(number.pixels[y, x])))
+    return np.asarray(np.rint(np.asarray(plane[y, x], np.float64)))
 
 
 def _figures(made: Catalogue, zero: float) -> dict[str, Measured]:
@@ -134,7 +143,7 @@ def _figures(made: Catalogue, zero: float) -> dict[str, Measured]:
 
 TASK = Task(
     name="deep_sources",
-    version=1,
+    version=2,
     grain=Grain.TILE_BAND,
     settings=NoSettings,
     needs=(
@@ -142,7 +151,7 @@ TASK = Task(
         Need("sources"),
         Need("psf_sources"),
         Need("noise"),
-        Need("number", optional=True),
+        Need("number", stream=True, optional=True),
     ),
     gives=(
         Give("deep_sources", Form.CATALOGUE, meaning="the sources of a stack, with AB magnitudes and honest errors"),

@@ -18,8 +18,7 @@ from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.kernels.dual import Cut, chi, filtered, flat_sky, segments_of
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.moments import shapes
-from spica.kernels.wcs import pixel_to_sky
-from spica.kernels.wcs_cards import from_cards
+from spica.kernels.placed import placed
 
 Values = npt.NDArray[Any]
 
@@ -118,7 +117,7 @@ def _columns(
     form = shapes(dict(reals))
     x, y = reals["x_iso"], reals["y_iso"]
     try:
-        ra, dec = pixel_to_sky(from_cards(header), x, y)
+        ra, dec = placed(header).pixel_to_sky(x, y)
     except ValueError as reason:
         raise DataFault("data.bad-value", f"the stack has no sky solution: {reason}", need="stack") from reason
     peak = np.maximum.reduceat(values, start[:-1]) if x.size else np.zeros(0)
@@ -130,7 +129,7 @@ def _columns(
 
 TASK = Task(
     name="detection",
-    version=2,
+    version=3,
     grain=Grain.TILE,
     settings=DetectionSettings,
     needs=(

@@ -20,9 +20,8 @@ from spica.kernels.aperture import circular_photometry
 from spica.kernels.detect import Segments
 from spica.kernels.measure import Measures, Photometry, measure_sources
 from spica.kernels.moments import Shapes, shapes
+from spica.kernels.placed import placed
 from spica.kernels.robust import MAD_TO_SIGMA, half_sample_mode
-from spica.kernels.wcs import pixel_to_sky
-from spica.kernels.wcs_cards import from_cards
 
 Column = npt.NDArray[Any]
 BAD = int(Mask.BAD | Mask.NO_DATA | Mask.COSMIC | Mask.TRAIL)
@@ -263,7 +262,7 @@ def _light_within(seen: _Seen, columns: Mapping[str, Column], haze: float) -> tu
 def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[dict[str, Column], dict[str, Scalar]]:
     """ICRS positions by the delivered WCS, and a header card that says why there are none where it cannot be used."""
     try:
-        ra, dec = pixel_to_sky(from_cards(cards), columns["x"], columns["y"])
+        ra, dec = placed(cards).pixel_to_sky(columns["x"], columns["y"])
     except ValueError as reason:
         nowhere = np.full(len(columns["x"]), np.nan)
         return {"ra": nowhere, "dec": nowhere}, {"WCSNOTE": str(reason) if cards else "no solution was delivered"}
@@ -314,7 +313,7 @@ def _header(
 
 TASK = Task(
     name="measure",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=MeasureSettings,
     needs=(
@@ -330,7 +329,7 @@ TASK = Task(
 
 DEEP = Task(
     name="deep_measure",
-    version=1,
+    version=2,
     grain=Grain.TILE_BAND,
     settings=MeasureSettings,
     needs=(Need("science"), Need("background"), Need("segments"), Need("unit", source="unit")),

@@ -12,8 +12,7 @@ from spica.core.records import ExposureState, FrameType, Grain, Unit
 from spica.core.release import ChooseTable, Release, RuleTable
 from spica.core.tiles import Tile
 from spica.engine.targets import in_key_order
-from spica.engine.tiling.frame import touches
-from spica.engine.tiling.grids import Place, tiles_near
+from spica.engine.tiling.grids import Footprints, Place, tiles_near
 from spica.engine.tiling.moon import moon_apart
 from spica.registry.rows import DetectorRow
 from spica.registry.store import Registry
@@ -104,8 +103,11 @@ def choose(
             places.append(Place(row.exposure, outline.ra, outline.dec))
     tiles = {tile.name: tile for tile in tiles_near(release.tiles, places)}
     found: dict[tuple[str, str], tuple[DetectorRow, ...]] = {}
+    footprints = Footprints(places)
     for tile in tiles.values():
-        members = _members(tile, placed, places)
+        members = [
+            row for row in map(placed.__getitem__, footprints.on(tile)) if not tile.only or row.exposure in tile.only
+        ]
         for band in sorted({row.band for row in members}):
             best, others = _best(registry, release.choose, [row for row in members if row.band == band])
             left += [_left(row, rule, why, tile.name) for row, rule, why in others]
@@ -151,17 +153,6 @@ def _fulfil(registry: Registry, rule: RuleTable, rows: Sequence[DetectorRow]) ->
         and moon_apart(exposure.ra, exposure.dec, exposure.mjd) >= rule.moon
     }
     return {(row.exposure, row.detector) for row in rows if row.exposure in far}
-
-
-def _members(tile: Tile, rows: Sequence[DetectorRow], places: Sequence[Place]) -> list[DetectorRow]:
-    """Rows that lie on a tile, at least in part."""
-    meant = [
-        (row, (place.ra, place.dec))
-        for row, place in zip(rows, places, strict=True)
-        if not tile.only or row.exposure in tile.only
-    ]
-    there = touches(tile, [outline for _, outline in meant])
-    return [row for (row, _), here in zip(meant, there, strict=True) if here]
 
 
 def _best(

@@ -112,6 +112,7 @@ def _meet(corners: Floats, nx: int, ny: int) -> bool:
     sides = np.roll(corners, -1, 0) - corners
     normals = np.concatenate([np.eye(2), np.stack([-sides[:, 1], sides[:, 0]], 1)])
     one, two = corners @ normals.T, box @ normals.T
-    length = np.hypot(*normals.T)
     apart = np.maximum(one.min(0) - two.max(0), two.min(0) - one.max(0))
-    return bool((apart < -1e-6 * length).all() or (apart[length > 0.0] < -1e-6).all())
+    # In pixels; a side of no length parts nothing.
+    length = np.hypot(*normals.T)
+    return bool((apart < -1e-6 * length)[length > 0.0].all())

@@ -1,6 +1,7 @@
 """Grids of the sky: rings of declination, HEALPix cells, boxes, named fields, exposures and what overlaps.
 
-Each grid says which tiles come near given places, so that a survey of the whole sky is never listed. Rings as in LSST's
+Each grid says which tiles come near given places, so that a survey of the whole sky is never listed. HEALPix is imported
+where it is used: few releases need it. Rings as in LSST's
 ring sky map: bands of equal height between two caps at the poles, each cut into as many equal parts of right ascension as
 its widest circle needs; a part is a tract with a projection of its own, cut into patches that share it.
 """
@@ -16,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.outline import Outline, apart
+from spica.core.records import Grain, Unit
 from spica.core.release import FieldTable, TilesTable
 from spica.core.tiles import Tile, vectors
 from spica.engine.tiling.frame import Frame, edge_of_box, framed, touches
+from spica.kernels.projection import projection
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,18 +60,27 @@ def tiles_near(table: TilesTable, places: Sequence[Place]) -> list[Tile]:
     return sorted(found, key=lambda tile: tile.name)
 
 
-def _met(tiles: Iterable[Tile], places: Sequence[Place]) -> list[Tile]:
-    outlines = [(place.ra, place.dec) for place in places]
-    middles = np.array([_middle(place) for place in places]).reshape(-1, 3)
-    reach = np.array([_radius(place) for place in places])
-    found = []
-    for tile in tiles:
+class Footprints:
+    """Outlines on the sky, asked which of them touch a tile: those far from it are not looked at."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._places = places
+        circles = [_circle(place.ra, place.dec) for place in places]
+        self._middles = np.array([middle for middle, _ in circles]).reshape(-1, 3)
+        self._reach = np.array([radius for _, radius in circles])
+
+    def on(self, tile: Tile) -> list[int]:
+        """Numbers of the places that touch a tile, at least in part."""
         middle, radius = _circle(*tile.outline)
-        angle = np.arccos(np.clip(middles @ middle, -1.0, 1.0))
-        near = np.flatnonzero(angle <= reach + radius + 1e-6)
-        if any(touches(tile, [outlines[number] for number in near])):
-            found.append(tile)
-    return found
+        angle = np.arccos(np.clip(self._middles @ middle, -1.0, 1.0))
+        near = np.flatnonzero(angle <= self._reach + radius + 1e-6).tolist()
+        there = touches(tile, [(self._places[number].ra, self._places[number].dec) for number in near])
+        return [number for number, here in zip(near, there, strict=True) if here]
+
+
+def _met(tiles: Iterable[Tile], places: Sequence[Place]) -> list[Tile]:
+    footprints = Footprints(places)
+    return [tile for tile in tiles if footprints.on(tile)]
 
 
 def _circle(ra: Sequence[float], dec: Sequence[float]) -> tuple[Floats, float]:
@@ -77,14 +89,6 @@ def _circle(ra: Sequence[float], dec: Sequence[float]) -> tuple[Floats, float]:
     mean = corners.mean(0)
     middle = mean / (np.linalg.norm(mean) or 1.0)
     return middle, float(np.arccos(np.clip(corners @ middle, -1.0, 1.0)).max())
-
-
-def _middle(place: Place) -> Floats:
-    return _circle(place.ra, place.dec)[0]
-
-
-def _radius(place: Place) -> float:
-    return _circle(place.ra, place.dec)[1]
 
 
 # -- rings ------------------------------------------------------------------------------------------------------------
@@ -151,7 +155,8 @@ def _heights(size: float) -> tuple[int, float]:
 def _near_rings(table: TilesTable, frame: Frame, places: Sequence[Place]) -> Iterator[Tile]:
     """The tiles of all tracts that come near places."""
     wanted: dict[tuple[int, int], None] = {}
-    more = math.degrees(math.radians(table.overlap / 3600.0)) + table.size * 0.1
+    # A tract's image is a little larger than its box where the sky bends.
+    more = table.overlap / 3600.0 + 0.1 * table.size
     for place in places:
         middle, radius = _circle(place.ra, place.dec)
         reach = math.degrees(radius) + more
@@ -187,8 +192,6 @@ def _patches(whole: Tile, frame: Frame, count: int) -> Iterator[Tile]:
     if count == 1:
         yield whole
         return
-    from spica.kernels.projection import projection
-
     plane = projection(whole.cards)
     more = math.ceil(frame.margin / frame.scale)
     inner_x, inner_y = ((side - 2 * more) / count for side in (whole.nx, whole.ny))
@@ -309,15 +312,13 @@ def _overlapping(frame: Frame, places: Sequence[Place]) -> Iterator[Tile]:
             number = set_of[number]
         return number
 
-    for one in range(len(names)):
-        for two in range(one):
-            (here, reach), (there, other) = circles[one], circles[two]
-            if (
-                float(np.arccos(np.clip(here @ there, -1.0, 1.0))) < reach + other
-                and first(one) != first(two)
-                and _cover(exposures[names[one]], exposures[names[two]])
-            ):
-                set_of[max(first(one), first(two))] = min(first(one), first(two))
+    middles, reach = np.array([middle for middle, _ in circles]), np.array([radius for _, radius in circles])
+    for one in range(1, len(names)):
+        angle = np.arccos(np.clip(middles[:one] @ middles[one], -1.0, 1.0))
+        for two in np.flatnonzero(angle < reach[:one] + reach[one]).tolist():
+            low, high = sorted((first(one), first(two)))
+            if low != high and _cover(exposures[names[one]], exposures[names[two]]):
+                set_of[high] = low
     groups: dict[int, list[str]] = {}
     for number, name in enumerate(names):
         groups.setdefault(first(number), []).append(name)
@@ -328,8 +329,6 @@ def _overlapping(frame: Frame, places: Sequence[Place]) -> Iterator[Tile]:
 
 def _cover(one: Sequence[Place], two: Sequence[Place]) -> bool:
     """Whether any outline of one exposure holds a vertex or the middle of one of the other's."""
-    from spica.core.records import Grain, Unit
-
     for these, those in ((one, two), (two, one)):
         for place in these:
             outline = Outline(Unit(Grain.EXPOSURE, (place.exposure,)), place.ra, place.dec)

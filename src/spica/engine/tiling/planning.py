@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from spica.core.faults import SetupFault
 from spica.core.records import ExposureState
 from spica.core.release import Release
 from spica.engine.plan import Order, PlannedJob, Standing
 from spica.engine.targets import Target, tile_targets
-from spica.engine.tiling.choosing import Chosen, choose
 from spica.files import releases
 from spica.files.survey import Survey
 from spica.pipelines.graph import TILED, Chain
 from spica.registry.store import Registry
+
+if TYPE_CHECKING:
+    from spica.engine.tiling.choosing import Chosen
 
 _STATES = {"raw": ExposureState.RAW, "delivered": ExposureState.REDUCED}
 
@@ -49,6 +52,9 @@ class Tiling:
     @cached_property
     def chosen(self) -> Chosen:
         """What is stacked on which tile."""
+        # The mathematics of the sky takes half a second to load; few orders need it.
+        from spica.engine.tiling.choosing import choose
+
         release = self.release
         if release is None:
             raise ValueError(self._order.pipeline.name)

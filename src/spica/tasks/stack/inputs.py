@@ -34,17 +34,19 @@ class Input:
     path: Way
     facts: Facts
     mjd: float
+    system: str
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What is known of one detector; None where it is not."""
+    """What is known of one detector; None where it is not. `meshed`: the exposures have meshes of their sky."""
 
     unit: str
     rows: Rows
     solution: Mapping[str, Any] | None
     light: Mapping[str, Any] | None
     mesh: Mapping[str, Any] | None
+    meshed: bool = False
     weight: float = 1.0
 
 
@@ -62,8 +64,11 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
     Raises
     ------
     DataFault
-        ``stack.no-solution``, ``stack.no-zero-point``, ``stack.scale``, ``stack.no-weight``, ``stack.input``.
+        ``stack.no-sky``, ``stack.no-solution``, ``stack.no-zero-point``, ``stack.scale``, ``stack.no-weight``,
+        ``stack.input``.
     """
+    if given.meshed and given.mesh is None:
+        raise DataFault("stack.no-sky", f"{given.unit} has no mesh of its sky, as others have", unit=given.unit)
     wcs = _wcs(given)
     _check_scale(settings, canvas, wcs, given)
     shape = given.rows.shape
@@ -98,7 +103,8 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
     start = given.rows.header.get("MJD-OBS")
     mjd = float(start) + 0.5 * seconds / 86400.0 if isinstance(start, int | float) else float("nan")
     return Input(
-        given.unit, given.rows, path._replace(nodes=nodes), Facts(given.weight / noise, seconds, 0.0, scale), mjd
+        *(given.unit, given.rows, path._replace(nodes=nodes), Facts(given.weight / noise, seconds, 0.0, scale), mjd),
+        str((given.light or {}).get("scale") or "AB"),
     )
 
 

@@ -42,7 +42,7 @@ def stack(
 
     Returns
     -------
-    stack : Banded: science [1 unit: AB magnitude MAGZERO], variance, mask, and number of exposures, time [s], epoch [day
+    stack : Banded: science [1 unit: magnitude MAGZERO of the system MAGSYS], variance, mask, and number of exposures, time [s], epoch [day
         since MJDREF]. Where there is nothing: NaN, infinity, NO_DATA, 0.
     stack_quality : metrics; complete when the last band has been taken.
 
@@ -50,7 +50,8 @@ def stack(
     ------
     DataFault
         ``stack.nothing`` where no exposure reaches the tile; ``stack.no-solution``, ``stack.no-zero-point``, ``stack.scale``,
-        ``stack.no-weight``, ``stack.input`` with the name of an input, unless those are to be left out.
+        ``stack.no-sky``, ``stack.no-weight``, ``stack.input`` with the name of an input, unless those are to be left out;
+        ``stack.mixed-scales`` where zero points are of different systems.
     """
     canvas = Canvas(projection(tile.cards), (int(tile.ny), int(tile.nx)))
     solutions, lights, meshes = (
@@ -62,7 +63,9 @@ def stack(
     for member in sorted(science, key=lambda each: each.unit):
         name = member.unit
         weight = float(((inputs or {}).get(name) or {}).get("weight", 1.0))
-        given = Given(name, member.value, solutions.get(name), lights.get(name), meshes.get(name), weight)
+        given = Given(
+            name, member.value, solutions.get(name), lights.get(name), meshes.get(name), sky_mesh is not None, weight
+        )
         try:
             made = make(settings, canvas, given)
             if made is not None and settings.lost != "fail":
@@ -82,12 +85,18 @@ def stack(
             exposures=len(science),
             left_out=len(left_out),
         )
+    systems = {each.system: each.unit for each in reversed(used)}
+    if len(systems) > 1:
+        told = "; ".join(f"{unit}: {system}" for system, unit in sorted(systems.items()))
+        raise DataFault(
+            "stack.mixed-scales", f"{unit}: zero points of different systems cannot be stacked ({told})", systems=told
+        )
     used, day = dated(used)
     deep, _ = depth(canvas, used)
     quality = Quality()
     quality["stack_inputs"] = Measured(float(len(used)))
     quality["stack_left_out"] = Measured(float(len(left_out)))
-    cards = _cards(settings, canvas, used, left_out, day)
+    cards = _cards(settings, canvas, used, left_out, day, without_sky=sky_mesh is None)
     return {
         "stack": Banded(canvas.shape, bands(settings, canvas, used, deep, quality), cards),
         "stack_quality": quality,
@@ -106,12 +115,20 @@ def _read_once(made: Input) -> None:
 
 
 def _cards(
-    settings: StackSettings, canvas: Canvas, used: list[Input], left_out: Mapping[str, str], day: float
+    settings: StackSettings,
+    canvas: Canvas,
+    used: list[Input],
+    left_out: Mapping[str, str],
+    day: float,
+    *,
+    without_sky: bool,
 ) -> dict[str, Scalar]:
     cards: dict[str, Scalar] = {
         **canvas.projection.cards(),
         "BUNIT": "",
         "MAGZERO": settings.magzero,
+        "MAGSYS": used[0].system,
+        "BACKMETH": "none" if without_sky else settings.background,
         "NCOMBINE": len(used),
         "NLEFTOUT": len(left_out),
         "COMBINE": settings.method,
@@ -127,7 +144,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=2,
+    version=3,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
