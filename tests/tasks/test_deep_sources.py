@@ -80,7 +80,8 @@ def test_the_number_of_exposures_is_that_of_the_place(
 
     def exposures(number: Rows | None) -> np.ndarray:
         given = made["sources"], made["psf_sources"], made["noise"]
-        return np.asarray(deep_sources.TASK.run(deep_sources.TASK.settings(), image, *given, number)["deep_sources"]["exposures"]
+        made_again = deep_sources.TASK.run(deep_sources.TASK.settings(), image, *given, number)
+        return np.asarray(made_again["deep_sources"]["exposures"])
 
     found = exposures(open_rows(tmp_path / "stack.fits"))
     np.testing.assert_array_equal(found, np.rint(made["deep_sources"]["x"]))
