@@ -37,7 +37,7 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone
+from spica.files.hats.regions import Cone
 cones = json.loads(sys.argv[2])
 catalogue = open_reference(Path(sys.argv[1]), "drawn")
 catalogue.find(Cone(0.0, -89.0, 0.01))

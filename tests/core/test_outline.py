@@ -7,7 +7,7 @@ import pytest
 
 from spica.core.outline import Outline, apart, hull
 from spica.core.records import Unit
-from spica.files.reference.regions import Polygon
+from spica.files.hats.regions import Polygon
 from spica.kernels.tangent import tangent_deproject
 
 UNIT = Unit.parse("demo-1/2")

@@ -11,9 +11,9 @@ import pytest
 from astropy.io import fits
 
 from spica.core.faults import DataFault
+from spica.files.hats.regions import Cone, vectors
 from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.indexes import IndexFile, files_of, open_index
-from spica.files.reference.regions import Cone, vectors
 from spica.kernels.indexes import Float64, Index
 from tests.support.groups import INDEXES
 from tests.support.references import imported

@@ -18,10 +18,11 @@ import pytest
 
 from spica.core.faults import DataFault, Fault, SetupFault
 from spica.core.reference import ReferenceFlag
-from spica.files.reference import healpix, mapping, reading, store
+from spica.files.hats import healpix
+from spica.files.hats.regions import Cone
+from spica.files.reference import mapping, reading, store
 from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.converting import ABSURD_POSITION, NO_EPOCH, NO_ID, NO_POSITION, TWICE
-from spica.files.reference.regions import Cone
 from tests.support.groups import lsdb_python
 from tests.support.references import bytes_of, gaia_like, imported, write
 

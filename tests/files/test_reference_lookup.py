@@ -11,13 +11,14 @@ from astropy.coordinates import SkyCoord
 
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault, SetupFault
-from spica.files.reference import catalogue as lookups
-from spica.files.reference import healpix, motion
+from spica.files.hats import healpix
+from spica.files.hats import lookup as lookups
+from spica.files.hats.regions import Cone, Polygon, vectors
+from spica.files.reference import motion
 from spica.files.reference.around import stars_around
 from spica.files.reference.catalogue import ReferenceCatalogue, open_reference
 from spica.files.reference.coverage import Coverage
 from spica.files.reference.motion import Prior, motions_of, moved
-from spica.files.reference.regions import Cone, Polygon, vectors
 from spica.kernels.propagation import triad
 from tests.support.references import gaia_like, imported, write
 
@@ -128,14 +129,14 @@ def test_what_is_kept_in_memory_is_bounded_and_changes_nothing(sky: Path, everyt
     small = open_reference(sky, "sky", kept=100_000)
     for place in PLACES * 2:
         assert ids(small.find(Cone(*place, 2.0))) == ids(open_reference(sky, "sky").find(Cone(*place, 2.0)))
-        assert small.held <= 100_000
+        assert small.lookup.held <= 100_000
 
 
 def test_open_files_are_bounded(sky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookups, "OPEN", 3)
     few = open_reference(sky, "sky", kept=1)
     assert len(few.find(Cone(0, 0, 180), ("source_id",))) == few.info.rows
-    assert len(few._footers) <= 3
+    assert few.lookup.opened <= 3
 
 
 def test_regions_that_are_none() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from spica.core.reference import REFERENCE_COLUMNS, ReferenceFlag
+from spica.files.hats.regions import Cone
 from spica.files.reference import mapping
 from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.converting import Reader
-from spica.files.reference.regions import Cone
 from tests.support.references import imported
 
 PS1 = """objID,raMean,decMean,raMeanErr,decMeanErr,epochMean,gMeanPSFMag,gMeanPSFMagErr,rMeanPSFMag,rMeanPSFMagErr

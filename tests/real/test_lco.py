@@ -15,8 +15,8 @@ from spica.core.psf import PsfModel
 from spica.core.records import Exposure, FrameType
 from spica.core.task import Member
 from spica.files.catalogues import read_catalogue
+from spica.files.hats.regions import Cone, vectors
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone, vectors
 from spica.instruments.solutions import wcs_cards
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards

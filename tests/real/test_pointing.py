@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from spica.core.columns import Catalogue
 from spica.core.records import Exposure, FrameType
 from spica.core.task import Member
+from spica.files.hats.regions import Cone, vectors
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone, vectors
 from spica.instruments.solutions import wcs_cards
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards

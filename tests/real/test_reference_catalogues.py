@@ -12,9 +12,9 @@ from astropy.coordinates import Distance, SkyCoord, get_body_barycentric
 from astropy.table import Table
 from astropy.time import Time
 
+from spica.files.hats.regions import Cone, Polygon, vectors
 from spica.files.reference.catalogue import open_reference
 from spica.files.reference.motion import Prior, motions_of
-from spica.files.reference.regions import Cone, Polygon, vectors
 from spica.kernels.propagation import MAS, propagate
 from tests.support.references import imported
 

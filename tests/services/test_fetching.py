@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from spica.cli.main import app
 from spica.core.faults import SetupFault
-from spica.files.reference import healpix
+from spica.files.hats import healpix
+from spica.files.hats.regions import Cone
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone
 from spica.files.survey import Survey
 from spica.intake import online
 from spica.registry.store import Registry

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spica.files.hats.regions import Cone, Polygon
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone, Polygon
 from spica.instruments import tables
 from spica.services import ingest, references
 from spica.services.surveys import opened

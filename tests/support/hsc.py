@@ -12,8 +12,8 @@ from astropy.io import fits
 from spica.core.columns import Catalogue
 from spica.core.records import Exposure, FrameType
 from spica.core.task import Member
+from spica.files.hats.regions import Cone
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone
 from spica.instruments.solutions import wcs_cards
 from spica.kernels.associate import unit_vectors
 from spica.kernels.focal_model import Mosaic, Terms, directions, frames, to_plane

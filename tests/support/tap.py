@@ -17,7 +17,7 @@ from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import Table
 
-from spica.files.reference.regions import Cone
+from spica.files.hats.regions import Cone
 
 _CIRCLE = re.compile(r"CIRCLE\('ICRS', ([-\d.]+), ([-\d.]+), ([\d.]+)\)")
 _LIMIT = re.compile(r"AND (\w+) < ([\d.]+)")

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spica.core.columns import Column
-
-SPATIAL = "_healpix_29"
-"""Column by which the rows of a catalogue are ordered: the nested HEALPix cell of order 29 of the position."""
+from spica.core.hats import Partition
 
 _CORRELATED = ("ra", "dec", "parallax", "pmra", "pmdec")
 _WORDS = {"ra": "right ascension", "dec": "declination", "pmra": "pmra", "pmdec": "pmdec", "parallax": "parallax"}
@@ -95,30 +93,6 @@ class ReferenceSource:
     size: int
     checksum: str
     rows: int
-
-
-@dataclass(frozen=True)
-class Partition:
-    """One file of a catalogue: the HEALPix cell that it covers, and its rows."""
-
-    order: int
-    pixel: int
-    rows: int
-
-    @property
-    def path(self) -> str:
-        """Where it lies in the catalogue's folder (the layout of HATS)."""
-        return f"dataset/Norder={self.order}/Dir={self.pixel // 10_000 * 10_000}/Npix={self.pixel}.parquet"
-
-    @property
-    def first(self) -> int:
-        """The first cell of order 29 in it."""
-        return self.pixel << 2 * (29 - self.order)
-
-    @property
-    def end(self) -> int:
-        """The first cell of order 29 beyond it."""
-        return (self.pixel + 1) << 2 * (29 - self.order)
 
 
 @dataclass(frozen=True)

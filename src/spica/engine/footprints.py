@@ -9,7 +9,7 @@ import numpy as np
 from spica.core.camera import Camera
 from spica.core.faults import SetupFault
 from spica.core.records import Detector, Exposure, Scalar
-from spica.files.reference.regions import Polygon
+from spica.files.hats.regions import Polygon
 from spica.instruments.geometry import nominal_wcs
 from spica.kernels.wcs import pixel_to_sky
 from spica.kernels.wcs_cards import from_cards

@@ -66,8 +66,8 @@ class ReferencePlaces:
 
     def around(self, ra: float, dec: float, radius: float) -> Catalogue:
         """The rows within a radius of a place [degree]."""
+        from spica.files.hats.regions import Cone
         from spica.files.reference.around import stars_around
-        from spica.files.reference.regions import Cone
 
         given = self.source
         cones = [Cone(ra, dec, radius)]
@@ -141,8 +141,8 @@ class Reader:
 
         `also` are cones where the unit truly is; one that the header's hold, but for little, adds nothing.
         """
+        from spica.files.hats.regions import Cone
         from spica.files.reference.around import stars_around
-        from spica.files.reference.regions import Cone
 
         places = (*source.cones, *(cone for cone in also if not _held(cone, source.cones)))
         if not places:

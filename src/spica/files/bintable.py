@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.records import Scalar
-from spica.files import fits
+from spica.files import atomic, fits
 from spica.files.fits import Card
 
 UNITS = {"electron": "count", "pixel2": "pixel**2"}
@@ -41,16 +42,62 @@ class TableColumn:
 def table(name: str, columns: Sequence[TableColumn], extra: Mapping[str, Scalar] | None = None) -> bytes:
     """A BINTABLE extension called `name`, header and padded data; `extra` cards stand after those of the structure."""
     rows = len(columns[0].values)
-    kinds = [(each.name, *_kind(each)) for each in columns]
-    data = np.zeros(rows, np.dtype([(f"c{number}", kind, shape) for number, (_, kind, shape) in enumerate(kinds)]))
-    for number, each in enumerate(columns):
-        data[f"c{number}"] = each.values
-    raw = data.tobytes()
+    raw = _packed(columns, [each.values for each in columns])
+    return fits.header_bytes(_cards(name, rows, columns, extra), fits.data_sum(raw)) + raw + fits.padding(len(raw))
+
+
+def write(
+    path: Path,
+    name: str,
+    columns: Sequence[TableColumn],
+    parts: Iterable[Mapping[str, npt.NDArray[Any]]],
+    extra: Mapping[str, Scalar] | None = None,
+) -> int:
+    """Write a file of one table part by part; answers the number of rows.
+
+    Parameters
+    ----------
+    path : replaced in one step when all is written.
+    columns : without rows: values of shape ``(0, …)`` tell the type.
+    parts : column name to values, converted to the column's type.
+    """
+    rows, total, held, size = 0, 0, b"", 0
+    with atomic.writing(path) as part, part.open("wb") as stream:
+        stream.write(primary())
+        start = stream.tell()
+        # The sums and the number of rows are known at the end; cards have fixed widths.
+        stream.write(fits.header_bytes(_cards(name, 0, columns, extra), 0))
+        for each in parts:
+            raw = _packed(columns, [each[column.name] for column in columns])
+            rows += len(each[columns[0].name])
+            stream.write(raw)
+            size += len(raw)
+            held += raw
+            # Sums are of words of four bytes, which a row need not end with.
+            whole = len(held) // 4 * 4
+            total, held = fits.data_sum(held[:whole], total), held[whole:]
+        stream.write(fits.padding(size))
+        stream.seek(start)
+        stream.write(fits.header_bytes(_cards(name, rows, columns, extra), fits.data_sum(held, total)))
+    return rows
+
+
+def _packed(columns: Sequence[TableColumn], values: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Rows as the table holds them."""
+    kinds = [(f"c{number}", *_kind(each)) for number, each in enumerate(columns)]
+    data = np.zeros(len(values[0]), np.dtype(kinds))
+    for number, each in enumerate(values):
+        data[f"c{number}"] = each
+    return data.tobytes()
+
+
+def _cards(name: str, rows: int, columns: Sequence[TableColumn], extra: Mapping[str, Scalar] | None) -> list[Card]:
+    width = np.dtype([(f"c{number}", *_kind(each)) for number, each in enumerate(columns)]).itemsize
     cards: list[Card] = [
         ("XTENSION", "BINTABLE", ""),
         ("BITPIX", 8, ""),
         ("NAXIS", 2, ""),
-        ("NAXIS1", data.dtype.itemsize, ""),
+        ("NAXIS1", width, ""),
         ("NAXIS2", rows, ""),
         ("PCOUNT", 0, ""),
         ("GCOUNT", 1, ""),
@@ -59,8 +106,7 @@ def table(name: str, columns: Sequence[TableColumn], extra: Mapping[str, Scalar]
     ]
     for number, each in enumerate(columns, start=1):
         cards += _described(number, each)
-    cards += [(key, value, "") for key, value in (extra or {}).items()]
-    return fits.header_bytes(cards, fits.data_sum(raw)) + raw + fits.padding(len(raw))
+    return cards + [(key, value, "") for key, value in (extra or {}).items()]
 
 
 def primary() -> bytes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
 from spica.core.columns import Catalogue
-from spica.core.keywords import comment
-from spica.core.records import Scalar
-from spica.files import atomic, bintable
+from spica.files import atomic, bintable, votable
 from spica.files.bintable import TableColumn
 
 
@@ -38,44 +36,10 @@ def write_csv(path: Path, catalogue: Catalogue) -> None:
 
 
 def write_votable(path: Path, catalogue: Catalogue) -> None:
-    """VOTable 1.4 (binary), each field with unit, UCD and description, the facts as parameters."""
-    from astropy.io.votable import tree
-
-    file = tree.VOTableFile(version="1.4")
-    resource = tree.Resource()
-    file.resources.append(resource)
-    table = tree.TableElement(file, name="sources")
-    resource.tables.append(table)
-    for key, value in catalogue.header.items():
-        table.params.append(_parameter(file, key, value))
-    for number, (name, values) in enumerate(catalogue.columns.items()):
+    """VOTable (binary), each field with unit, UCD and description, the facts as parameters."""
+    columns = []
+    for name, values in catalogue.columns.items():
         declared = catalogue.declaration(name)
-        field = tree.Field(
-            file,
-            ID=f"c{number}",
-            name=name,
-            datatype={"i2": "short", "i4": "int", "i8": "long", "f4": "float", "f8": "double"}[values.dtype.str[1:]],
-            unit=declared.unit.replace("pixel2", "pixel**2") or None,
-            ucd=declared.ucd or None,
-            arraysize=str(values.shape[1]) if values.ndim == 2 else None,
-        )
-        field.description = declared.meaning
-        table.fields.append(field)
-    table.create_arrays(len(catalogue))
-    for number, values in enumerate(catalogue.columns.values()):
-        table.array[f"c{number}"] = values
-        table.array.mask[f"c{number}"] = False
-    table.format = "binary2"
-    out = io.BytesIO()
-    file.to_xml(out)
-    atomic.write_bytes(path, out.getvalue())
-
-
-def _parameter(file: object, key: str, value: Scalar) -> object:
-    from astropy.io.votable import tree
-
-    kind = "boolean" if isinstance(value, bool) else "long" if isinstance(value, int) else "double"
-    given = {"datatype": "char", "arraysize": "*"} if isinstance(value, str | None) else {"datatype": kind}
-    parameter = tree.Param(file, name=key, value="" if value is None else value, **given)
-    parameter.description = comment(key) or None
-    return parameter
+        size = values.shape[1] if values.ndim == 2 else 1
+        columns.append(replace(declared, name=name, dtype=values.dtype.str[1:], size=size))
+    votable.write(path, "sources", columns, [catalogue.columns], catalogue.header)

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from spica.core.faults import DataFault, ResourceFault, SetupFault
 from spica.core.keys import digest
 from spica.files import atomic
-from spica.files.reference import healpix
-from spica.files.reference.regions import Region
+from spica.files.hats import healpix
+from spica.files.hats.regions import Region
 
 Int64 = npt.NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from spica.core.camera import Camera
 from spica.core.outline import Outline, apart
 from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
 from spica.engine.footprints import outline, plate
-from spica.files.reference.regions import Polygon
+from spica.files.hats.regions import Polygon
 from spica.instruments import tables
 from spica.registry.store import Registry
 from spica.services.surveys import Opened, camera_folders, opened

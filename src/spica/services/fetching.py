@@ -9,8 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from spica.core.faults import Fault, SetupFault
-from spica.files.reference import healpix, store
-from spica.files.reference.regions import Cone, Polygon, Region
+from spica.files.hats import healpix
+from spica.files.hats.regions import Cone, Polygon, Region
+from spica.files.reference import store
 from spica.intake import online
 from spica.services.footprints import footprints
 from spica.services.progress import Step, Watcher, unwatched

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from spica.core.camera import Camera
 from spica.core.records import FrameType
 from spica.engine.footprints import outline
-from spica.files.reference.regions import Polygon
+from spica.files.hats.regions import Polygon
 from spica.instruments import tables
 from spica.services.surveys import Opened, camera_folders
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.colors import LogNorm
 
 from spica.core.reference import ReferenceInfo
-from spica.files.reference import healpix
+from spica.files.hats import healpix
 from spica.services.figures import GREY, new_figure, save
 
 Int64 = npt.NDArray[np.int64]

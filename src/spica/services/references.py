@@ -10,11 +10,12 @@ import numpy as np
 
 from spica.core.faults import SetupFault
 from spica.core.reference import declaration
-from spica.files.reference import healpix, mapping, store
+from spica.files.hats import healpix
+from spica.files.hats.regions import Polygon
+from spica.files.reference import mapping, store
 from spica.files.reference.catalogue import ReferenceCatalogue
 from spica.files.reference.coverage import Coverage
 from spica.files.reference.importing import ImportOrder, take_in
-from spica.files.reference.regions import Polygon
 from spica.services import reference_picture
 from spica.services.footprints import footprints
 from spica.services.progress import Step, Watcher, unwatched

@@ -113,7 +113,7 @@ def _records(stock: Stock, target: Target) -> Iterator[tuple[Exposure, Detector]
 
 def _cone(corners: Iterable[tuple[float, float]]) -> tuple[float, float, float]:
     """A cone that holds them all."""
-    from spica.files.reference.regions import Polygon
+    from spica.files.hats.regions import Polygon
 
     bounds = Polygon(tuple(dict.fromkeys(corners))).bounds
     return bounds.ra, bounds.dec, bounds.radius

@@ -221,7 +221,7 @@ def _patches(whole: Tile, frame: Frame, count: int) -> Iterator[Tile]:
 
 def _near_cells(order: int, frame: Frame, places: Sequence[Place]) -> Iterator[Tile]:
     """The tiles of HEALPix cells that come near places."""
-    from spica.files.reference import healpix
+    from spica.files.hats import healpix
 
     wanted: set[int] = set()
     for place in places:
@@ -238,7 +238,7 @@ def _near_cells(order: int, frame: Frame, places: Sequence[Place]) -> Iterator[T
 
 def cell(order: int, pixel: int, frame: Frame) -> Tile:
     """The tile of a cell, turned so that its sides lie along the cell's where that is a square."""
-    from spica.files.reference import healpix
+    from spica.files.hats import healpix
 
     ra, dec = healpix.edge(pixel, order)
     middle_ra, middle_dec = (float(part[0]) for part in healpix.centres(np.array([pixel]), order))

@@ -12,8 +12,8 @@ from spica.core.columns import Catalogue
 from spica.core.faults import DataFault
 from spica.core.reference import declaration
 from spica.core.where import names, parse
+from spica.files.hats.regions import Cone
 from spica.files.reference.catalogue import ReferenceCatalogue
-from spica.files.reference.regions import Cone
 
 MAGNITUDES = "mag_*"
 """Stands for all magnitudes of a catalogue and their errors."""

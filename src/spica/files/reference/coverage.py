@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from spica.files.reference import healpix, store
-from spica.files.reference.regions import Polygon
+from spica.files.hats import healpix
+from spica.files.hats.regions import Polygon
+from spica.files.reference import store
 
 Float64 = npt.NDArray[np.float64]
 

@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault, SetupFault
-from spica.core.reference import REFERENCE_COLUMNS, ReferenceInfo, ReferenceSource
+from spica.core.reference import REFERENCE_COLUMNS, ReferenceInfo, ReferenceSource, declaration
 from spica.files import atomic, checksums
-from spica.files.reference import healpix, mapping, reading, store
+from spica.files.hats import healpix
+from spica.files.hats.spilling import Spill, partitions
+from spica.files.hats.writing import Writer
+from spica.files.reference import mapping, reading, store
 from spica.files.reference.converting import REASONS, TWICE, Reader, judge
+from spica.files.reference.learning import Learned
 from spica.files.reference.mapping import ColumnMapping
-from spica.files.reference.spilling import Spill, partitions
-from spica.files.reference.writing import Writer
 
 LARGEST = 500_000
 """Rows of a partition."""
@@ -128,7 +130,9 @@ def _build(made: Path, passing: Path, order: ImportOrder, given: _Input, watch: 
     bands = _bands(given, readers)
     everything = [reader for _, each in readers for reader, _ in each]
     columns = _columns(everything, given.old)
-    spill = Spill(passing, columns, by_identifier=all(reader.tells_identifier for reader in everything))
+    declared = [declaration(name) for name in columns]
+    told = all(reader.tells_identifier for reader in everything)
+    spill = Spill(passing, declared, identifier="source_id", by_identifier=told)
     rejected: Counter[str] = Counter()
     if given.old is not None:
         rejected.update(given.old.rejected)
@@ -142,19 +146,20 @@ def _build(made: Path, passing: Path, order: ImportOrder, given: _Input, watch: 
         size = path.stat().st_size if path.is_file() else store.size_of(path)
         sources.append(ReferenceSource(path.name, size, given.sums[path], rows))
     rejected[TWICE] += spill.find_twice()
-    told = {reason: rejected[reason] for reason in REASONS if rejected[reason]}
+    rejections = {reason: rejected[reason] for reason in REASONS if rejected[reason]}
     if spill.rows == 0:
-        shown = ", ".join(f"{reason}: {number}" for reason, number in told.items()) or "the tables are empty"
+        shown = ", ".join(f"{reason}: {number}" for reason, number in rejections.items()) or "the tables are empty"
         message = f"no row of {', '.join(path.name for path in given.files)} can be used ({shown})"
         raise DataFault("refcat.nothing", message, reasons=shown)
-    writer = Writer(made, columns)
+    writer, known_of = Writer(made, order.name, declared), Learned()
     for partition in partitions(spill.counts, order.largest):
         rows_of = spill.take(partition)
         if len(rows_of):
             writer.write(partition, rows_of)
+            known_of.add(rows_of)
     title = given.old.title if given.old else everything[0].mapping.title
     name = given.old.mapping if given.old else everything[0].mapping.name
-    return _describe(writer, order, (title, name, bands, tuple(sources), told))
+    return _describe(writer, known_of, order, (title, name, bands, tuple(sources), rejections))
 
 
 def _readers(
@@ -221,6 +226,7 @@ def _put_aside(spill: Spill, columns: dict[str, npt.NDArray[Any]], rejected: Cou
 
 def _describe(
     writer: Writer,
+    learned: Learned,
     order: ImportOrder,
     about: tuple[str, str, dict[str, str], tuple[ReferenceSource, ...], dict[str, int]],
 ) -> ReferenceInfo:
@@ -232,12 +238,13 @@ def _describe(
     cells, inside = counts.cells(depth)
     store.write_density(writer.folder, cells, inside)
     warnings = []
-    if writer.right_ascensions[1] < 24.0:
+    if learned.right_ascensions[1] < 24.0:
         warnings.append(
             "ra-below-24: all right ascensions are below 24: are they hours? "
             'A mapping with unit = "hourangle" converts them'
         )
-    if "ra_err" not in writer.columns:
+    columns = tuple(each.name for each in writer.columns)
+    if "ra_err" not in columns:
         warnings.append("position-errors-missing: no column tells how good the positions are")
     info = ReferenceInfo(
         name=order.name,
@@ -245,10 +252,10 @@ def _describe(
         mapping=mapped,
         checksum=writer.checksum,
         rows=writer.rows,
-        columns=writer.columns,
+        columns=columns,
         bands=bands,
-        epochs=writer.epochs,
-        largest_motion=writer.motion,
+        epochs=learned.epochs,
+        largest_motion=learned.motion,
         area=cells.size * healpix.area(depth),
         order=depth,
         partitions=tuple(writer.partitions),
@@ -257,7 +264,7 @@ def _describe(
         warnings=tuple(warnings),
     )
     largest = max(each.rows for each in writer.partitions)
-    facts: dict[str, str | int | float] = {"obs_collection": order.name, "hats_max_rows": max(largest, order.largest)}
+    facts: dict[str, str | int | float] = {"hats_max_rows": max(largest, order.largest)}
     writer.finish(facts | {"hats_estsize": math.ceil(store.size_of(writer.folder) / 1024)})
     store.write_info(writer.folder, info)
     return info

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spica.core.faults import DataFault, SetupFault
-from spica.core.reference import Partition, ReferenceInfo, ReferenceSource
+from spica.core.hats import Partition
+from spica.core.reference import ReferenceInfo, ReferenceSource
 from spica.files import atomic
 
 Int64 = npt.NDArray[np.int64]

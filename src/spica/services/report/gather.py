@@ -16,8 +16,8 @@ from spica.core.jobs import ProductRecord
 from spica.core.records import Exposure, Grain, Unit
 from spica.core.solution import Standing
 from spica.files.catalogues import read_catalogue
+from spica.files.hats.regions import Cone
 from spica.files.reference.catalogue import open_reference
-from spica.files.reference.regions import Cone
 from spica.instruments.geometry import outlines, pixel_to_focal
 from spica.services.plots.plot import Floats, Integers
 from spica.services.plots.records import Outlines

@@ -1,12 +1,14 @@
 """A catalogue in the layout of HATS, which DuckDB, pyarrow and LSDB read: Parquet files by HEALPix cell, and descriptions.
 
-Hierarchical Adaptive Tiling Scheme, IVOA Note of 2025. The same rows give the same bytes for one version of Arrow.
+Hierarchical Adaptive Tiling Scheme, IVOA Note of 2025. Each file also carries the description of its columns as a
+VOTable without rows (VOParquet, IVOA Note of 2025), which TOPCAT reads. The same rows give the same bytes for one version
+of Arrow.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +17,49 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spica.core.reference import SPATIAL, Partition, declaration
-from spica.files import atomic
-from spica.files.reference import healpix
-from spica.files.reference.spilling import Counts, Rows
+from spica.core.columns import Column
+from spica.core.hats import SPATIAL, SPATIAL_COLUMN, Partition
+from spica.files import atomic, votable
+from spica.files.hats import healpix
+from spica.files.hats.skymap import write_skymap
+from spica.files.hats.spilling import Counts, Rows
 
 ROW_GROUP = 1 << 14
 """Rows that a look-up reads at least."""
 FINE, _FINE_BLOCKS = 13, 256
 """Catalogues of up to about 200 square degrees are counted in cells of 26 arcseconds."""
+_SKYMAP = 200_000
+"""Cells of a sky map at most, unless they are of order 3."""
 
 
 class Writer:
     """Partitions written one after another, in the order of the sky.
 
+    Parameters
+    ----------
+    folder : of the catalogue.
+    name : of it.
+    columns : of all rows; `ra` and `dec` [degree] are among them.
+    row_group : rows that a look-up reads at least.
+
     Attributes
     ----------
-    rows, partitions, epochs, right_ascensions, motion : of what was written.
+    rows, partitions : of what was written.
     fine, coarse : rows counted in small cells (as long as they are few) and in larger ones.
     """
 
-    def __init__(self, folder: Path, columns: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, name: str, columns: Sequence[Column], row_group: int = ROW_GROUP) -> None:
         self.folder = folder
-        self.columns = columns
+        self.columns = tuple(columns)
         self.rows = 0
         self.partitions: list[Partition] = []
         self.fine, self.coarse = Counts(FINE, _FINE_BLOCKS), Counts()
-        self.epochs = (np.inf, -np.inf)
-        self.right_ascensions = (np.inf, -np.inf)
-        self.motion = 0.0
+        self._name = name
+        self._row_group = row_group
         self._hash = hashlib.blake2b(digest_size=20)
         self._footers: list[pq.FileMetaData] = []
-        self._schema = pa.schema([_field(SPATIAL), *(_field(name) for name in columns)])
+        every = (SPATIAL_COLUMN, *self.columns)
+        self._schema = pa.schema([_field(each) for each in every], metadata=_told(name, every))
 
     @property
     def checksum(self) -> str:
@@ -57,39 +70,28 @@ class Writer:
         """Write the rows of a partition, sorted by cell."""
         rows["_sequence"] = 0  # it tells where a row came from, not what it is
         self._hash.update(np.ascontiguousarray(rows).view(np.uint8).data)
-        names = (SPATIAL, *self.columns)
-        table = pa.Table.from_arrays(
-            [pa.array(np.ascontiguousarray(rows[name])) for name in names], schema=self._schema
-        )
+        names = (SPATIAL, *(each.name for each in self.columns))
+        table = pa.Table.from_arrays([_array(rows[name]) for name in names], schema=self._schema)
         path = self.folder / partition.path
         found: list[pq.FileMetaData] = []
         with atomic.writing(path) as part:
             pq.write_table(
                 *(table, part),
-                row_group_size=ROW_GROUP,
+                row_group_size=self._row_group,
                 version="2.6",
                 compression="zstd",
                 compression_level=1,
                 use_dictionary=False,
-                write_statistics=[SPATIAL, "ra", "dec", *(name for name in self.columns if name.startswith("mag_"))],
+                write_statistics=[SPATIAL, "ra", "dec", *(each.name for each in self.columns if _cut(each))],
                 metadata_collector=found,
             )
         for footer in found:
             footer.set_file_path(partition.path.removeprefix("dataset/"))
         self._footers += found
         self.partitions.append(Partition(partition.order, partition.pixel, len(rows)))
-        self._learn(rows)
-
-    def _learn(self, rows: Rows) -> None:
         self.rows += len(rows)
         self.fine.add(rows[SPATIAL])
         self.coarse.add(rows[SPATIAL])
-        self.epochs = _wider(self.epochs, rows["epoch"])
-        self.right_ascensions = _wider(self.right_ascensions, rows["ra"])
-        if "pmra" in self.columns and "pmdec" in self.columns:
-            motions = np.hypot(rows["pmra"], rows["pmdec"])
-            if not np.all(np.isnan(motions)):
-                self.motion = max(self.motion, float(np.nanmax(motions)))
 
     def finish(self, facts: Mapping[str, str | int | float]) -> None:
         """Write what readers of HATS ask for first; `facts` are further properties."""
@@ -100,7 +102,9 @@ class Writer:
             pq.write_metadata(self._schema, part, metadata_collector=self._footers)
         lines = ["Norder,Npix", *(f"{each.order},{each.pixel}" for each in self.partitions)]
         atomic.write_bytes(self.folder / "partition_info.csv", ("\n".join(lines) + "\n").encode())
+        order = self._map_the_sky()
         described = {
+            "obs_collection": self._name,
             "dataproduct_type": "object",
             "hats_nrows": self.rows,
             "hats_col_ra": "ra",
@@ -109,6 +113,7 @@ class Writer:
             "hats_col_healpix_order": healpix.DEEPEST,
             "hats_npix_suffix": ".parquet",
             "hats_order": max((each.order for each in self.partitions), default=0),
+            "hats_skymap_order": order,
             "hats_version": "v1.0",
             "moc_sky_fraction": f"{sum(4.0**-each.order for each in self.partitions) / 12:.6g}",
             **facts,
@@ -117,15 +122,44 @@ class Writer:
         for name in ("hats.properties", "properties"):
             atomic.write_bytes(self.folder / name, text.encode())
 
+    def _map_the_sky(self) -> int:
+        """Write how many rows cells hold, as fine as is told in a small file; the older name is kept for older readers."""
+        for order in range(self.coarse.order, 2, -1):
+            pixels, counts = self.coarse.cells(order)
+            if pixels.size <= _SKYMAP:
+                break
+        for name in ("skymap.fits", "point_map.fits"):
+            write_skymap(self.folder / name, order, pixels, counts)
+        return order
 
-def _field(name: str) -> pa.Field:
-    if name == SPATIAL:
-        meaning = {"unit": "", "ucd": "pos.healpix", "meaning": "nested HEALPix cell of order 29"}
-        return pa.field(name, pa.int64(), nullable=False, metadata=meaning)
-    column = declaration(name)
-    facts = {"unit": column.unit, "ucd": column.ucd, "meaning": column.meaning}
-    return pa.field(name, pa.from_numpy_dtype(np.dtype(column.dtype)), nullable=False, metadata=facts)
+
+def _told(name: str, columns: Sequence[Column]) -> dict[bytes, bytes]:
+    """What the key-value metadata of each file says (VOParquet 1.0)."""
+    return {
+        b"IVOA.VOTable-Parquet.version": b"1.0",
+        b"IVOA.VOTable-Parquet.content": votable.described(name, columns),
+    }
 
 
-def _wider(span: tuple[float, float], values: npt.NDArray[Any]) -> tuple[float, float]:
-    return min(span[0], float(values.min())), max(span[1], float(values.max()))
+def _field(column: Column) -> pa.Field:
+    facts = {"unit": column.unit, "ucd": column.ucd, "description": column.meaning}
+    dtype = np.dtype(column.dtype)
+    kind = pa.string() if dtype.kind == "S" else pa.from_numpy_dtype(dtype)
+    if column.size > 1:
+        kind = pa.list_(pa.field("element", kind, nullable=False), column.size)
+    return pa.field(column.name, kind, nullable=False, metadata=facts)
+
+
+def _array(values: npt.NDArray[Any]) -> pa.Array:
+    if values.dtype.kind == "S":
+        return pa.array(values.astype(str))
+    if values.ndim == 2:
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        kind = pa.list_(pa.field("element", flat.type, nullable=False), values.shape[1])
+        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    return pa.array(np.ascontiguousarray(values))
+
+
+def _cut(column: Column) -> bool:
+    """Whether rows are often chosen by it: readers then skip row groups."""
+    return column.size == 1 and column.name.startswith("mag_")

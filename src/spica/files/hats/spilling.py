@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spica.core.reference import SPATIAL, Partition, declaration
-from spica.files.reference import healpix
+from spica.core.columns import Column
+from spica.core.hats import SPATIAL, Partition
+from spica.files.hats import healpix
 
 Int64 = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.void]
@@ -129,20 +130,28 @@ def _degraded(pixels: Int64, counts: Int64) -> tuple[Int64, Int64]:
     return coarse, np.add.reduceat(counts, first)
 
 
+def _missing(dtype: np.dtype[Any]) -> float | int | bytes:
+    if dtype.kind == "f":
+        return np.nan
+    return b"" if dtype.kind == "S" else -1
+
+
 class Spill:
     """Rows put aside in sorted runs, to be taken back partition by partition.
 
     Parameters
     ----------
     folder : for files that pass.
-    columns : names of our columns, all of which every row has.
+    columns : of all rows; `ra` and `dec` [degree] are among them.
+    identifier : name of the column that tells rows of one place apart, and so orders them.
     by_identifier : whether rows with the same identifier are one (the first is kept).
     """
 
-    def __init__(self, folder: Path, columns: tuple[str, ...], *, by_identifier: bool) -> None:
+    def __init__(self, folder: Path, columns: Sequence[Column], *, identifier: str, by_identifier: bool) -> None:
         self._folder = folder
-        self._columns = columns
-        kinds = [(name, np.dtype(declaration(name).dtype)) for name in columns]
+        self._columns = tuple(columns)
+        self._identifier = identifier
+        kinds = [(each.name, np.dtype(each.dtype), (each.size,) if each.size > 1 else ()) for each in columns]
         self._dtype = np.dtype([(SPATIAL, np.int64), (_SEQUENCE, np.int64), *kinds])
         self._by_identifier = by_identifier
         self._runs: list[tuple[Path, npt.NDArray[np.int64]]] = []
@@ -152,7 +161,7 @@ class Spill:
         self.counts = Counts()
 
     def add(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Put rows aside; columns that they lack are NaN."""
+        """Put rows aside; columns that they lack are NaN, whole numbers -1, texts empty."""
         size = columns["ra"].size
         if size == 0:
             return
@@ -163,8 +172,8 @@ class Spill:
         rows = np.empty(size, self._dtype)
         rows[SPATIAL] = cells
         rows[_SEQUENCE] = self.rows + order
-        for name in self._columns:
-            rows[name] = columns[name][order] if name in columns else np.nan
+        for each in self._columns:
+            rows[each.name] = columns[each.name][order] if each.name in columns else _missing(rows[each.name].dtype)
         path = self._folder / f"run-{len(self._runs):06d}"
         # Not tofile, which does not say why a disk took less than it was given.
         path.write_bytes(rows.view(np.uint8).data)
@@ -172,7 +181,7 @@ class Spill:
         self._runs.append((path, np.memmap(path.with_suffix(".cells"), np.int64, "r")))
         self._cursors.append(0)
         if self._by_identifier:
-            self._shelve(columns["source_id"])
+            self._shelve(columns[self._identifier])
         self.rows += size
 
     def _shelve(self, identifiers: Int64) -> None:
@@ -220,7 +229,7 @@ class Spill:
         cells = np.ascontiguousarray(rows[SPATIAL])
         order = np.argsort(cells, kind="stable")
         if np.any(np.diff(cells[order]) == 0):
-            order = np.lexsort((rows[_SEQUENCE], rows["source_id"], cells))
+            order = np.lexsort((rows[_SEQUENCE], rows[self._identifier], cells))
         if self._twice is not None:
             order = order[~self._twice[rows[_SEQUENCE]][order]]
         return np.asarray(rows[order])

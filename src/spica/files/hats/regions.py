@@ -1,4 +1,4 @@
-"""Regions of the sky that reference rows are asked for: cones, and polygons whose sides are great circles."""
+"""Regions of the sky that rows are asked for: cones, and polygons whose sides are great circles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import SetupFault
-from spica.files.reference import healpix
+from spica.files.hats import healpix
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
