@@ -17,6 +17,7 @@ from spica.cli import (
     cutting,
     frames,
     headers,
+    hips,
     metrics,
     pictures,
     pipelines,
@@ -89,6 +90,7 @@ app.command("grades", rich_help_panel=STORY, epilog=story.GRADES)(story.grades)
 app.command("report", rich_help_panel=STORY, epilog=reporting.REPORT)(reporting.report)
 app.command("check", rich_help_panel=STORY, epilog=story.CHECK)(story.check)
 app.add_typer(pictures.app, name="picture", rich_help_panel=WORK)
+app.add_typer(hips.app, name="hips", rich_help_panel=WORK)
 app.add_typer(calib.app, name="calib", rich_help_panel=WORK)
 app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spica.kernels.associate import unit_vectors
 from spica.kernels.compiled import Float32, Float64
 from spica.kernels.projection import projection
 from spica.kernels.wcs import TangentWcs, pixel_to_sky, sky_to_pixel
@@ -61,25 +62,43 @@ def bilinear(image: Float32, x: Float64, y: Float64) -> Float32:
         return found
     xs, ys = np.clip(x[inside], 0, nx - 1), np.clip(y[inside], 0, ny - 1)
     left, low = np.minimum(xs.astype(np.intp), max(nx - 2, 0)), np.minimum(ys.astype(np.intp), max(ny - 2, 0))
-    right, high = np.minimum(left + 1, nx - 1), np.minimum(low + 1, ny - 1)
     fx, fy = (xs - left).astype(np.float32), (ys - low).astype(np.float32)
+    # Taken by their place in the rows laid end to end: half the time of rows and columns.
+    values, first = image.reshape(-1), low * nx + left
+    right, above = min(1, nx - 1), nx * min(1, ny - 1)
     total = np.zeros(xs.shape, np.float32)
-    for row, column, weight in (
-        (low, left, (1 - fx) * (1 - fy)),
-        (low, right, fx * (1 - fy)),
-        (high, left, (1 - fx) * fy),
-        (high, right, fx * fy),
+    for step, weight in (
+        (0, (1 - fx) * (1 - fy)),
+        (right, fx * (1 - fy)),
+        (above, (1 - fx) * fy),
+        (above + right, fx * fy),
     ):
         # A pixel of no weight has no say, not even an undefined one.
-        total += np.where(weight > 0, image[row, column] * weight, np.float32(0))
+        total += np.where(weight > 0, values[first + step] * weight, np.float32(0))
     found[inside] = total
     return found
 
 
 def pixel_scale(sky: Sky, shape: tuple[int, int]) -> float:
     """Side of a pixel in the middle of an image of (ny, nx), the root of its area [degree]; NaN off the sky."""
-    y, x = (shape[0] - 1) / 2, (shape[1] - 1) / 2
-    ra, dec = sky.pixel_to_sky(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
-    east = ((ra[1:] - ra[0] + 180.0) % 360.0 - 180.0) * np.cos(np.radians(dec[0]))
-    north = dec[1:] - dec[0]
-    return float(np.sqrt(np.abs(east[0] * north[1] - east[1] * north[0])))
+    y, x = (np.array((side - 1) / 2) for side in shape)
+    return float(np.sqrt(_areas(sky, x, y)))
+
+
+def pixel_areas(sky: Sky, shape: tuple[int, int], nodes: int = 17) -> Float32:
+    """Areas of pixels of an image of (ny, nx) on a mesh that reaches from its first pixels to its last [square degree].
+
+    Returns
+    -------
+    (nodes, nodes) float32
+        NaN off the sky. A place x, y of the image is one (nodes - 1) x / (nx - 1), … of the mesh.
+    """
+    y, x = np.meshgrid(*(np.linspace(0.0, side - 1.0, nodes) for side in shape), indexing="ij")
+    return _areas(sky, x, y).astype(np.float32)
+
+
+def _areas(sky: Sky, x: Float64, y: Float64) -> Float64:
+    """Areas of pixels [square degree]."""
+    corner, right, above = (unit_vectors(*sky.pixel_to_sky(x + dx, y + dy)) for dx, dy in ((0, 0), (1, 0), (0, 1)))
+    normal = np.cross(right - corner, above - corner)
+    return np.asarray(np.sqrt((normal**2).sum(axis=-1)) * np.degrees(1.0) ** 2)

@@ -121,13 +121,19 @@ def write_picture(to: Path, picture: npt.NDArray[np.uint8] | npt.NDArray[np.uint
         write_tiff(to, picture)
 
 
-def pixels_of(rows: FileRows) -> Float32:
-    """All pixels; NaN where the mask says that there is no value."""
-    ny, _ = rows.shape
-    pixels = np.array(rows.read(0, ny), np.float32)
+def pixels_of(rows: FileRows, y0: int = 0, y1: int | None = None) -> Float32:
+    """Pixels of rows y0 to y1 (half open; None: all); NaN where the mask says that there is no value."""
+    stop = rows.shape[0] if y1 is None else y1
+    pixels = np.array(rows.read(y0, stop), np.float32)
     if "mask" in rows.planes:
-        pixels[np.asarray(rows.read(0, ny, "mask"), np.int32) & int(Mask.NO_DATA) != 0] = np.nan
+        pixels[np.asarray(rows.read(y0, stop, "mask"), np.int32) & int(Mask.NO_DATA) != 0] = np.nan
     return pixels
+
+
+def zero_point_of(header: Mapping[str, Scalar]) -> float | None:
+    """Magnitude of one unit as a header tells it; None where it does not."""
+    told = [value for name in ZERO_POINTS if isinstance(value := header.get(name), int | float)]
+    return float(told[0]) if told else None
 
 
 def sky_of(path: Path, header: dict[str, Scalar]) -> Sky:
@@ -168,10 +174,7 @@ def _solution(header: dict[str, Scalar]) -> dict[str, Scalar]:
 
 def _zero_points(headers: Sequence[Mapping[str, Scalar]]) -> tuple[float, ...]:
     """Zero points by the headers; all 0 unless all three tell theirs."""
-    found = []
-    for header in headers:
-        told = [value for name in ZERO_POINTS if isinstance(value := header.get(name), int | float)]
-        found += [float(value) for value in told[:1]]
+    found = [zero for header in headers if (zero := zero_point_of(header)) is not None]
     return tuple(found) if len(found) == len(headers) else (0.0,) * len(headers)
 
 
