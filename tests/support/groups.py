@@ -81,6 +81,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "lsdb", lambda: lsdb_python() is not None, "set SPICA_TEST_LSDB to a Python where `pip install lsdb` was done"
     ),
+    Group("stilts", _on_path("stilts"), "install `stilts`"),
     Group(
         "realdata",
         lambda: real_data_folder() is not None,

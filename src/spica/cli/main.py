@@ -21,6 +21,7 @@ from spica.cli import (
     metrics,
     pictures,
     pipelines,
+    published,
     refcat,
     registry,
     releases,
@@ -83,6 +84,9 @@ app.command("cutout", rich_help_panel=WORK, epilog=cutting.CUTOUT, context_setti
 app.command("covering", rich_help_panel=WORK, epilog=wcs.COVERING, context_settings={"ignore_unknown_options": True})(
     wcs.covering
 )
+app.command("cone", rich_help_panel=WORK, epilog=published.CONE, context_settings={"ignore_unknown_options": True})(
+    published.cone
+)
 app.command("status", rich_help_panel=STORY, epilog=story.STATUS)(story.status)
 app.command("faults", rich_help_panel=STORY, epilog=story.FAULTS)(story.faults)
 app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)
@@ -96,6 +100,7 @@ app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(refcat.app, name="refcat", rich_help_panel=TABLES)
 app.add_typer(releases.app, name="release", rich_help_panel=WORK)
+app.add_typer(published.app, name="published", rich_help_panel=WORK)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)
 app.add_typer(wcs.app, name="wcs", rich_help_panel=TABLES)
 app.add_typer(metrics.app, name="metrics", rich_help_panel=TABLES)

@@ -52,5 +52,23 @@ DEEP_CODES: dict[str, FaultCode] = {
     "release.invalid": FaultCode(
         _S, "the release's file cannot be used as written", "mend the file: the message says where"
     ),
+    # published catalogues
+    "published.unknown": FaultCode(
+        _S, "no published catalogue lies there", "name its folder with --catalogue, or publish the release first"
+    ),
+    "published.exists": FaultCode(
+        _S, "the folder of a catalogue that shall be published is not empty", "publish under another name, or remove it"
+    ),
+    "published.columns": FaultCode(
+        _D,
+        "catalogues of tiles are none of objects, or do not agree on a column",
+        "make the objects of all tiles with one version of the tasks",
+    ),
+    "published.nothing": FaultCode(
+        _D, "no tile owns an object", "look at the catalogues of its tiles: 'spica why UNIT'"
+    ),
+    "published.damaged": FaultCode(
+        _D, "a file of a published catalogue cannot be read", "publish it again, or fetch it anew"
+    ),
     "tile.unknown": FaultCode(_S, "the release has no tile of this name", "see 'spica tiles'"),
 }

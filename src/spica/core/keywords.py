@@ -166,6 +166,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("CHI2", "float", "", "of positions per degree of freedom", "catalogue"),
     Keyword("CONVERGE", "bool", "", "whether the joint solution settled", "catalogue"),
     Keyword("SOURCES", "int", "", "sources of the joint solution", "catalogue"),
+    Keyword("CATALOG", "text", "", "published catalogue that the rows are of", "catalogue"),
+    Keyword("CATSUM", "text", "", "checksum of all rows of that catalogue", "catalogue"),
     Keyword("WCSNOTE", "text", "", "why there are no sky positions", "catalogue"),
 )
 

@@ -29,6 +29,7 @@ class TableColumn:
     name : TTYPE.
     values : ``(n, …)`` of integers, floats or bytes; more axes are told by TDIM.
     unit, meaning, ucd, display : TUNIT, the comment of TTYPE, TUCD, TDISP; '' leaves them out.
+    remark : TCOMM, the meaning in full, which TOPCAT and STILTS read.
     """
 
     name: str
@@ -37,6 +38,7 @@ class TableColumn:
     meaning: str = ""
     ucd: str = ""
     display: str = ""
+    remark: str = ""
 
 
 def table(name: str, columns: Sequence[TableColumn], extra: Mapping[str, Scalar] | None = None) -> bytes:
@@ -142,6 +144,7 @@ def _described(number: int, column: TableColumn) -> list[Card]:
         ("TUNIT", UNITS.get(column.unit, column.unit)),
         ("TDISP", column.display),
         ("TUCD", column.ucd),
+        ("TCOMM", column.remark),
     ):
         if value:
             cards.append((f"{word}{number}", value, ""))

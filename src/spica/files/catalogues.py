@@ -6,7 +6,7 @@ Bytes are promised for one version of Arrow. A column that holds several values 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +139,27 @@ def read_catalogue(path: Path, columns: Sequence[str] = (), where: str = "") -> 
         arrays = {name: arrays[name][rows] for name in wanted}
     header = json.loads((schema.metadata or {}).get(_HEADER, b"{}"))
     return Catalogue(arrays, header, {name: _declared(schema.field(name), arrays[name]) for name in wanted})
+
+
+def read_parts(path: Path) -> Iterator[Catalogue]:
+    """All rows of a catalogue, a row group at a time: memory does not grow with their number; errors as `read_catalogue`."""
+    with _open(path) as file:
+        schema = file.schema_arrow
+        header = json.loads((schema.metadata or {}).get(_HEADER, b"{}"))
+        for group in range(file.num_row_groups):
+            try:
+                table = file.read_row_group(group, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise DataFault("file.not-parquet", f"{path}: {error}", path=str(path)) from error
+            arrays = {name: _to_numpy(table.column(name)) for name in schema.names}
+            yield Catalogue(arrays, header, {name: _declared(schema.field(name), arrays[name]) for name in arrays})
+
+
+def read_columns(path: Path) -> tuple[Column, ...]:
+    """The declarations of a catalogue's columns, and nothing of the rows."""
+    with _open(path) as file:
+        schema = file.schema_arrow
+    return tuple(_declared(field, _to_numpy(pa.chunked_array([pa.array([], field.type)]))) for field in schema)
 
 
 @dataclass(frozen=True)

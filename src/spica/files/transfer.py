@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
@@ -25,14 +28,23 @@ def write_fits_table(path: Path, catalogue: Catalogue) -> None:
 
 def write_csv(path: Path, catalogue: Catalogue) -> None:
     """One line of names, then one a source; of a column with several values a row each gets a name (``flux_aper_1``)."""
-    flat = {}
-    for name, values in catalogue.columns.items():
+    atomic.write_bytes(path, csv_bytes(catalogue.columns))
+
+
+def csv_bytes(columns: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """The same, of columns in memory."""
+    made = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(pa.table({name: pa.array(values) for name, values in flattened(columns)}), made)
+    return bytes(made.getvalue())
+
+
+def flattened(columns: Mapping[str, npt.NDArray[Any]]) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Columns of one value a row: ``flux_aper_1`` … of one with several."""
+    for name, values in columns.items():
         if values.ndim == 1:
-            flat[name] = pa.array(values)
+            yield name, values
         else:
-            flat |= {f"{name}_{number + 1}": pa.array(values[:, number].copy()) for number in range(values.shape[1])}
-    with atomic.writing(path) as part:
-        pyarrow.csv.write_csv(pa.table(flat), part)
+            yield from ((f"{name}_{number + 1}", values[:, number].copy()) for number in range(values.shape[1]))
 
 
 def write_votable(path: Path, catalogue: Catalogue) -> None:

@@ -6,6 +6,7 @@ No date and no host is in it: the same rows give the same bytes.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _KINDS = {
 _LINE = 57 * 1024
 """Bytes that are encoded at once: whole lines of base64."""
 _ICRS = "icrs"
+_XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
 def described(name: str, columns: Sequence[Column], facts: Mapping[str, Scalar] | None = None) -> bytes:
@@ -98,7 +100,7 @@ _TAIL = "</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
 
 def _field(number: int, column: Column) -> str:
     kind = np.dtype(column.dtype)
-    given = {"ID": f"c{number}", "name": column.name}
+    given = {"ID": _identifier(number, column.name), "name": column.name}
     if kind.kind == "S":
         given |= {"datatype": "char", "arraysize": str(kind.itemsize)}
     else:
@@ -113,6 +115,11 @@ def _field(number: int, column: Column) -> str:
         given["ref"] = _ICRS
     words = " ".join(f"{key}={quoteattr(value)}" for key, value in given.items())
     return f"<FIELD {words}><DESCRIPTION>{escape(column.meaning)}</DESCRIPTION></FIELD>"
+
+
+def _identifier(number: int, name: str) -> str:
+    """The name, by which libraries call the column, where XML can hold it and nothing else has it."""
+    return name if _XML_NAME.fullmatch(name) and name != _ICRS else f"column-{number}"
 
 
 def _parameter(key: str, value: Scalar) -> str:

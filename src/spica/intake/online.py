@@ -24,7 +24,7 @@ from spica.core.faults import DataFault, ResourceFault, SetupFault
 from spica.core.keys import digest
 from spica.files import atomic
 from spica.files.hats import healpix
-from spica.files.hats.regions import Region
+from spica.files.hats.regions import Bounded
 
 Int64 = npt.NDArray[np.int64]
 
@@ -79,7 +79,7 @@ def service(name: str, url: str = "") -> Service:
     return Service(**{**vars(found), "url": url}) if url else found
 
 
-def cells_around(regions: Sequence[Region], margin: float) -> Int64:
+def cells_around(regions: Sequence[Bounded], margin: float) -> Int64:
     """Cells of order `ORDER` that regions, widened by `margin` [degree], touch, rising."""
     found: set[int] = set()
     shift = 2 * (healpix.DEEPEST - ORDER)

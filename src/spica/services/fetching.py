@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from spica.core.faults import Fault, SetupFault
 from spica.files.hats import healpix
-from spica.files.hats.regions import Cone, Polygon, Region
+from spica.files.hats.regions import Bounded, Cone, Polygon
 from spica.files.reference import store
 from spica.intake import online
 from spica.services.footprints import footprints
@@ -81,7 +81,7 @@ def fetch(
     asked = online.service(service, url)
     store.check_name(name)
     parent = locate(folder).references
-    regions: Sequence[Region] = [Cone(*place)] if place else _of_exposures(folder, where)
+    regions: Sequence[Bounded] = [Cone(*place)] if place else _of_exposures(folder, where)
     cells = online.cells_around(regions, margin)
     cache = parent / FETCHED
     kept = sum(online.file_of(cache, asked, int(cell), faintest).exists() for cell in cells)

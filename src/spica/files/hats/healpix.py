@@ -1,4 +1,4 @@
-"""HEALPix cells (nested) of positions and of regions: the ground of the order in which reference rows lie."""
+"""HEALPix cells (nested) of positions and of regions: the ground of the order in which rows lie."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _FINE = 20
 """Regions are covered by cells no finer than this, 0.2 arcseconds wide."""
 _PER_RADIUS = 4.0
 """Cells per radius of a region: finer ones touch fewer rows in vain and take longer to list."""
+_CAP = 80.0
+"""Declination beyond which a box is covered as a cap [degree]."""
 CELL = math.sqrt(math.pi / 3)
 """Width of a cell of order 0 [radian]: the root of its area."""
 
@@ -65,6 +67,30 @@ def polygon_ranges(ra: Float64, dec: Float64, radius: float) -> tuple[Int64, Int
     return _ranges(found[0], found[1])
 
 
+def box_ranges(ra: tuple[float, float], dec: tuple[float, float]) -> tuple[Int64, Int64]:
+    """The same for a box between two right ascensions, from west to east over 0 too, and two declinations [degree]."""
+    width = (ra[1] - ra[0]) % 360.0 or 360.0
+    found: list[tuple[Int64, Int64]] = []
+    south, north = dec
+    # Zones lack cells about the poles (cdshealpix 0.9): caps stand for them.
+    if south < -_CAP:
+        found.append(cone_ranges(0.0, -90.0, min(north, -_CAP) + 90.0))
+        south = -_CAP
+    if north > _CAP:
+        found.append(cone_ranges(0.0, 90.0, 90.0 - max(dec[0], _CAP)))
+        north = _CAP
+    if south < north:
+        nearest = min(max(0.0, south), north)
+        narrow = min(width * math.cos(math.radians(nearest)), north - south) / 2
+        # Halves, for a zone all around the sky has no two edges.
+        for low in (ra[0], ra[0] + width / 2):
+            west, lower = _angles(low % 360.0, south)
+            east, upper = _angles((low + width / 2) % 360.0, north)
+            zone = nested.zone_search(west, lower, east, upper, depth=_depth(narrow))
+            found.append(_ranges(zone[0], zone[1]))
+    return merged(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
 def _angles(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[Any, Any]:
     return Longitude(ra, unit=units.deg), Latitude(dec, unit=units.deg)
 
@@ -76,10 +102,13 @@ def _depth(radius: float) -> int:
 
 def _ranges(pixels: npt.NDArray[np.uint64], depths: npt.NDArray[np.uint8]) -> tuple[Int64, Int64]:
     shift = 2 * (DEEPEST - depths.astype(np.int64))
-    first = pixels.astype(np.int64) << shift
-    end = (pixels.astype(np.int64) + 1) << shift
+    return merged(pixels.astype(np.int64) << shift, (pixels.astype(np.int64) + 1) << shift)
+
+
+def merged(first: Int64, end: Int64) -> tuple[Int64, Int64]:
+    """Ranges [first, end) in any order as ranges that are rising and apart."""
     order = np.argsort(first, kind="stable")
-    first, end = first[order], end[order]
+    first, end = first[order], np.maximum.accumulate(end[order])
     if first.size == 0:
         return first, end
     fresh = np.concatenate(([True], first[1:] > end[:-1]))

@@ -25,7 +25,7 @@ Values = npt.NDArray[Any]
 
 KEPT = 256 * 1024 * 1024
 """Bytes of values that are kept in memory."""
-OPEN = 64
+OPEN = 256
 """Partition files whose footers are kept."""
 
 
@@ -113,7 +113,7 @@ class Lookup:
             return self._footers[number]
         partition = self._partitions[number]
         try:
-            file = pq.ParquetFile(self._folder / partition.path)
+            file = pq.ParquetFile(self._folder / partition.path, memory_map=True)
             groups = [file.metadata.row_group(k).column(0).statistics for k in range(file.num_row_groups)]
             made = _Footer(
                 file,

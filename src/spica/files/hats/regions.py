@@ -1,10 +1,11 @@
-"""Regions of the sky that rows are asked for: cones, and polygons whose sides are great circles."""
+"""Regions of the sky that rows are asked for: cones, boxes, and polygons whose sides are great circles."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -152,4 +153,44 @@ class Polygon:
         return points @ p / depth, points @ q / depth, ahead
 
 
-Region = Cone | Polygon
+@dataclass(frozen=True)
+class Box:
+    """All between two right ascensions (from, to: over 0 where the first is the greater) and two declinations [degree].
+
+    The lower edges belong to it, the upper ones only at the pole; equal right ascensions are all around the sky.
+    """
+
+    ra: tuple[float, float]
+    dec: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if not (np.all(np.isfinite(self.ra)) and -90 <= self.dec[0] < self.dec[1] <= 90):
+            message = (
+                f"a box from RA {self.ra[0]} to {self.ra[1]}, Dec {self.dec[0]} to {self.dec[1]} is not on the sky"
+            )
+            raise SetupFault("order.invalid", message)
+
+    def ranges(self) -> tuple[Int64, Int64]:
+        """Ranges of cells of order 29 that hold it."""
+        return healpix.box_ranges(self.ra, self.dec)
+
+    def contains(self, ra: Float64, dec: Float64) -> Bools:
+        """Which positions lie in it."""
+        width = (self.ra[1] - self.ra[0]) % 360.0 or 360.0
+        across = (ra - self.ra[0]) % 360.0 < width
+        south, north = self.dec
+        return np.asarray(across & (dec >= south) & ((dec < north) | (north >= 90.0)))
+
+
+class Region(Protocol):
+    """A part of the sky: the cells that hold it, and which positions lie in it."""
+
+    def ranges(self) -> tuple[Int64, Int64]:
+        """Ranges of cells of order 29 that hold it, rising and apart."""
+
+    def contains(self, ra: Float64, dec: Float64) -> Bools:
+        """Which positions [degree] lie in it."""
+
+
+Bounded = Cone | Polygon
+"""Regions that can be grown."""

@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spica.core.columns import Column
 from spica.core.hats import SPATIAL, SPATIAL_COLUMN, Partition
 from spica.files import atomic, votable
-from spica.files.hats import healpix
+from spica.files.hats import healpix, parquet
 from spica.files.hats.skymap import write_skymap
 from spica.files.hats.spilling import Counts, Rows
 
@@ -59,7 +57,7 @@ class Writer:
         self._hash = hashlib.blake2b(digest_size=20)
         self._footers: list[pq.FileMetaData] = []
         every = (SPATIAL_COLUMN, *self.columns)
-        self._schema = pa.schema([_field(each) for each in every], metadata=_told(name, every))
+        self._schema = parquet.schema(every, _told(name, every))
 
     @property
     def checksum(self) -> str:
@@ -71,7 +69,7 @@ class Writer:
         rows["_sequence"] = 0  # it tells where a row came from, not what it is
         self._hash.update(np.ascontiguousarray(rows).view(np.uint8).data)
         names = (SPATIAL, *(each.name for each in self.columns))
-        table = pa.Table.from_arrays([_array(rows[name]) for name in names], schema=self._schema)
+        table = pa.Table.from_arrays([parquet.array(rows[name]) for name in names], schema=self._schema)
         path = self.folder / partition.path
         found: list[pq.FileMetaData] = []
         with atomic.writing(path) as part:
@@ -139,25 +137,6 @@ def _told(name: str, columns: Sequence[Column]) -> dict[bytes, bytes]:
         b"IVOA.VOTable-Parquet.version": b"1.0",
         b"IVOA.VOTable-Parquet.content": votable.described(name, columns),
     }
-
-
-def _field(column: Column) -> pa.Field:
-    facts = {"unit": column.unit, "ucd": column.ucd, "description": column.meaning}
-    dtype = np.dtype(column.dtype)
-    kind = pa.string() if dtype.kind == "S" else pa.from_numpy_dtype(dtype)
-    if column.size > 1:
-        kind = pa.list_(pa.field("element", kind, nullable=False), column.size)
-    return pa.field(column.name, kind, nullable=False, metadata=facts)
-
-
-def _array(values: npt.NDArray[Any]) -> pa.Array:
-    if values.dtype.kind == "S":
-        return pa.array(values.astype(str))
-    if values.ndim == 2:
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        kind = pa.list_(pa.field("element", flat.type, nullable=False), values.shape[1])
-        return pa.FixedSizeListArray.from_arrays(flat, type=kind)
-    return pa.array(np.ascontiguousarray(values))
 
 
 def _cut(column: Column) -> bool:

@@ -15,7 +15,7 @@ from spica.core.reference import ReferenceInfo, declaration
 from spica.core.select import evaluate
 from spica.core.where import names, parse
 from spica.files.hats.lookup import KEPT, Lookup
-from spica.files.hats.regions import Region
+from spica.files.hats.regions import Bounded
 from spica.files.reference import store
 from spica.files.reference.motion import moved
 
@@ -45,7 +45,9 @@ class ReferenceCatalogue:
         columns = {name: declaration(name) for name in self.info.columns}
         self.lookup = Lookup(folder, self.info.partitions, columns, damaged="refcat.damaged", kept=kept)
 
-    def find(self, region: Region, columns: Sequence[str] = (), where: str = "", mjd: float | None = None) -> Catalogue:
+    def find(
+        self, region: Bounded, columns: Sequence[str] = (), where: str = "", mjd: float | None = None
+    ) -> Catalogue:
         """The rows in a region, in the order of the sky.
 
         Parameters
