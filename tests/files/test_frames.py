@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from astropy.io import fits as astropy_fits
+from scipy import ndimage
 
 from spica.core.camera import AmplifierSpec, Delivered
 from spica.core.faults import DataFault
@@ -167,6 +168,18 @@ def test_variance_where_none_is_delivered(tmp_path: Path) -> None:
     sky = np.median(image.variance)
     assert 40**2 < sky < 1.3 * 40**2
     assert image.variance[20, 20] == pytest.approx(10000 + 40**2, rel=0.1)
+
+
+def test_stars_side_by_side_are_no_noise(tmp_path: Path) -> None:
+    """A crowded field, hardly a pixel of it blank, with an edge of zeros; the noise of its darkest places is told."""
+    rng = np.random.default_rng(1)
+    sky = ndimage.gaussian_filter(10.0 ** rng.uniform(0, 4, (NY, NX)) * (rng.random((NY, NX)) < 0.02), 1.5) * 10.0
+    science = (rng.normal(100, 5, (NY, NX)) + sky).astype(np.float32)
+    science[: NY // 5] = 0.0
+    assert encode.noise(science[NY // 5 :]) > 2 * 5
+    image = read_delivered(delivered(tmp_path, science=science), {"sum": tmp_path / "x"}, EXPOSURE)
+    assert image.variance is not None
+    assert 0.9 * 10 < np.sqrt(image.variance.min()) < 1.3 * 10
 
 
 @pytest.mark.parametrize(

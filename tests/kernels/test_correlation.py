@@ -7,7 +7,8 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from spica.kernels.compiled import Float32, as_pixels
-from spica.kernels.correlation import REACH, bell, circle, covariance, excess, excess_within
+from spica.kernels.correlation import REACH, bell, circle, covariance, excess, excess_within, of_resampling
+from spica.kernels.resample import kernel, noise_correlation
 
 
 def noise(weights: list[float], side: int = 512, seed: int = 3) -> Float32:
@@ -60,3 +61,17 @@ def test_sums_scatter_as_foretold() -> None:
     # A large sum sees all of it.
     assert excess(exact, np.ones((301, 301))) == pytest.approx(1.0, abs=0.01)
     assert np.isnan(excess_within(exact, [np.nan])[0])
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "lanczos2", "lanczos3", "lanczos4"])
+def test_the_covariance_that_a_kernel_makes_is_that_of_white_noise_resampled(name: str) -> None:
+    foretold = of_resampling(name)
+    assert foretold[REACH, REACH] == 1.0
+    assert float(np.sqrt(foretold.sum())) == pytest.approx(noise_correlation(name), rel=1e-4)
+    rng, weights = np.random.default_rng(1), kernel(name).weights.astype(float)
+    line = rng.normal(0.0, 1.0, (400, 200))
+    taps = weights @ ((np.arange(400) + 0.5) / 400) ** np.arange(weights.shape[1])[:, None]
+    made = np.array([np.convolve(row, tap[::-1], "valid") for row, tap in zip(line, taps.T, strict=True)])
+    for apart in range(5):
+        found = np.mean(made[:, apart:] * made[:, : made.shape[1] - apart]) / np.mean(made**2)
+        assert found == pytest.approx(foretold[REACH, REACH + apart], abs=0.02)

@@ -203,6 +203,20 @@ def test_what_cannot_meet_is_refused_with_both_names(tmp_path: Path, more: str, 
     assert all(word in caught.value.message for word in words), caught.value.message
 
 
+def test_another_pipeline_takes_the_place_of_one_that_is_extended(tmp_path: Path) -> None:
+    other = PLAIN.replace('name = "plain"', 'name = "other"').replace(
+        'task = "add"', 'task = "add"\nsettings = { factor = 3.0 }'
+    )
+    middle = 'name = "middle"\nextends = "plain"\n'
+    child = 'name = "child"\nextends = "middle"\ninstead = { plain = "other" }\n'
+    made = read(tmp_path, plain=PLAIN, other=other, middle=middle, child=child)
+    assert made.step("add").settings == {"factor": 3.0}
+    circle = child.replace('"other"', '"child"')
+    with pytest.raises(SetupFault) as caught:
+        read(tmp_path, plain=PLAIN, middle=middle, child=circle)
+    assert caught.value.code == "pipeline.invalid"
+
+
 def test_the_description_is_plain_data(tmp_path: Path) -> None:
     told = describe(read(tmp_path, plain=PLAIN))
     assert json.loads(json.dumps(told)) == told

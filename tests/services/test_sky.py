@@ -23,7 +23,7 @@ from spica.files.heads import read_heads, write_heads
 from spica.files.images import read_image
 from spica.files.maps import write_maps
 from spica.files.survey import Survey
-from spica.kernels.wcs import TangentWcs, pixel_to_sky, sky_to_pixel, tangent_wcs
+from spica.kernels.wcs import TangentWcs, outline, pixel_to_sky, sky_to_pixel, tangent_wcs
 from spica.kernels.wcs_cards import from_cards, to_cards
 from spica.kernels.wcs_convert import polynomial_of, to_sip
 from spica.registry.store import Registry
@@ -32,7 +32,6 @@ from spica.services.covering import covering
 from spica.services.cutout import Place, cutout
 from spica.services.export import export
 from spica.services.headers import refreshed
-from spica.tasks.express import outline
 from tests.support.survey import SCIENCE, Small
 
 UNIT = Unit.parse(f"{SCIENCE[0]}/1")

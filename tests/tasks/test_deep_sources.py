@@ -104,6 +104,17 @@ def test_white_noise_is_left_as_it_is() -> None:
     assert made["noise"]["point"] == pytest.approx(2.0, abs=0.08)
 
 
+def test_without_blank_sky_the_kernel_tells_the_covariance() -> None:
+    """A crowded field: the stack's card RESAMPLE names its kernel, and its variance is believed."""
+    pixels = np.random.default_rng(2).normal(0, 2.0, (120, 120)).astype(np.float32)
+    image = Image(pixels, np.full_like(pixels, 4.0), None, {"RESAMPLE": "lanczos3", "NOISECOR": 1.12346})
+    level = Image(np.zeros_like(pixels), np.full_like(pixels, 4.0))
+    figures = deep_noise.TASK.run(deep_noise.TASK.settings(), image, level)["noise_figures"]
+    assert figures["noise_measured"].value == 0.0
+    assert figures["noise_large"].value == pytest.approx(1.12346, abs=1e-3)
+    assert 1.0 < figures["noise_point"].value < 1.13
+
+
 def test_pixels_that_are_flagged_but_usable_tell_the_noise() -> None:
     pixels = np.random.default_rng(2).normal(0, 2.0, (300, 300)).astype(np.float32)
     mask = np.full(pixels.shape, int(Mask.INTERPOLATED | Mask.SUSPECT), np.int32)

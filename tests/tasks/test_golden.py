@@ -31,6 +31,7 @@ from spica.core.task import Form, Measured, Member, Task
 from spica.engine.reading import MemoryTable
 from spica.kernels.projection import Projection
 from spica.tasks import (
+    anchored,
     background,
     colour,
     combine,
@@ -95,7 +96,7 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        background, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
+        anchored, background, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, zero_point,
     )
@@ -187,10 +188,19 @@ def series_of_two(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[st
             "flux_auto_err": np.full(30, 10.0), "flags": np.zeros(30, np.int32),
         }  # fmt: skip
         members.append(Member(f"detector:demo-{number}/2", Catalogue(columns)))
-    made = run("register", exposures=tuple(records), sources=tuple(members))
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0, "CRPIX1": 500.0, "CRPIX2": 500.0,
+             "CD1_1": -1e-4, "CD2_2": 1e-4}  # fmt: skip
+    headers = {f"demo-{number}/2": cards for number in (1, 2)}
+    made = run("register", exposures=tuple(records), sources=tuple(members), headers=headers)
     one = {name: made[name] for name in ("registration", "unregistered")}
     unit = Unit(Grain.DETECTOR, ("demo-2", "2"))
-    return {"register": made, "registered": run("registered", unit=unit, exposure=records[1], **one)}
+    record = Detector("demo-2", 2, "c" * 40, (1,), (), 1000, 1000)
+    place = {name: made[name] for name in ("registration", "anchors")}
+    return {
+        "register": made,
+        "registered": run("registered", unit=unit, exposure=records[1], **one),
+        "anchored": run("anchored", unit=unit, exposure=records[1], detector=record, **place),
+    }
 
 
 def outputs() -> dict[str, Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from spica.core.faults import DataFault
 from spica.core.images import Float32, Image, Int32, RawDetector
 from spica.core.mask import Mask
 from spica.core.records import Detector, Exposure, Scalar
-from spica.files import encode, fits
+from spica.files import fits
 from spica.files.cubes import mean_slice, mean_variance, mean_weight
 from spica.files.fits import Hdu
 from spica.files.original import Header
@@ -23,6 +24,9 @@ from spica.files.planes import Plane
 Paths = Mapping[str, Path]
 _TABLE = Delivered()
 _FLOOR_ROWS = 256
+_TAPS = 5
+_DARK = 0.1
+"""Part of the pixels that tells the noise."""
 
 
 def read_raw(detector: Detector, paths: Paths, exposure: Exposure, original: list[Header] | None = None) -> RawDetector:
@@ -235,16 +239,33 @@ def _inverse(weight: Float32, factor: float) -> Float32:
 def _model_variance(science: Float32, read_noise: float, slices: int) -> Float32:
     """Photon noise above the lowest level that is common, plus the noise seen, never less than the read noise.
 
-    The sky may have been subtracted: the noise between neighbours (median, so sky) carries its share. Of the mean of
+    The sky may have been subtracted: the noise between neighbours where it is dark carries its share. Of the mean of
     several images photons and read-out count over their number.
     """
     rows = science[:: max(1, len(science) // _FLOOR_ROWS)]
     finite = rows[np.isfinite(rows)]
     sky = float(np.median(finite)) if finite.size else 0.0
-    floor = max(encode.noise(np.asarray(rows, np.float32)), read_noise / slices**0.5) ** 2
+    floor = max(_dark_noise(np.asarray(rows, np.float32)), read_noise / slices**0.5) ** 2
     variance: Float32 = np.maximum(science - np.float32(sky), np.float32(0)) / np.float32(slices) + np.float32(floor)
     variance[~np.isfinite(science)] = np.inf
     return variance
+
+
+def _dark_noise(rows: Float32) -> float:
+    """Noise of rows as `spica.files.encode.noise` has it, where their neighbours are darkest: in a crowded field stars would count as noise.
+
+    The pixels by which a place is chosen are none of those that are compared there, so that the choice does not favour any noise.
+    """
+    if rows.shape[1] < _TAPS:
+        return 0.0
+    left, one, middle, two, right = (rows[:, n : rows.shape[1] - _TAPS + 1 + n] for n in range(_TAPS))
+    away, level = np.abs(2 * middle - left - right), one + two
+    # What is all alike is no sky: an edge filled up, a dead column.
+    told = np.isfinite(away) & np.isfinite(level) & ((away != 0) | (one != middle) | (two != middle) | (left != middle))
+    if not np.any(told):
+        return 0.0
+    away, level = away[told], level[told]
+    return float(1.482602 / math.sqrt(6.0) * np.median(away[level <= np.quantile(level, _DARK)]))
 
 
 def _mask(values: Int32, delivered: Delivered) -> Int32:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Bools, Float32, Float64
+from spica.kernels.resample import kernel
 
 REACH = 7
 """Pixels farther apart than this have nothing in common: Lanczos-4 reaches over 8 pixels."""
@@ -45,6 +46,20 @@ def covariance(patches: Iterable[tuple[Float32, Bools]], reach: int = REACH) -> 
         number += autocorrelation(good.astype(np.float64), reach)
     number = np.rint(number)
     return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0), float(number[reach, reach])
+
+
+def of_resampling(name: str, reach: int = REACH) -> Float64:
+    """Covariance that a kernel of `spica.kernels.resample` gives to white noise, in the mean of all fractions of a pixel, its middle 1."""
+    taps = kernel(name).weights.astype(np.float64)
+    fraction = (np.arange(1000) + 0.5) / 1000
+    weights = fraction[:, None] ** np.arange(taps.shape[1]) @ taps.T
+    size = weights.shape[1]
+    line = np.zeros(2 * reach + 1)
+    for apart in range(min(size, reach + 1)):
+        line[reach + apart] = line[reach - apart] = np.mean(
+            np.sum(weights[:, apart:] * weights[:, : size - apart], axis=1)
+        )
+    return np.asarray(np.outer(line, line) / line[reach] ** 2)
 
 
 def excess(covariance: Float64, weights: npt.ArrayLike) -> float:

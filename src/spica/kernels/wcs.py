@@ -277,3 +277,13 @@ def pixel_to_plane(wcs: TangentWcs, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple
     shape, xs, ys, xi, eta = pairs(x, y)
     _pixels_to_plane(xs, ys, _arrays(wcs), xi, eta)
     return xi.reshape(shape), eta.reshape(shape)
+
+
+def outline(wcs: TangentWcs, size: tuple[int, int]) -> dict[str, list[float]]:
+    """Vertices about all pixels of an image; the middles of the sides too, for distortion bends them."""
+    right, top = size[0] - 0.5, size[1] - 0.5
+    middle, high = 0.5 * (size[0] - 1.0), 0.5 * (size[1] - 1.0)
+    x = np.array([-0.5, middle, right, right, right, middle, -0.5, -0.5])
+    y = np.array([-0.5, -0.5, -0.5, high, top, top, top, high])
+    ra, dec = pixel_to_sky(wcs, x, y)
+    return {"ra": np.asarray(ra, np.float64).tolist(), "dec": np.asarray(dec, np.float64).tolist()}

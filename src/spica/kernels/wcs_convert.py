@@ -5,7 +5,7 @@ The pivot is a polynomial map: tangent-plane coordinates ξ, η as polynomials o
 gnomonic polynomial (ZPN, other zenithal projections) is fitted by one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -149,6 +149,22 @@ def to_tpv(one: PolynomialMap) -> TangentWcs:
             if not r and p < size and q < size:
                 pv[axis, k] = poly[p, q]
     return tangent_wcs(one.crval, one.crpix, cd, pv=pv)
+
+
+def laid(wcs: TangentWcs, turn: complex, offset: complex, *, mirrored: bool = False) -> TangentWcs:
+    """The solution of an image whose pixels z = x + iy lie at turn z + offset (turn z̄ + offset) of one that `wcs` is of.
+
+    Raises
+    ------
+    ValueError
+        A SIP solution of a degree above 7.
+    """
+    if wcs.sip_a.size and (polynomial := polynomial_of(wcs)) is not None:
+        wcs = to_tpv(polynomial)
+    sign = -1.0 if mirrored else 1.0
+    matrix = np.array([[turn.real, -sign * turn.imag], [turn.imag, sign * turn.real]])
+    crpix = np.linalg.solve(matrix, wcs.crpix - np.array([offset.real, offset.imag]))
+    return replace(wcs, crpix=crpix, cd=wcs.cd @ matrix)
 
 
 def to_sip(one: PolynomialMap) -> TangentWcs:

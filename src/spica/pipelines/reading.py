@@ -1,6 +1,7 @@
 """From TOML to steps: one file's tables, folded over the pipelines that it extends.
 
 name = "mine"; title = "…"; extends = "reduce"      # or a list: their steps one after the other
+instead = { calibrate = "tie" }                     # wherever the one would be extended, the other is
 remove = ["quicklook"]
 [[step]]                # overrides the step of this label, or is a new one
 as = "detect_deep"      # label; the task's name where left out
@@ -17,6 +18,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,6 +73,7 @@ class PipelineTable(_Strict):
     name: str
     title: str = ""
     extends: str | tuple[str, ...] = ()
+    instead: dict[str, str] = {}
     remove: tuple[str, ...] = ()
     step: tuple[StepTable, ...] = ()
     rescue: tuple[RescueTable, ...] = ()
@@ -129,7 +132,7 @@ def fold(name: str, find: Callable[[str], Source], tasks: Mapping[str, Task], be
 
 
 def _flatten(
-    name: str, find: Callable[[str], Source], below: tuple[str, ...]
+    name: str, find: Callable[[str], Source], below: tuple[str, ...], instead: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[StepTable], list[RescueTable], Source, str]:
     if name in below:
         circle = " → ".join((*below, name))
@@ -140,8 +143,10 @@ def _flatten(
         raise _invalid(f"{source.path}: it is called {table.name!r} inside, {name!r} outside", path=source.path)
     steps: list[StepTable] = []
     rescues: list[RescueTable] = []
+    # What the child says holds for all below it.
+    instead = {**table.instead, **instead}
     for parent in table.parents():
-        inherited, ladder, _, _ = _flatten(parent, find, (*below, name))
+        inherited, ladder, _, _ = _flatten(instead.get(parent, parent), find, (*below, name), instead)
         steps.extend(inherited)
         rescues.extend(ladder)
     _refuse_twins(name, steps)

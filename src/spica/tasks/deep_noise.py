@@ -14,8 +14,9 @@ from spica.core.mask import Mask
 from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.correlation import REACH, bell, covariance, excess
+from spica.kernels.correlation import REACH, bell, covariance, excess, of_resampling
 from spica.kernels.detect import find_segments
+from spica.kernels.resample import KERNELS
 from spica.kernels.robust import half_sample_mode
 from spica.kernels.seeing import star_widths
 
@@ -28,7 +29,7 @@ BLANK = 3.0
 WILD = 5.0
 """Blank pixels farther than this from the sky, in units of the scatter, are something else."""
 ENOUGH = 20_000
-"""Fewer blank pixels tell no covariance."""
+"""Fewer blank pixels tell no covariance: the kernel's is taken."""
 
 
 class DeepNoiseSettings(Settings):
@@ -44,7 +45,8 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     """Covariance of blank sky between neighbouring pixels; variances raised to what they mean for a point source.
 
     A resampled pixel shares its noise with its neighbours, so that variances of single pixels promise errors of sums
-    that are too small. Both images come back with variances that, taken as those of uncorrelated pixels, give the true
+    that are too small. In a crowded field with too little blank sky the covariance is that of the stack's kernel, and its stated
+    variance is believed. Both images come back with variances that, taken as those of uncorrelated pixels, give the true
     error of a point source's light: thresholds and fits are then what they say. Figures of other extents are put right by
     the covariance, which is told, too.
 
@@ -59,16 +61,16 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     Raises
     ------
     DataFault
-        ``data.bad-value`` where the stack has no variance, ``data.no-pixels`` where too little of it is blank.
+        ``data.bad-value`` where the stack has no variance; ``data.no-pixels`` where too little of it is blank, and no card RESAMPLE
+        tells how its noise is correlated.
     """
     if science.variance is None:
         raise DataFault("data.bad-value", "a stack is measured with its variance", need="science")
     fwhm = _seeing(settings, science, background)
     found, pixels = covariance(_blank(settings, science, background, science.variance, fwhm))
-    if pixels < ENOUGH:
-        raise DataFault(
-            "data.no-pixels", f"{pixels:.0f} pixels of the stack are blank sky ({ENOUGH} needed)", pixels=pixels
-        )
+    measured = pixels >= ENOUGH
+    if not measured:
+        found = _foretold(science, pixels)
     stated = found[REACH, REACH]
     point = excess(found, bell(fwhm)[0])
     figures = {
@@ -76,6 +78,7 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
         "noise_point": Measured(point),
         "noise_large": Measured(float(np.sqrt(max(found.sum() / stated, 0.0)))),
         "noise_pixels": Measured(pixels),
+        "noise_measured": Measured(float(measured)),
         "deep_fwhm": Measured(fwhm, "pixel"),
     }
     card = science.header.get("NOISECOR")
@@ -91,6 +94,18 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
         "noise": {"fwhm": fwhm, "covariance": found.tolist(), "point": point},
         "noise_figures": figures,
     }
+
+
+def _foretold(science: Image, pixels: float) -> Plane:
+    """The covariance that the stack's own kernel makes, where a crowded field leaves too little sky to measure it on."""
+    kernel = science.header.get("RESAMPLE")
+    if kernel not in KERNELS:
+        raise DataFault(
+            "data.no-pixels",
+            f"{pixels:.0f} pixels of the stack are blank sky ({ENOUGH} needed), and no card RESAMPLE names its kernel",
+            pixels=pixels,
+        )
+    return of_resampling(str(kernel))
 
 
 def _seeing(settings: DeepNoiseSettings, science: Image, background: Image) -> float:
@@ -142,7 +157,7 @@ def _corners(ny: int, nx: int, side: int, most: int) -> Iterator[tuple[int, int]
 
 TASK = Task(
     name="deep_noise",
-    version=1,
+    version=2,
     grain=Grain.TILE_BAND,
     settings=DeepNoiseSettings,
     needs=(Need("science"), Need("background")),

@@ -15,7 +15,7 @@ from spica.core.settings import Settings, setting
 from spica.core.solution import Standing
 from spica.core.task import Form, Give, Measured, Need, Products, Task
 from spica.core.verdict import GRADES, number_of, reasons_of
-from spica.kernels.wcs import TangentWcs, pixel_to_sky
+from spica.kernels.wcs import TangentWcs, outline
 from spica.kernels.wcs_cards import to_cards
 from spica.kernels.wcs_convert import polynomial_of, to_sip
 from spica.kernels.wcs_rows import from_columns
@@ -148,16 +148,6 @@ def _limits(settings: ExpressSettings, wcs: TangentWcs) -> dict[str, tuple[float
         "astrometry_ties": settings.ties,
         "astrometry_share": settings.share,
     }
-
-
-def outline(wcs: TangentWcs, size: tuple[int, int]) -> dict[str, list[float]]:
-    """Vertices about all pixels of an image; the middles of the sides too, for distortion bends them."""
-    right, top = size[0] - 0.5, size[1] - 0.5
-    middle, high = 0.5 * (size[0] - 1.0), 0.5 * (size[1] - 1.0)
-    x = np.array([-0.5, middle, right, right, right, middle, -0.5, -0.5])
-    y = np.array([-0.5, -0.5, -0.5, high, top, top, top, high])
-    ra, dec = pixel_to_sky(wcs, x, y)
-    return {"ra": np.asarray(ra, np.float64).tolist(), "dec": np.asarray(dec, np.float64).tolist()}
 
 
 TASK = Task(

@@ -71,6 +71,7 @@ def register(
     exposures: tuple[Exposure, ...],
     sources: tuple[Member, ...],
     psf_sources: tuple[Member, ...] | None = None,
+    headers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Products:
     """Lay the exposures of a group, detector by detector, onto the one that has the most stars, the first of several.
 
@@ -85,6 +86,8 @@ def register(
     registration : Catalogue, a row for each frame that was laid on its reference, and that itself.
     light_curves : Catalogue, a row for each star of the reference in each frame that sees it, on the reference's scale of light.
     unregistered : value: ``exposure/detector`` to `code` and what is wrong with it; `references`.
+    anchors : value: of each detector's reference `exposure`, `exposure_time` [s] and `cards`: its sky solution as delivered, or as
+        the camera's table has it about the header's pointing; none where `headers` tells none.
     registering : metrics: frames that were registered and refused, residuals, matches.
 
     Raises
@@ -118,6 +121,7 @@ def register(
         "registration": _table(laid, header),
         "light_curves": _light_curves(laid, header),
         "unregistered": {"frames": refused, "references": references},
+        "anchors": _anchors(laid, headers or {}),
         "registering": _figures(laid, len(refused)),
     }
 
@@ -265,6 +269,19 @@ def _light_curves(laid: Sequence[_Laid], header: Mapping[str, Scalar]) -> Catalo
     return Catalogue({name: whole[name][order].astype(each.dtype) for name, each in _CURVES.items()}, header, _CURVES)
 
 
+def _anchors(laid: Sequence[_Laid], headers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Where the references lie on the sky, by detector."""
+    return {
+        str(one.frame.detector): {
+            "exposure": one.frame.exposure.name,
+            "exposure_time": one.frame.exposure.exposure_time,
+            "cards": dict(headers.get(one.frame.name, {})),
+        }
+        for one in laid
+        if one.how is None
+    }
+
+
 def _figures(laid: Sequence[_Laid], refused: int) -> dict[str, Measured]:
     figures = {"registered": Measured(float(len(laid))), "register_refused": Measured(float(refused))}
     there = [one for one in laid if one.how is not None]
@@ -319,7 +336,7 @@ _CURVES = {
 
 TASK = Task(
     name="register",
-    version=1,
+    version=2,
     grain=Grain.GROUP,
     settings=RegisterSettings,
     needs=(
@@ -337,11 +354,17 @@ TASK = Task(
             quorum=1,
             optional=True,
         ),
+        Need("headers", source="wcs"),
     ),
     gives=(
         Give("registration", Form.CATALOGUE, meaning="how each frame lies on the one that they are laid on"),
         Give("light_curves", Form.CATALOGUE, meaning="light of each star through the series"),
         Give("unregistered", Form.VALUE, meaning="frames that could not be laid on their reference, and why"),
+        Give(
+            "anchors",
+            Form.VALUE,
+            meaning="where on the sky the frames are that the others are laid on, as far as is told",
+        ),
         Give("registering", Form.METRICS, meaning="frames registered and refused, residuals, matches"),
     ),
     run=register,
