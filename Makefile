@@ -16,10 +16,12 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile
 # Kernels are compiled once, before several processes of tests would each do so.
 WARM := from spica.kernels.warm import KERNELS, compile_all; \
 	print(f"{len(KERNELS)} kernels ready after {compile_all():.0f} s")
+# Aladin Lite that HiPS are looked at with.
+ALADIN := 3.8.2
 TESTS ?=
 GROUP ?=
 
-.PHONY: help demo test system lint format types bench docs check-all lock wheel clean
+.PHONY: help demo test system aladin lint format types bench docs check-all lock wheel clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
@@ -50,6 +52,10 @@ test: $(VENV)/.test  ## the test suite, without the long drills
 
 system:  ## install the system programs that the whole suite needs (Debian packages; root or sudo)
 	@bash .ci/system
+
+aladin:  ## fetch Aladin Lite (npm) for the test of HiPS in a browser
+	@mkdir -p build/aladin
+	cd build/aladin && npm pack --silent --ignore-scripts aladin-lite@$(ALADIN) && tar xf aladin-lite-$(ALADIN).tgz
 
 lint: $(VENV)/.dev  ## ruff: rules and format; import contracts
 	$(BIN)/ruff check .

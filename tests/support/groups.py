@@ -57,6 +57,13 @@ def lsdb_python() -> str | None:
     return named if named and shutil.which(named) else None
 
 
+def aladin_script() -> Path | None:
+    """Aladin Lite: the file that `SPICA_TEST_ALADIN` names, else the one that `make aladin` fetched; None when absent."""
+    named = os.environ.get("SPICA_TEST_ALADIN")
+    script = Path(named) if named else ROOT / "build" / "aladin" / "package" / "dist" / "aladin.js"
+    return script if script.is_file() else None
+
+
 INDEXES = Path("/usr/share/astrometry")
 """Where Debian installs index files of astrometry.net."""
 
@@ -73,6 +80,11 @@ GROUPS: tuple[Group, ...] = (
         ("postgres_server", "postgres_url", "postgres_database"),
     ),
     Group("chromium", lambda: bool(shutil.which("chromium")), "install `chromium`"),
+    Group(
+        "aladin",
+        lambda: aladin_script() is not None,
+        "fetch Aladin Lite with `make aladin` (npm), or set SPICA_TEST_ALADIN to its aladin.js",
+    ),
     Group("mount", _mounts_allowed, "run as root where disks may be mounted", ("disk",)),
     Group("fitsverify", _on_path("fitsverify"), "install `fitsverify` (make system)"),
     Group("slurm", _on_path("sbatch", "slurmctld", "slurmd", "munged"), "install `slurm-wlm munge`"),
