@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from spica.files.catalogues import read_catalogue
 from spica.files.images import read_image
 from spica.files.pictures import read_png
 from spica.services import releases, run
+from spica.services.publishing import compare, publish, removing, status
 from tests.support.calibrated import calibrated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -110,3 +112,37 @@ def test_nothing_is_made_again_until_something_changes(field: Path) -> None:
     assert run.foresee(run.Order("deep", release="dr1"), home).to_run == 0
     changed = run.foresee(run.Order("deep", release="dr1", settings={"objects.radius": "0.7"}), home)
     assert {each.chain: each.to_run for each in changed.chains if each.to_run} == {"objects": 1}
+
+
+def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
+    home = field / "survey"
+    (home / "releases" / "dr2.toml").write_text(
+        RELEASE.replace("dr1", "dr2").replace("(16, 17, 24)", "(16, 17, 18, 24)")
+    )
+    result = run.run(run.Order("deep", executor="inprocess", release="dr2"), home)
+    assert (result.failed, result.refused, result.left) == (0, 0, 0)
+    dates = publish.Dates(dt.date(2026, 12, 1), dt.date(2027, 12, 1))
+    closed = publish.publish("dr1", home, dates)
+    assert not publish.verify("dr1", home).damaged
+    found = compare.compare("dr1", "dr2", home)
+    inputs = {each.unit[-1]: each.difference for each in found.differences if each.figure == "stack_inputs"}
+    assert sorted(inputs) == ["g", "r"]
+    assert min(inputs.values()) == -2.0, "an exposure of two detectors less"
+    for star in found.stars:
+        assert star.common > 0.8 * star.first
+        assert abs(star.offset) < 0.02
+        assert star.chi < 1.1, "they share exposures"
+    image = next((closed.folder / "stacks").rglob("*_r_stack.fits"))
+    assert read_image(image).header["NCOMBINE"] > 0
+    removed = removing.remove("dr2", home, band="g")
+    assert not any((home / path).exists() for path in removed.paths)
+    assert any("objects" in path for path in removed.paths), "what was made of it goes too"
+    counts = status.status("dr2", home).counts
+    assert counts["pending"] > 0
+    again = run.run(run.Order("deep", executor="inprocess", release="dr2"), home)
+    assert (again.failed, again.left) == (0, 0)
+    after = compare.compare("dr1", "dr2", home)
+    assert [each.difference for each in after.differences] == pytest.approx(
+        [each.difference for each in found.differences], nan_ok=True
+    )
+    assert not publish.verify("dr1", home).damaged

@@ -25,6 +25,7 @@ from spica.cli import (
     refcat,
     registry,
     releases,
+    releasing,
     reporting,
     story,
     wcs,
@@ -99,7 +100,7 @@ app.add_typer(calib.app, name="calib", rich_help_panel=WORK)
 app.add_typer(cameras.app, name="camera", rich_help_panel=TABLES)
 app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(refcat.app, name="refcat", rich_help_panel=TABLES)
-app.add_typer(releases.app, name="release", rich_help_panel=WORK)
+app.add_typer(releasing.app, name="release", rich_help_panel=WORK)
 app.add_typer(published.app, name="published", rich_help_panel=WORK)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)
 app.add_typer(wcs.app, name="wcs", rich_help_panel=TABLES)

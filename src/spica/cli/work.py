@@ -72,6 +72,11 @@ def run(
         return
     with watching() as watcher:
         production = service.run(order, survey, watcher=watcher)
+    report(production, as_json=as_json)
+
+
+def report(production: Production, *, as_json: bool) -> None:
+    """What a production did; ends with the exit code that says so."""
     if as_json:
         print_json(production)
     else:

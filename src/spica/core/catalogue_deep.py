@@ -70,5 +70,17 @@ DEEP_CODES: dict[str, FaultCode] = {
     "published.damaged": FaultCode(
         _D, "a file of a published catalogue cannot be read", "publish it again, or fetch it anew"
     ),
+    # closed releases
+    "release.frozen": FaultCode(
+        _S,
+        "the release was published: nothing of it changes any more",
+        "copy its file to one of another name, and make that release",
+    ),
+    "release.unpublished": FaultCode(_S, "the release was not published", "publish it: 'spica release publish'"),
+    "release.incomplete": FaultCode(
+        _S,
+        "not all stacks of the release are made",
+        "'spica release status' says which and why; --incomplete publishes without them",
+    ),
     "tile.unknown": FaultCode(_S, "the release has no tile of this name", "see 'spica tiles'"),
 }

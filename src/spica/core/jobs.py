@@ -11,6 +11,14 @@ from spica.core.outline import Outline
 from spica.core.records import Metric, Unit
 from spica.core.task import Form
 
+FIGURES = "job_figures"
+"""Value that a job on a tile leaves: each of its metrics by name, as [value, unit, step]. The metrics of the unit itself are
+those of the last job on it, which may be another release's."""
+
+
+PRIORITY = "priority"
+"""Metric of a stack or tile that people give: the higher it is, the earlier it is made."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -45,6 +53,12 @@ class ProductRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For masters: camera, detector, band, shape, binning, readout_mode, valid_from, valid_to (MJD)."""
     value: Mapping[str, Any] = field(default_factory=dict)
+
+
+def maker_of(key: str) -> str:
+    """Key of the job that made the product of a key; '' for what is no product (a raw file, records of a unit)."""
+    job, _, name = key.partition("/")
+    return job if name and ":" not in job else ""
 
 
 @dataclass(frozen=True)

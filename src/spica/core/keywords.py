@@ -61,6 +61,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("PHOTLINK", "bool", "", "MAGZERO is tied to reference magnitudes", "primary", "photometric"),
     Keyword("GRADE", "text", "", "verdict on its quality", "primary", "grade"),
     Keyword("RELEASE", "text", "", "data release that it belongs to", "primary", "release"),
+    Keyword("DATE-REL", "text", "", "date of that release", "primary", "release"),
+    Keyword("DATE-PUB", "text", "", "date from which it is public", "primary", "release"),
     Keyword("BUNIT", "text", "", "unit of the pixels"),
     Keyword("GAIN", "float", "electron", "electrons per unit of the pixels"),
     Keyword("GAINRAW", "float", "electron/adu", "gain, mean of the amplifiers"),

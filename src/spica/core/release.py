@@ -104,6 +104,7 @@ class Release(Settings):
         description="wide: all that deserve it; deep: the best alone; exposure: each by itself; pre: first look; pi: a programme's own",
     )
     bands: tuple[str, ...] = Field(default=(), description="which bands; none: all that there are")
+    owners: tuple[str, ...] = Field(default=(), description="who is told when it is published: names or addresses")
     programme: str = Field(default="", description="exposures of this programme only; 'pi' needs one")
     tiles: TilesTable = TilesTable()
     rule: tuple[RuleTable, ...] = ()

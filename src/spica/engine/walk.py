@@ -1,6 +1,6 @@
 """Walk a graph of jobs: hand out what is ready, in order, and follow what finishes and what fails.
 
-It knows nothing of processes, clusters or data. Jobs are numbers; a lower number goes first.
+It knows nothing of processes, clusters or data. Jobs are numbers; the more urgent goes first, of equals the lower number.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ class Walk:
     Parameters
     ----------
     dependencies : job to the jobs that must finish before it; dependencies that are no jobs here are taken as done.
+    urgency : of jobs; 0 where it is not told.
     """
 
-    def __init__(self, dependencies: Mapping[int, Sequence[int]]) -> None:
+    def __init__(self, dependencies: Mapping[int, Sequence[int]], urgency: Mapping[int, float] | None = None) -> None:
+        self._urgency = urgency or {}
         self._waits: dict[int, int] = {}
         self._followers: dict[int, list[int]] = {}
         for job, needed in dependencies.items():
@@ -25,7 +27,7 @@ class Walk:
             self._waits[job] = len(inside)
             for other in inside:
                 self._followers.setdefault(other, []).append(job)
-        self._ready = [job for job, count in self._waits.items() if count == 0]
+        self._ready = [self._place(job) for job, count in self._waits.items() if count == 0]
         heapq.heapify(self._ready)
         self._out: set[int] = set()
 
@@ -45,8 +47,8 @@ class Walk:
         return len(self._ready)
 
     def take(self, count: int) -> list[int]:
-        """Up to `count` ready jobs, the lowest numbers first."""
-        taken = [heapq.heappop(self._ready) for _ in range(min(count, len(self._ready)))]
+        """Up to `count` ready jobs, the most urgent first, of equals the lowest numbers."""
+        taken = [heapq.heappop(self._ready)[1] for _ in range(min(count, len(self._ready)))]
         self._out.update(taken)
         return taken
 
@@ -57,7 +59,7 @@ class Walk:
             if follower in self._waits:
                 self._waits[follower] -= 1
                 if self._waits[follower] == 0:
-                    heapq.heappush(self._ready, follower)
+                    heapq.heappush(self._ready, self._place(follower))
 
     def fail(self, job: int) -> list[tuple[int, int]]:
         """A job failed: all that need it, directly or not, end too.
@@ -77,6 +79,9 @@ class Walk:
                     refused.append((follower, culprit))
                     queue.append(follower)
         return refused
+
+    def _place(self, job: int) -> tuple[float, int]:
+        return -self._urgency.get(job, 0.0), job
 
     def _end(self, job: int) -> None:
         del self._waits[job]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from spica.core.catalogue import CODES
 from spica.core.faults import Fault, FaultRecord, Outcome, ResourceFault
-from spica.core.jobs import JobReport
+from spica.core.jobs import PRIORITY, JobReport
+from spica.core.records import Grain, Unit
 from spica.engine.dispatch import Dispatch
 from spica.engine.executors.base import Executor
 from spica.engine.interrupt import Wish
@@ -21,6 +22,7 @@ from spica.engine.spec import JobSpec, Lost
 from spica.engine.standing import NEVER_MADE
 from spica.engine.walk import Walk
 from spica.files.survey import Survey
+from spica.pipelines.graph import TILED
 from spica.registry.rows import JobState
 from spica.registry.store import Registry
 
@@ -101,7 +103,9 @@ class Wave:
         self._dispatch = Dispatch(plan, registry, survey)
         self._scratch = Scratch(plan, registry, survey)
         self._survey = survey
-        self._walk = Walk({number: sorted(job.makers()) for number, job in plan.standing(Standing.RUN)})
+        self._walk = Walk(
+            {number: sorted(job.makers()) for number, job in plan.standing(Standing.RUN)}, _urgency(plan, registry)
+        )
         self._numbers = {job.key: number for number, job in plan.standing(Standing.RUN)}
         self._at_work: dict[str, JobSpec] = {}
         self._elsewhere: set[str] = set()
@@ -320,3 +324,14 @@ class Wave:
     def _give_back(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._at_work.pop(key, None)
+
+
+def _urgency(plan: Plan, registry: Registry) -> dict[int, float]:
+    """Priorities that people gave to stacks and tiles; that of a tile is that of its stacks which have none of their own."""
+    tiled = {number: job.unit for number, job in plan.standing(Standing.RUN) if job.unit.grain in TILED}
+    if not tiled:
+        return {}
+    given = registry.metric_of_all(PRIORITY, sorted(TILED))
+    return {
+        number: given.get(unit, given.get(Unit(Grain.TILE, unit.values[:1]), 0.0)) for number, unit in tiled.items()
+    }

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from spica.core.faults import DataFault, Fault, FaultRecord, InternalFault, Outcome, ResourceFault
-from spica.core.jobs import JobReport, ProductRecord
+from spica.core.jobs import FIGURES, JobReport, ProductRecord
 from spica.core.outline import Outline
 from spica.core.records import Grain, Metric, Unit
 from spica.core.streams import Banded, Parts
@@ -20,7 +20,7 @@ from spica.engine.reading import Reader, ReferencePlaces, as_rows, cones_of
 from spica.engine.returned import checked
 from spica.engine.spec import JobSpec, Referred, Source, Stored
 from spica.engine.writing import Writer
-from spica.pipelines.graph import Binding, Output
+from spica.pipelines.graph import TILED, Binding, Output
 from spica.pipelines.model import Rescue, Step
 
 _VERSIONS = ("spica", "numpy", "numba", "astropy", "pyarrow")
@@ -197,6 +197,9 @@ class _Run:
             del needs
             self._take(step, checked(step, given))
             self._let_go(step)
+        if chain.grain in TILED and self._metrics:
+            told = {each.name: [each.value, each.units, each.source] for each in self._metrics}
+            self._writer.note(FIGURES, told)
         return _Made(tuple(self._writer.records), (*self._metrics, *self._associations()), tuple(self._outlines))
 
     def _associations(self) -> Iterator[Metric]:

@@ -74,6 +74,13 @@ class Writer:
         self._meter.bytes_written += size
         self._record(output, path=self._spec.paths[output.product], checksum=of_file(path), size=size)
 
+    def note(self, name: str, value: Mapping[str, Any]) -> None:
+        """Record a value that is no step's product."""
+        spec = self._spec
+        self.records.append(
+            ProductRecord(f"{spec.key}/{name}", name, Form.VALUE, spec.unit, spec.key, value=dict(value))
+        )
+
     def withdraw(self) -> None:
         """The job failed: nothing half-made stays."""
         for path in self._written:

@@ -112,6 +112,14 @@ _LEASE = {
 }
 
 
+def leased(door: Door, keys: Iterable[str]) -> set[str]:
+    """Those of the keys that somebody holds now."""
+    with door.read() as connection:
+        now = door.now(connection, lasting=False)
+        held = select(leases.c.key).where(door.among(leases.c.key, keys), leases.c.expires > now)
+        return set(connection.execute(held).scalars())
+
+
 def renew(door: Door, owner: str, seconds: float) -> int:
     """Prolong all leases of an owner; answers how many it still holds."""
     with door.write() as connection:

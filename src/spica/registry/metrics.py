@@ -66,6 +66,19 @@ def of_unit(door: Door, unit: Unit) -> list[Metric]:
         ]
 
 
+def of_all(door: Door, name: str, grains: Sequence[Grain]) -> dict[Unit, float]:
+    """A metric's value of every unit of some grains that has it."""
+    query = (
+        select(unit_table.c.name, metrics.c.value)
+        .join_from(metrics, metric_names, metric_names.c.id == metrics.c.name)
+        .join(unit_table, unit_table.c.id == metrics.c.unit)
+        .where(metric_names.c.name == name, metric_names.c.grain.in_([grain.value for grain in grains]))
+        .where(metrics.c.value.is_not(None))
+    )
+    with door.read() as connection:
+        return {Unit.parse(unit): value for unit, value in connection.execute(query)}
+
+
 def known_names(door: Door) -> dict[str, tuple[str, ...]]:
     """Every recorded metric's name with the grains at which it is known."""
     found: dict[str, tuple[str, ...]] = {}

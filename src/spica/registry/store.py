@@ -187,6 +187,10 @@ class Registry:
         """
         return jobs.lease(self._door, keys, owner, seconds)
 
+    def leased(self, keys: Iterable[str]) -> set[str]:
+        """Those of the job keys that somebody works on now."""
+        return jobs.leased(self._door, keys)
+
     def renew(self, owner: str, seconds: float) -> int:
         """Prolong all leases of an owner; answers how many it holds."""
         return jobs.renew(self._door, owner, seconds)
@@ -299,6 +303,10 @@ class Registry:
     def metrics_of(self, unit: Unit) -> list[Metric]:
         """All metrics of a unit, by name."""
         return metrics.of_unit(self._door, unit)
+
+    def metric_of_all(self, name: str, grains: Sequence[Grain]) -> dict[Unit, float]:
+        """A metric's value of every unit of these grains that has it."""
+        return metrics.of_all(self._door, name, grains)
 
     def metric_names(self) -> dict[str, tuple[str, ...]]:
         """Every metric's name with the grains at which it is recorded."""

@@ -15,7 +15,7 @@ from spica.core.records import Scalar
 from spica.core.task import Form
 from spica.files import checksums, refresh, storage
 from spica.services import sky
-from spica.services.headers import values_of
+from spica.services.headers import released_as, values_of
 from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
@@ -123,7 +123,7 @@ def _up_to_date(house: Opened, product: ProductRecord, target: Path) -> bool:
     if product.form is not Form.IMAGE:
         return True
     values = values_of(house.registry, product.unit)
-    values["RELEASE"] = refresh.cards_of(target).get("RELEASE")
+    values |= released_as(target)
     cards = sky.cards_of(house.registry, product.unit)
     try:
         change = refresh.change(target.parent, target.name, product.key, product.checksum, values, cards)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from spica.core.jobs import ProductRecord
 from spica.core.keywords import REFRESHED
 from spica.core.records import Grain, Scalar, Unit
 from spica.core.task import Form
+from spica.core.verdict import Figure
 from spica.files import refresh
 from spica.files.refresh import Change
 from spica.registry.store import Registry
@@ -109,7 +110,7 @@ def _changes(
     for product in products:
         try:
             values = values_of(house.registry, product.unit)
-            values["RELEASE"] = refresh.cards_of(root / product.path).get("RELEASE") if release is None else release
+            values |= released_as(root / product.path) if release is None else {"RELEASE": release}
             change = refresh.change(
                 *(root, product.path, product.key, product.checksum, values), sky.cards_of(house.registry, product.unit)
             )
@@ -121,18 +122,14 @@ def _changes(
 
 
 def values_of(registry: Registry, unit: Unit) -> dict[str, Scalar]:
-    """What the registry knows of a unit under the refreshed keywords, RELEASE apart."""
+    """What the registry knows of a unit under the refreshed keywords, those of its release apart."""
     units = [unit]
     if unit.grain is Grain.DETECTOR:
         units.append(Unit(Grain.EXPOSURE, unit.values[:1]))
     values: dict[str, Scalar] = {}
     for each in units:
         metrics = {metric.name: metric for metric in registry.metrics_of(each)}
-        for name, keyword in REFRESHED.items():
-            metric = metrics.get(keyword.metric)
-            if metric is not None and metric.units == keyword.unit and metric.value == metric.value:
-                rounded = float(f"{metric.value:.6g}")
-                values.setdefault(name, bool(rounded) if keyword.kind == "bool" else rounded)
+        values = carded(metrics) | values
         grades = [note.text for note in registry.notes_of(each) if note.kind == "grade" and note.text]
         verdict = metrics.get(VERDICT)
         if grades:
@@ -140,6 +137,22 @@ def values_of(registry: Registry, unit: Unit) -> dict[str, Scalar]:
         elif verdict is not None and verdict.value in range(1, len(GRADES) + 1):
             values.setdefault("GRADE", GRADES[int(verdict.value) - 1])
     return values
+
+
+def carded(figures: Mapping[str, Figure]) -> dict[str, Scalar]:
+    """Figures under the refreshed keywords, where they have the unit that the keyword has."""
+    values: dict[str, Scalar] = {}
+    for name, keyword in REFRESHED.items():
+        figure = figures.get(keyword.metric)
+        if figure is not None and figure.units == keyword.unit and figure.value == figure.value:
+            rounded = float(f"{figure.value:.6g}")
+            values[name] = bool(rounded) if keyword.kind == "bool" else rounded
+    return values
+
+
+def released_as(path: Path) -> dict[str, Scalar]:
+    """Of which release a file says that it is, with the dates of that."""
+    return {name: value for name, value in refresh.cards_of(path).items() if REFRESHED[name].metric == "release"}
 
 
 @contextmanager

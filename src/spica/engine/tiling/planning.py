@@ -11,7 +11,7 @@ from spica.core.records import ExposureState
 from spica.core.release import Release
 from spica.engine.plan import Order, PlannedJob, Standing
 from spica.engine.targets import Target, tile_targets
-from spica.files import releases
+from spica.files import frozen, releases
 from spica.files.survey import Survey
 from spica.pipelines.graph import TILED, Chain
 from spica.registry.store import Registry
@@ -39,7 +39,7 @@ class Tiling:
 
     @cached_property
     def release(self) -> Release | None:
-        """The release that the tiles are of; None where the pipeline makes none."""
+        """The release that the tiles are of; None where the pipeline makes none; SetupFault ``release.frozen``."""
         if not any(chain.grain in TILED for chain in self._linked):
             if self._order.release:
                 name = self._order.pipeline.name
@@ -47,7 +47,9 @@ class Tiling:
                     "order.invalid", f"pipeline {name!r} makes no tiles: it is not run for a release", pipeline=name
                 )
             return None
-        return releases.load(self._survey, self._order.release)
+        release = releases.load(self._survey, self._order.release)
+        frozen.refuse_frozen(self._survey, release.name)
+        return release
 
     @cached_property
     def chosen(self) -> Chosen:
