@@ -163,3 +163,31 @@ def test_stilts_reads_the_exports(exports: Path) -> None:
     )
     assert "ERROR" not in done.stdout + done.stderr
     assert done.returncode == 0
+
+
+@pytest.mark.slow
+def test_maps_of_coverage_are_made_cut_and_shown(made: tuple[Catalogue, Path], tmp_path: Path) -> None:
+    sky, root = made
+    cone, strip, both = tmp_path / "cone.fits", tmp_path / "strip.json", tmp_path / "both.txt"
+    assert "square degrees" in told("moc", "make", str(cone), "--cone", "0.02,20.0,0.3", "--order", "11")
+    told("moc", "make", str(strip), "--box-ra", "359.5", "0.5", "--box-dec", "20", "20.1", "--order", "11")
+    told("moc", "make", str(both), "--moc", str(cone), "--within", str(strip))
+    rest = tmp_path / "rest.fits"
+    told("moc", "make", str(rest), "--moc", str(cone), "--without", str(strip), "--range")
+    area = {path: json.loads(told("moc", "show", str(path), "--json"))["area"] for path in (cone, strip, both, rest)}
+    assert area[cone] == pytest.approx(np.pi * 0.3**2, rel=0.15)
+    assert area[both] + area[rest] == pytest.approx(area[cone], rel=1e-9)
+    told("published", "export", str(tmp_path / "in.csv"), "--survey", str(root), "--moc", str(both))
+    found = Table.read(tmp_path / "in.csv", format="ascii.csv")
+    inside = Cone(*MIDDLE, 0.25).contains(sky["ra"], sky["dec"]) & (sky["dec"] > 20.01) & (sky["dec"] < 20.09)
+    assert set(sky["object_id"][inside]) <= set(found["object_id"])
+    told("moc", "make", str(tmp_path / "all.fits"), "--release", "dr1", "--survey", str(root), "--outside")
+    outside = json.loads(told("moc", "show", str(tmp_path / "all.fits"), "--json"))
+    assert 0.999 < outside["fraction"] < 1
+    triangle = ("--outline", "10,20,11,20,11,21")
+    told("moc", "make", str(tmp_path / "t.fits"), *triangle)
+    assert "square degrees" in told("moc", "show", str(tmp_path / "t.fits"))
+    for words in ((), ("--cone", "1,2"), ("--outline", "1,2,3,4"), ("--box-ra", "1", "2")):
+        done = CliRunner().invoke(app, ["moc", "make", str(tmp_path / "x.fits"), *words])
+        assert done.exit_code != 0
+    assert not (tmp_path / "x.fits").exists()

@@ -14,6 +14,8 @@ from spica.core.release import FieldTable, TilesTable
 from spica.core.tiles import vectors
 from spica.engine.tiling.grids import Place, ring_of, sky_name, tiles_near, tract, tracts_of
 from spica.engine.tiling.moon import moon_apart
+from spica.files.hats.moc import Moc
+from spica.files.hats.moc_files import to_ascii
 from spica.kernels.projection import projection
 
 SPOTS = [(0.0, 0.0), (359.95, -45.0), (120.0, 89.9), (77.0, -89.0), (30.0, 60.0)]
@@ -99,6 +101,26 @@ def test_exposures_that_hang_together_share_a_tile() -> None:
     each = tiles_near(TilesTable(grid="exposure", scale=1.0), places)
     assert [tile.name for tile in each] == ["a", "b", "c", "d"]
     assert tiles["d"].nx == pytest.approx(360, abs=3)
+
+
+def test_a_map_of_coverage_leaves_out_tiles_that_it_does_not_touch() -> None:
+    places = [square("a", 0.0, 5.0, 3.0)]
+    for table in (TilesTable(grid="healpix", order=5, scale=5.0), TilesTable(size=1.0, scale=5.0)):
+        whole = tiles_near(table, places)
+        moc = Moc.of_cone(359.5, 5.2, 0.3, 11)
+        found = tiles_near(table.model_copy(update={"moc": to_ascii(moc)}), places)
+        assert 0 < len(found) < len(whole)
+        there = {tile.name for tile in found}
+        angle = np.linspace(0.0, 2.0 * np.pi, 200)
+        ra, dec = (359.5 + 0.3 * np.cos(angle)) % 360.0, 5.2 + 0.3 * np.sin(angle)
+        for tile in whole:
+            if tile.owns(ra, dec).any():
+                assert tile.name in there
+            corners = np.array(tile.outline)
+            near = np.hypot((corners[0] - 359.5 + 180.0) % 360.0 - 180.0, corners[1] - 5.2).min()
+            if near > 2.5:
+                assert tile.name not in there
+    assert tiles_near(TilesTable(grid="healpix", order=5, scale=5.0, moc="5/0"), places) == []
 
 
 def test_a_tile_that_is_too_large_is_refused_by_name() -> None:

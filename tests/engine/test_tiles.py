@@ -15,6 +15,8 @@ from spica.core.tiles import Tile
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
 from spica.engine.tiling.choosing import choose
+from spica.files.hats.moc import Moc
+from spica.files.hats.moc_files import parse_moc, write_moc
 from spica.files.releases import load
 from tests.engine.ground import Ground, make_ground
 from tests.engine.tiny import TASKS, Count, Draw
@@ -230,6 +232,20 @@ def choose_names(ground: Ground) -> list[str]:
     return list(choose(ground.registry, load(ground.survey), (), ()).tiles)
 
 
+def test_a_map_of_coverage_beside_the_release_leaves_tiles_out(tiled: Ground) -> None:
+    field = "[[tiles.field]]\nname = '{0}'\nra = {1}\ndec = 5.0\n"
+    tiles = "name = 'one'\nmode = 'pre'\n[tiles]\ngrid = 'fields'\nscale = 5.0\nsize = 0.2\n"
+    fields = field.format("west", 359.8) + field.format("east", 0.3)
+    release(tiled, tiles + fields)
+    assert sorted(choose_names(tiled)) == ["east", "west"]
+    moc = Moc.of_cone(0.35, 5.0, 0.02, 12)
+    write_moc(tiled.survey.folder("releases") / "wanted.fits", moc)
+    release(tiled, f"{tiles}moc = 'wanted.fits'\n{fields}")
+    assert choose_names(tiled) == ["east"]
+    # The release says all of what it is by itself, and so stays what it is.
+    assert parse_moc(load(tiled.survey).tiles.moc) == moc
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -240,6 +256,8 @@ def choose_names(ground: Ground) -> list[str]:
         ("name = 'one'\nmode = 'pi'", "programme"),
         ("name = 'one'\n[tiles]\ngrid = 'box'", "ra = "),
         ("name = 'one'\n[tiles]\ngrid = 'fields'", "tiles.field"),
+        ("name = 'one'\n[tiles]\nmoc = 'none.fits'", "none.fits cannot be read"),
+        ("name = 'one'\n[tiles]\nmoc = '3/768'", "there is no cell 3/768"),
         ("name = 'one", "one.toml"),
     ],
 )

@@ -20,6 +20,8 @@ from cdshealpix.skymap import Skymap
 from spica.core.columns import Catalogue
 from spica.core.faults import DataFault, SetupFault
 from spica.files.catalogues import read_catalogue, write_catalogue
+from spica.files.hats.moc import Moc
+from spica.files.hats.moc_files import read_moc
 from spica.files.hats.regions import Box, Cone, Polygon, Region
 from spica.files.published.catalogue import PublishedCatalogue
 from spica.files.published.publishing import publish_objects
@@ -83,6 +85,7 @@ REGIONS = (
     Cone(0.02, 20.0, 0.3),
     Box((359.8, 0.3), (19.5, 20.25)),
     Box((0.0, 0.0), (20.1, 20.2)),
+    Moc.of_cone(0.1, 20.2, 0.4, 8),
     Polygon(((359.7, 19.6), (0.4, 19.7), (0.0, 20.5))),
 )
 
@@ -147,6 +150,10 @@ def test_other_programs_read_it(sky: tuple[Catalogue, list[Path], Path]) -> None
     properties = dict(line.split("=", 1) for line in (folder / "hats.properties").read_text().splitlines()[1:])
     assert (properties["obs_collection"], properties["obs_title"], properties["hats_nrows"]) == ("dr1", "A & B", "2000")
     skymap = Skymap.from_fits(folder / "skymap.fits").skymap
+    covered = read_moc(folder / "moc.fits")
+    assert covered.contains(whole["ra"], whole["dec"]).all()
+    assert covered.fraction == pytest.approx(float(properties["moc_sky_fraction"]), rel=1e-5)
+    assert covered == Moc.of_cells(skymap.order, skymap.keys)
     assert (skymap.order, skymap.values.sum()) == (int(properties["hats_skymap_order"]), 2000)
 
 

@@ -14,6 +14,7 @@ from spica.cli import (
     begin,
     calib,
     cameras,
+    coverage,
     cutting,
     frames,
     headers,
@@ -102,6 +103,7 @@ app.add_typer(pipelines.app, name="pipeline", rich_help_panel=TABLES)
 app.add_typer(refcat.app, name="refcat", rich_help_panel=TABLES)
 app.add_typer(releasing.app, name="release", rich_help_panel=WORK)
 app.add_typer(published.app, name="published", rich_help_panel=WORK)
+app.add_typer(coverage.app, name="moc", rich_help_panel=WORK)
 app.add_typer(headers.app, name="header", rich_help_panel=TABLES)
 app.add_typer(wcs.app, name="wcs", rich_help_panel=TABLES)
 app.add_typer(metrics.app, name="metrics", rich_help_panel=TABLES)

@@ -130,6 +130,7 @@ def export(
         tuple[float, float] | None,
         typer.Option("--box-dec", metavar="FROM TO", help="Only what lies between (degrees); with --box-ra."),
     ] = None,
+    moc: Annotated[Path | None, typer.Option("--moc", help="Only what lies in a map of coverage (MOC).")] = None,
     columns: ColumnsOption = "",
     where: RowsOption = "",
     survey: SurveyOption = None,
@@ -138,9 +139,9 @@ def export(
     """Write a published catalogue, or a part of it, as FITS, VOTable, CSV or Parquet; of any size."""
     from spica.services import published as service
 
-    if (ra is None) != (dec is None) or (cone and ra):
-        raise SetupFault("order.invalid", "a part of the sky is --cone, or --box-ra and --box-dec")
-    region = service.circle(*cone) if cone else service.box(ra, dec) if ra and dec else None
+    if (ra is None) != (dec is None) or sum(each is not None for each in (cone, ra, moc)) > 1:
+        raise SetupFault("order.invalid", "a part of the sky is --cone, or --box-ra and --box-dec, or --moc")
+    region = service.region(cone, (ra, dec) if ra and dec else None, moc)
     done = service.export(service.open_catalogue(catalogue, release, survey), to, region, _names(columns), where)
     if as_json:
         print_json(done)

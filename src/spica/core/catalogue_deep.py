@@ -52,6 +52,12 @@ DEEP_CODES: dict[str, FaultCode] = {
     "release.invalid": FaultCode(
         _S, "the release's file cannot be used as written", "mend the file: the message says where"
     ),
+    # maps of coverage
+    "moc.invalid": FaultCode(
+        _S,
+        "a map of coverage (MOC) cannot be read",
+        "give FITS, JSON or ASCII of IVOA's MOC 2.0, of the sky in ICRS: docs/publishing.md",
+    ),
     # published catalogues
     "published.unknown": FaultCode(
         _S, "no published catalogue lies there", "name its folder with --catalogue, or publish the release first"

@@ -49,6 +49,10 @@ class TilesTable(Settings):
     ra: tuple[float, float] | None = Field(default=None, description="of a box: from, to [degree]; may cross 0")
     dec: tuple[float, float] | None = Field(default=None, description="of a box: from, to [degree]")
     field: tuple[FieldTable, ...] = Field(default=(), description="the named fields")
+    moc: str = Field(
+        default="",
+        description="map of coverage: only tiles that touch it are made; a file beside the release's, or ASCII such as 5/4965",
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

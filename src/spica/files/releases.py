@@ -57,7 +57,22 @@ def read(path: Path) -> Release:
         raise _invalid(path, f"{place}: {what}" if place else what) from error
     if found.name != path.stem:
         raise _invalid(path, f"it is called {found.name!r} inside, {path.stem!r} outside")
-    return found
+    return _with_coverage(path, found)
+
+
+def _with_coverage(path: Path, found: Release) -> Release:
+    """The release with its map of coverage as text, so that it says all of what it is by itself."""
+    given = found.tiles.moc
+    if not given:
+        return found
+    # Loading it takes long, and few releases have a map.
+    from spica.files.hats.moc_files import is_ascii_moc, parse_moc, read_moc, to_ascii
+
+    try:
+        moc = parse_moc(given) if is_ascii_moc(given) else read_moc(path.parent / given)
+    except SetupFault as fault:
+        raise _invalid(path, f"tiles.moc: {fault}") from fault
+    return found.model_copy(update={"tiles": found.tiles.model_copy(update={"moc": to_ascii(moc)})})
 
 
 def _hint(location: tuple[int | str, ...]) -> str:

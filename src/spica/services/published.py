@@ -15,6 +15,7 @@ from spica.core.columns import Catalogue, Column
 from spica.core.faults import SetupFault
 from spica.core.records import Scalar
 from spica.files import transfer
+from spica.files.hats.moc_files import read_moc
 from spica.files.hats.regions import Box, Cone, Region, vectors
 from spica.files.published import exporting
 from spica.files.published.catalogue import PublishedCatalogue
@@ -171,9 +172,17 @@ def export(
     return Written(path, rows)
 
 
-def box(ra: tuple[float, float], dec: tuple[float, float]) -> Box:
-    """A box on the sky [degree], over right ascension 0 where the first is the greater; SetupFault ``order.invalid``."""
-    return Box(ra, dec)
+def region(
+    cone: tuple[float, float, float] | None,
+    box: tuple[tuple[float, float], tuple[float, float]] | None,
+    moc: Path | None,
+) -> Region | None:
+    """The part of the sky that is named [degree], None without any; SetupFault ``order.invalid``, ``moc.invalid``."""
+    if cone is not None:
+        return Cone(*cone)
+    if box is not None:
+        return Box(*box)
+    return read_moc(moc) if moc is not None else None
 
 
 def circle(ra: float, dec: float, radius: float) -> Cone:

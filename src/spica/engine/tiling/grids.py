@@ -36,7 +36,7 @@ class Place:
 
 
 def tiles_near(table: TilesTable, places: Sequence[Place]) -> list[Tile]:
-    """The tiles of a grid that places touch, by name; those of fields and boxes all, empty ones too.
+    """The tiles of a grid that places touch, by name; those of fields and boxes all, empty ones too. A map leaves out others.
 
     Raises
     ------
@@ -57,7 +57,24 @@ def tiles_near(table: TilesTable, places: Sequence[Place]) -> list[Tile]:
             found = list(_exposures(frame, places))
         case _:
             found = list(_overlapping(frame, places))
+    if table.moc:
+        found = _within(table.moc, found)
     return sorted(found, key=lambda tile: tile.name)
+
+
+def _within(coverage: str, tiles: Sequence[Tile]) -> list[Tile]:
+    """The tiles that touch a map of coverage (ASCII): to a hundredth of their width."""
+    from spica.files.hats import healpix
+    from spica.files.hats.moc import Moc
+    from spica.files.hats.moc_files import parse_moc
+
+    wanted, found = parse_moc(coverage), []
+    for tile in tiles:
+        _, radius = _circle(*tile.outline)
+        order = healpix.order_of(math.degrees(radius) / 50.0)
+        if Moc.of_outlines([tile.outline], order).touches(wanted):
+            found.append(tile)
+    return found
 
 
 class Footprints:

@@ -53,40 +53,49 @@ def width(order: int) -> float:
     return math.sqrt(area(order))
 
 
-def cone_ranges(ra: float, dec: float, radius: float) -> tuple[Int64, Int64]:
-    """Ranges [first, end) of cells of order 29 that together hold a cone [degree], rising and apart."""
+def order_of(size: float) -> int:
+    """The coarsest order whose cells are no wider than a size [degree]."""
+    return min(max(math.ceil(math.log2(math.degrees(CELL) / size)), 0), DEEPEST)
+
+
+def cone_ranges(ra: float, dec: float, radius: float, order: int | None = None) -> tuple[Int64, Int64]:
+    """Ranges [first, end) of cells of order 29 that together hold a cone [degree], rising and apart.
+
+    They are those of the cells of an `order` that it touches; without one, of an order that suits its size.
+    """
     lon, lat = _angles(ra, dec)
-    found = nested.cone_search(lon, lat, radius * units.deg, depth=_depth(radius))
+    found = nested.cone_search(lon, lat, radius * units.deg, depth=_depth(radius) if order is None else order)
     return _ranges(found[0], found[1])
 
 
-def polygon_ranges(ra: Float64, dec: Float64, radius: float) -> tuple[Int64, Int64]:
+def polygon_ranges(ra: Float64, dec: Float64, radius: float, order: int | None = None) -> tuple[Int64, Int64]:
     """The same for a polygon of great circles whose vertices [degree] lie within `radius` of its middle."""
     lon, lat = _angles(ra, dec)
-    found = nested.polygon_search(lon, lat, depth=_depth(radius))
+    found = nested.polygon_search(lon, lat, depth=_depth(radius) if order is None else order)
     return _ranges(found[0], found[1])
 
 
-def box_ranges(ra: tuple[float, float], dec: tuple[float, float]) -> tuple[Int64, Int64]:
+def box_ranges(ra: tuple[float, float], dec: tuple[float, float], order: int | None = None) -> tuple[Int64, Int64]:
     """The same for a box between two right ascensions, from west to east over 0 too, and two declinations [degree]."""
     width = (ra[1] - ra[0]) % 360.0 or 360.0
     found: list[tuple[Int64, Int64]] = []
     south, north = dec
     # Zones lack cells about the poles (cdshealpix 0.9): caps stand for them.
     if south < -_CAP:
-        found.append(cone_ranges(0.0, -90.0, min(north, -_CAP) + 90.0))
+        found.append(cone_ranges(0.0, -90.0, min(north, -_CAP) + 90.0, order))
         south = -_CAP
     if north > _CAP:
-        found.append(cone_ranges(0.0, 90.0, 90.0 - max(dec[0], _CAP)))
+        found.append(cone_ranges(0.0, 90.0, 90.0 - max(dec[0], _CAP), order))
         north = _CAP
     if south < north:
         nearest = min(max(0.0, south), north)
         narrow = min(width * math.cos(math.radians(nearest)), north - south) / 2
+        depth = _depth(narrow) if order is None else order
         # Halves, for a zone all around the sky has no two edges.
         for low in (ra[0], ra[0] + width / 2):
             west, lower = _angles(low % 360.0, south)
             east, upper = _angles((low + width / 2) % 360.0, north)
-            zone = nested.zone_search(west, lower, east, upper, depth=_depth(narrow))
+            zone = nested.zone_search(west, lower, east, upper, depth=depth)
             found.append(_ranges(zone[0], zone[1]))
     return merged(*(np.concatenate(each) for each in zip(*found, strict=True)))
 

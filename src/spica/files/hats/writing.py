@@ -19,6 +19,8 @@ from spica.core.columns import Column
 from spica.core.hats import SPATIAL, SPATIAL_COLUMN, Partition
 from spica.files import atomic, votable
 from spica.files.hats import healpix, parquet
+from spica.files.hats.moc import Moc
+from spica.files.hats.moc_files import write_moc
 from spica.files.hats.skymap import write_skymap
 from spica.files.hats.spilling import Counts, Rows
 
@@ -26,6 +28,8 @@ ROW_GROUP = 1 << 14
 """Rows that a look-up reads at least."""
 FINE, _FINE_BLOCKS = 13, 256
 """Catalogues of up to about 200 square degrees are counted in cells of 26 arcseconds."""
+COVERAGE = "moc.fits"
+"""Map of the cells that hold rows."""
 _SKYMAP = 200_000
 """Cells of a sky map at most, unless they are of order 3."""
 
@@ -100,7 +104,7 @@ class Writer:
             pq.write_metadata(self._schema, part, metadata_collector=self._footers)
         lines = ["Norder,Npix", *(f"{each.order},{each.pixel}" for each in self.partitions)]
         atomic.write_bytes(self.folder / "partition_info.csv", ("\n".join(lines) + "\n").encode())
-        order = self._map_the_sky()
+        order, covered = self._map_the_sky()
         described = {
             "obs_collection": self._name,
             "dataproduct_type": "object",
@@ -113,22 +117,27 @@ class Writer:
             "hats_order": max((each.order for each in self.partitions), default=0),
             "hats_skymap_order": order,
             "hats_version": "v1.0",
-            "moc_sky_fraction": f"{sum(4.0**-each.order for each in self.partitions) / 12:.6g}",
+            "moc_sky_fraction": f"{covered.fraction:.6g}",
             **facts,
         }
         text = "#HATS catalog\n" + "".join(f"{key}={value}\n" for key, value in described.items())
         for name in ("hats.properties", "properties"):
             atomic.write_bytes(self.folder / name, text.encode())
 
-    def _map_the_sky(self) -> int:
-        """Write how many rows cells hold, as fine as is told in a small file; the older name is kept for older readers."""
+    def _map_the_sky(self) -> tuple[int, Moc]:
+        """Write how many rows cells hold, as fine as is told in a small file, and which hold any.
+
+        The sky map has two names: the second is the one of older readers.
+        """
         for order in range(self.coarse.order, 2, -1):
             pixels, counts = self.coarse.cells(order)
             if pixels.size <= _SKYMAP:
                 break
         for name in ("skymap.fits", "point_map.fits"):
             write_skymap(self.folder / name, order, pixels, counts)
-        return order
+        covered = Moc.of_cells(order, pixels)
+        write_moc(self.folder / COVERAGE, covered)
+        return order, covered
 
 
 def _told(name: str, columns: Sequence[Column]) -> dict[bytes, bytes]:
