@@ -14,7 +14,8 @@ from spica.core.mask import Mask
 from spica.core.records import Grain, Unit
 from spica.core.task import Member
 from spica.kernels.projection import Projection, projection
-from spica.kernels.resample import TOLERANCE, lanczos, noise_correlation, way
+from spica.kernels.resample import KERNELS, kernel, lanczos, noise_correlation
+from spica.kernels.resample_way import TOLERANCE, way
 from spica.kernels.wcs import sky_to_pixel, tangent_wcs
 from spica.kernels.wcs_cards import from_cards, to_cards
 from spica.tasks.stack import TASK, StackSettings
@@ -200,6 +201,35 @@ def test_as_a_direct_sum_gives_it() -> None:
         for i in range(6):
             total += wx[i] * wy[j] * pixels[by + j - 2, bx + i - 2]
     assert np.abs(planes["science"][40:160, 40:160] - total).max() < 2e-3
+
+
+@pytest.mark.parametrize("turn", [0.001, 0.009])
+def test_along_the_rows_as_over_all_neighbours(turn: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    tile, cards, sky = _tile(), _cards(2.37, -1.81, turn), _noise(3, level=0.0)
+    star = _star(90.0, 110.0, sigma=1.3)
+    given = {"sky": sky, "star": star}
+    level = {name: _run([_input("a/1", each, cards)], tile)[0] for name, each in given.items()}
+    import spica.kernels.resample_way as module
+
+    monkeypatch.setattr(module, "LEVEL", 0.0)
+    around = {name: _run([_input("a/1", each, cards)], tile)[0] for name, each in given.items()}
+    assert np.array_equal(level["sky"]["number"], around["sky"]["number"])
+    # What a pixel can hold is the same; noise differs by about as many sigma as the row slopes.
+    assert np.nanmax(np.abs(level["star"]["science"] - around["star"]["science"])) < 0.02 * turn * 1000.0
+    assert 0.0 < np.nanstd(level["sky"]["science"] - around["sky"]["science"]) < 1.2 * turn * 2.0
+    assert np.allclose(level["sky"]["variance"], around["sky"]["variance"], rtol=2.0 * turn)
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "lanczos2", "lanczos3", "lanczos4"])
+def test_weights_in_use_are_those_of_the_kernel(name: str) -> None:
+    by, t = kernel(name), np.linspace(-0.5, 0.5, 301)
+    powers = (t * t)[:, None] ** np.arange(4)
+    even, odd = (by.weights[:, part].astype(float) @ powers.T for part in (0, 1))
+    weights = np.concatenate([even + t * odd, (even - t * odd)[::-1]])
+    order = KERNELS[name]
+    exact = lanczos(order, t + 0.5) if order > 1 else np.stack([0.5 - t, 0.5 + t])
+    assert np.abs(weights - exact).max() < 3e-6
+    assert np.abs(powers @ by.squares.astype(float) - (exact**2).sum(axis=0)).max() < 3e-4
 
 
 def test_weights_are_lanczos_s_and_keep_level_and_slope() -> None:

@@ -8,16 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Float32, Float64, Int32, compiled, inner
-from spica.kernels.resample import MARGIN, Kernel, Way, add_all, places, renormalised, weigh
+from spica.kernels.compiled import Float32, Float64, Int32, Numbers, compiled, inner
+from spica.kernels.resample import Kernel
+from spica.kernels.resample_way import MARGIN, Way
+from spica.kernels.stack_row import WIDE, Extent, Work, cell_row, mend, resample, room
 
 MEAN, MEDIAN, CLIPPED, LEAST, LARGEST = range(5)
 METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED, "min": LEAST, "max": LARGEST}
-WIDE = 512
-"""Pixels of a row that are worked on together: as much as stays in the innermost cache."""
-_LEAST_WEIGHT = 0.5
-"""Of the kernel's weight so much must fall on pixels with a value."""
-_LOST = 1e-3
 
 
 class Sums(NamedTuple):
@@ -27,7 +24,7 @@ class Sums(NamedTuple):
     time, and exposure times, float64; ``number``, ``bits``: of images, and of mask bits, int32.
 
     While images are added to a mean, ``weight``, ``epoch``, ``time`` and ``number`` hold the steps along each row, which are
-    nothing but where an image begins or ends; `close` sums them.
+    nothing but where an image begins or ends; `finish` sums them.
     """
 
     flux: Float64
@@ -47,81 +44,12 @@ class Values(NamedTuple):
     image: Int32
 
 
-class Work(NamedTuple):
-    """Room for the pixels of a cell's row: what `places` tells, weights, what they keep of the noise, sums; bits, use (1 or 0)."""
-
-    place: Float32
-    wx: Float32
-    wy: Float32
-    keep: Float32
-    each: Float32
-    total: Float32
-    noise: Float32
-    use: Float32
-    first: Int32
-    bit: Int32
-
-
 class Bits(NamedTuple):
     """Mask bits: that a value was interpolated, was clipped; which of a pixel that is not used are passed on."""
 
     interpolated: int
     clipped: int
     passed: int
-
-
-@inner
-def _look(
-    errors: Float32,
-    bits: Int32,
-    near: tuple[Int32, Int32],
-    top: int,
-    count: int,
-    total: Float32,
-    noise: Float32,
-    bit: Int32,
-) -> tuple[bool, bool]:
-    """Variance and mask bits of the nearest pixels; whether all sums are finite, and whether there are any bits."""
-    stride, x, y = errors.shape[1], near[0], near[1]
-    error, mask = errors.reshape(errors.size), bits.reshape(bits.size)
-    for k in range(count):
-        at = np.uint64((y[k] - top) * stride + x[k] + MARGIN)
-        noise[k] = error[at]
-        bit[k] = mask[at]
-    bad, told = 0, 0
-    for k in range(count):
-        bad += 0 if np.isfinite(total[k]) else 1
-    for k in range(count):
-        told |= bit[k]
-    return bad == 0, told != 0
-
-
-@inner
-def _mend(
-    rows: Float32,
-    first: tuple[Int32, Int32],
-    near: tuple[Int32, Int32],
-    top: int,
-    count: int,
-    weights: tuple[Float32, Float32],
-    total: Float32,
-    bit: Int32,
-    use: Float32,
-    marks: tuple[int, int],
-) -> None:
-    """Sums that met pixels without a value: of the others, where the nearest and most of the weight are among them."""
-    for k in range(count):
-        if np.isfinite(total[k]):
-            continue
-        value, weight = renormalised(rows, first[0][k], first[1][k], k, weights[0], weights[1])
-        if not np.isfinite(rows[near[1][k] - top, near[0][k] + MARGIN]) or not weight > _LEAST_WEIGHT:
-            use[k] = 0.0
-            total[k] = 0.0
-            bit[k] &= marks[1]
-            continue
-        total[k] = value / weight
-        if abs(weight - 1.0) > _LOST:
-            bit[k] |= marks[0]
 
 
 @inner
@@ -162,12 +90,12 @@ def _step(sums: Sums, y: int, x: int, sign: int, facts: Float64) -> None:
 
 
 @inner
-def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Work, image: int) -> None:
+def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Work, image: int, clean: bool) -> None:
     """Keep the values of pixels, each in the next place of its pixel."""
     value, variance, whose = values.value, values.variance, values.image
-    total, noise, use = work.total, work.noise, work.use
+    total, noise, use = work.total[0], work.noise[0], work.use
     for k in range(count):
-        if use[k] > 0.0:
+        if clean or use[k] > 0.0:
             at = left + k
             n = number[at]
             value[n, y, at], variance[n, y, at], whose[n, y, at] = total[k], noise[k], image
@@ -175,11 +103,12 @@ def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Wo
 
 
 @inner
-def _cells(
+def _lay(
     window: tuple[Float32, Float32, Int32],
     top: int,
-    run: tuple[int, int, int, int],
-    by: tuple[Float32, Float32],
+    place: tuple[int, int],
+    size: Extent,
+    level: bool,
     facts: Float64,
     image: int,
     marks: tuple[int, int],
@@ -187,37 +116,19 @@ def _cells(
     sums: Sums,
     values: Values,
 ) -> None:
-    """Resample a row of some cells: `run` is its row in the band, its first pixel, and which of them have a place."""
-    y, left, begin, stop = run
-    count = stop - begin
-    place, first, wx, wy = work.place, work.first, work.wx, work.wy
-    fx, fy = place[0, begin:stop], place[1, begin:stop]
-    total, noise, bit, use = work.total, work.noise, work.bit, work.use
-    weigh(by[0], fx, count, wx)
-    weigh(by[0], fy, count, wy)
-    weigh(by[1], fx, count, work.keep[0:1])
-    weigh(by[1], fy, count, work.keep[1:2])
-    ix, iy = first[0, begin:stop], first[1, begin:stop]
-    near = first[2, begin:stop], first[3, begin:stop]
-    for k in range(count):
-        iy[k] -= top
-    add_all(window[0], ix, iy, count, wx, wy, work.each, total)
-    use[:] = 1.0
-    clean, told = _look(window[1], window[2], near, top, count, total, noise, bit)
-    if not clean:
-        told = True
-        _mend(window[0], (ix, iy), near, top, count, (wx, wy), total, bit, use, marks)
-    gain, sky, scale = place[2, begin:stop], place[3, begin:stop], np.float32(facts[3])
-    across, along = work.keep[0], work.keep[1]
+    """Pixels that have been resampled, to their place (row of the band, column of the tile)."""
+    y, left, count = place[0], place[1], size.pixels
+    total, noise, bit = work.total[0], work.noise[0], work.bit[0]
+    clean, told = mend(window[0], top, level, marks, work, size)
+    gain, sky, scale = work.gain, work.sky, np.float32(facts[3])
     for k in range(count):
         factor = gain[k] * scale
         total[k] = (total[k] - sky[k]) * factor
-        noise[k] *= across[k] * along[k] * factor * factor
-    left += begin
+        noise[k] *= factor * factor
     if values.value.size > 0:
-        _hold(values, y, left, sums.number[y], count, work, image)
+        _hold(values, y, left, sums.number[y], count, work, image, clean)
     else:
-        _add(sums, y, left, count, total, noise, use, clean, facts)
+        _add(sums, y, left, count, total, noise, work.use, clean, facts)
     if told:
         passed = sums.bits[y, left : left + count]
         for k in range(count):
@@ -231,8 +142,9 @@ def _deposit(
     height: int,
     grid: tuple[int, int, int],
     nodes: Float64,
+    level: bool,
     by: tuple[Float32, Float32],
-    shift: float,
+    limits: tuple[float, float],
     y0: int,
     facts: Float64,
     image: int,
@@ -240,41 +152,31 @@ def _deposit(
     sums: Sums,
     values: Values,
 ) -> None:
-    taps = by[0].shape[0]
-    floats = np.zeros((4 + 2 * taps + 6, WIDE), np.float32)
-    whole = np.zeros((5, WIDE), np.int32)
-    rest = floats[4 + 2 * taps :]
-    work = Work(
-        floats[:4],
-        floats[4 : 4 + taps],
-        floats[4 + taps : 4 + 2 * taps],
-        rest[:2],
-        rest[2],
-        rest[3],
-        rest[4],
-        rest[5],
-        whole[:4],
-        whole[4],
-    )
+    work = room(2 * by[0].shape[0])
     gx0, gy0, step = grid
-    many = WIDE // step
-    size = height, window[0].shape[1] - 2 * MARGIN
+    together = WIDE // step
+    cells = np.zeros((together + 1, 9))
+    size = height, window[0].shape[1] - 2 * MARGIN, sums.number.shape[1]
     for y in range(sums.number.shape[0]):
         j = (y0 + y - gy0) // step
         if y0 + y < gy0 or j >= nodes.shape[1] - 1:
             continue
         part = (y0 + y - gy0 - j * step) / step
-        for group in range(0, nodes.shape[2] - 1, many):
-            left = gx0 + group * step
-            begin, stop = WIDE, 0
-            for i in range(group, min(group + many, nodes.shape[2] - 1)):
-                base = (i - group) * step
-                low, high = places(nodes, (j, i), part, step, base, shift, size, taps, work.place, work.first)
-                if low < high:
-                    begin, stop = min(begin, low), high
-            begin, stop = max(begin, -left), min(stop, sums.number.shape[1] - left)
+        n, left, right = 0, 0, 0
+        for i in range(nodes.shape[2]):
+            begin, stop = 0, 0
+            if i < nodes.shape[2] - 1:
+                begin, stop = cell_row(nodes, (j, i), part, grid, size, cells[n])
+            if n > 0 and (n == together or begin >= stop or gx0 + i * step + begin != right):
+                extent = resample(window, top, cells, n, by, limits, level, work)
+                _lay(window, top, (y, left), extent, level, facts, image, marks, work, sums, values)
+                for c in range(9):
+                    cells[0, c] = cells[n, c]
+                n = 0
             if begin < stop:
-                _cells(window, top, (y, left, begin, stop), by, facts, image, marks, work, sums, values)
+                left = gx0 + i * step + begin if n == 0 else left
+                right = gx0 + i * step + stop
+                n += 1
 
 
 class Facts(NamedTuple):
@@ -291,12 +193,6 @@ def empty_sums(rows: int, nx: int) -> Sums:
     flux, weight, noise, epoch, time = (np.zeros((rows, nx)) for _ in range(5))
     number, bits = (np.zeros((rows, nx), np.int32) for _ in range(2))
     return Sums(flux, weight, noise, epoch, time, number, bits)
-
-
-def close(sums: Sums) -> None:
-    """Sum the steps along the rows, after the last image of a mean."""
-    for each in (sums.weight, sums.epoch, sums.time, sums.number):
-        np.cumsum(each, axis=1, out=each)
 
 
 def empty_values(rows: int, nx: int, depth: int) -> Values:
@@ -333,8 +229,9 @@ def deposit(
         int(height),
         (path.x0, path.y0, path.step),
         path.nodes,
-        (by.weights, by.squares[None]),
-        float(by.shift),
+        bool(path.level),
+        (by.weights, by.squares),
+        (float(by.shift), float(by.snap)),
         int(y0),
         np.array(facts, dtype=np.float64),
         int(image),
@@ -342,3 +239,54 @@ def deposit(
         sums,
         values,
     )
+
+
+@compiled
+def _finish(
+    sums: Sums,
+    stepped: bool,
+    empty: int,
+    clipped: int,
+    planes: tuple[Float32, Float32, Float32, Float32],
+    number: Int32,
+    mask: Int32,
+) -> tuple[int, int]:
+    science, variance, time, epoch = planes
+    covered, cut = 0, 0
+    for y in range(number.shape[0]):
+        weight, days, seconds, images = 0.0, 0.0, 0.0, 0
+        for x in range(number.shape[1]):
+            if not stepped:
+                weight, days, seconds, images = 0.0, 0.0, 0.0, 0
+            weight += sums.weight[y, x]
+            days += sums.epoch[y, x]
+            seconds += sums.time[y, x]
+            images += sums.number[y, x]
+            number[y, x], mask[y, x] = images, sums.bits[y, x]
+            # Where images have ended, the sum of their steps may have been rounded.
+            if images == 0:
+                science[y, x] = epoch[y, x] = np.nan
+                variance[y, x], time[y, x] = np.inf, 0.0
+                mask[y, x] |= empty
+                continue
+            one = 1.0 / weight
+            science[y, x], epoch[y, x] = sums.flux[y, x] / weight, days * one
+            variance[y, x], time[y, x] = sums.noise[y, x] * one * one, seconds
+            covered += 1
+            cut += 1 if mask[y, x] & clipped != 0 else 0
+    return covered, cut
+
+
+def finish(sums: Sums, empty: int, bits: Bits, *, stepped: bool) -> tuple[dict[str, Numbers], int, int]:
+    """Planes of a band from its sums, and how many of its pixels have a value and how many were clipped.
+
+    Parameters
+    ----------
+    empty : mask bit of pixels without a value.
+    stepped : the sums are those of a mean.
+    """
+    science, variance, time, epoch = (np.empty(sums.number.shape, np.float32) for _ in range(4))
+    number, mask = (np.empty(sums.number.shape, np.int32) for _ in range(2))
+    told = _finish(sums, bool(stepped), int(empty), int(bits.clipped), (science, variance, time, epoch), number, mask)
+    planes = {"science": science, "variance": variance, "mask": mask, "number": number, "time": time, "epoch": epoch}
+    return planes, *told

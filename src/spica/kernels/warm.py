@@ -38,13 +38,14 @@ from spica.kernels.psf_fit import Stamps, apply_normal
 from spica.kernels.psf_model import psf_stamps, stamp_at
 from spica.kernels.psf_solve import Grid, legendre_basis, samples_across, solve
 from spica.kernels.psf_sources import Fitting, blurred, fit_sources
-from spica.kernels.resample import Way, kernel, prepare
+from spica.kernels.resample import kernel, prepare
+from spica.kernels.resample_way import Way
 from spica.kernels.robust import robust_statistics
 from spica.kernels.seeing import star_widths
 from spica.kernels.sharpness import peak_widths
 from spica.kernels.skymesh import sky_mesh
 from spica.kernels.skynoise import sky_noise
-from spica.kernels.stack import METHODS, Bits, Facts, deposit, empty_sums, empty_values
+from spica.kernels.stack import METHODS, Bits, Facts, deposit, empty_sums, empty_values, finish
 from spica.kernels.stack_settle import settle
 from spica.kernels.stars import fit_moffats
 from spica.kernels.tangent import tangent_deproject, tangent_project
@@ -91,6 +92,7 @@ def _stack() -> None:
         window = prepare(_IMAGE, _IMAGE, _MASK, 0)
         deposit(window, 0, 8, path, kernel("nearest"), 0, facts, 0, bits, sums, values)
     settle(METHODS["clipped"], (0.0, 1.0), bits, [facts], sums, values)
+    finish(sums, 0, bits, stepped=False)
 
 
 def _background() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,9 @@ from spica.core.faults import DataFault
 from spica.core.mask import Mask
 from spica.core.streams import Band
 from spica.core.task import Measured
-from spica.kernels.resample import Kernel, kernel, prepare, span
-from spica.kernels.stack import METHODS, Bits, Sums, Values, close, deposit, empty_sums, empty_values
+from spica.kernels.resample import Kernel, kernel, prepare
+from spica.kernels.resample_way import MARGIN, Reach, reach, span
+from spica.kernels.stack import METHODS, Bits, Sums, Values, deposit, empty_sums, empty_values, finish
 from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
 from spica.tasks.stack.settings import StackSettings
@@ -26,50 +28,75 @@ _SUMS = 80
 _MOST_ROWS = 64
 
 
+class _Desk:
+    """Room for the rows of one input after the other."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._room: list[npt.NDArray[Any]] = []
+
+    def rows(self, count: int, width: int) -> Rows3:
+        """Room for so many rows, margin included; what was there before is gone."""
+        if count * width > self._size:
+            self._size = count * width
+            self._room = [np.empty(self._size, kind) for kind in (np.float32, np.float32, np.int32)]
+        science, variance, mask = (each[: count * width].reshape(count, width) for each in self._room)
+        return science, variance, mask
+
+
 @dataclass
 class _Window:
-    """The rows of one input that are in hand, with its margin; `end` 0: none yet."""
+    """One input: the rows that it reaches, and those that were read and are needed again (`begin` to `end`)."""
 
     input: Input
+    reach: Reach
     begin: int = 0
     end: int = 0
-    rows: Rows3 | None = None
+    kept: Rows3 | None = None
 
-    def move(self, begin: int, end: int) -> Rows3:
-        """Rows begin to end: what is in hand is kept, the others are read."""
-        if self.rows is None or begin >= self.end or end <= self.begin:
-            self.rows = self._read(begin, end)
-        else:
-            low, high = max(begin, self.begin), min(end, self.end)
-            parts = [tuple(each[low - self.begin : high - self.begin] for each in self.rows)]
-            if begin < low:
-                parts.insert(0, self._read(begin, low))
-            if end > high:
-                parts.append(self._read(high, end))
-            first, second, third = (np.concatenate(each) for each in zip(*parts, strict=True))
-            self.rows = first, second, third
-        self.begin, self.end = begin, end
-        return self.rows
+    def span(self, y0: int, y1: int) -> tuple[int, int]:
+        """Rows of the input (half open, margin included) that a band needs."""
+        return span(self.input.path, self.reach, y0, y1, self.input.rows.shape[0])
 
-    def _read(self, begin: int, end: int) -> Rows3:
+    def lay_out(self, desk: _Desk, begin: int, end: int) -> Rows3:
+        """Rows begin to end: what was kept, the others are read."""
+        rows = desk.rows(end - begin, self.input.rows.shape[1] + 2 * MARGIN)
+        low, high = max(begin, self.begin), min(end, self.end)
+        if self.kept is None or low >= high:
+            self._read(rows, begin, begin, end)
+            return rows
+        for each, old in zip(rows, self.kept, strict=True):
+            each[low - begin : high - begin] = old[low - self.begin : high - self.begin]
+        self._read(rows, begin, begin, low)
+        self._read(rows, begin, high, end)
+        return rows
+
+    def keep(self, rows: Rows3, begin: int, needed: tuple[int, int]) -> None:
+        """Keep of the rows in hand, the first of which is `begin`, those that the next band needs."""
+        self.begin, self.end = max(begin, needed[0]), min(begin + len(rows[0]), needed[1])
+        first, last = self.begin - begin, max(self.end, self.begin) - begin
+        science, variance, mask = rows
+        self.kept = science[first:last].copy(), variance[first:last].copy(), mask[first:last].copy()
+
+    def _read(self, out: Rows3, top: int, begin: int, end: int) -> None:
         rows, ny = self.input.rows, self.input.rows.shape[0]
         low, high = min(max(begin, 0), ny), max(min(end, ny), 0)
+        for each, fill in zip(out, (np.nan, 1.0, 0), strict=True):
+            each[begin - top : max(low, begin) - top] = fill
+            each[min(max(high, begin), end) - top : end - top] = fill
+        if low >= high:
+            return
         try:
-            planes = [rows.read(low, max(high, low), name) for name in ("science", "variance")]
+            planes = [rows.read(low, high, name) for name in ("science", "variance")]
             try:
-                mask: Pixels | None = rows.read(low, max(high, low), "mask")
+                mask: Pixels | None = rows.read(low, high, "mask")
             except KeyError:
                 mask = None
         except (DataFault, OSError, KeyError) as error:
             unit = self.input.unit
             raise DataFault("stack.input", f"{unit} cannot be read: {error}", unit=unit, row=low) from error
-        made = prepare(planes[0], planes[1], mask, int(Mask.unusable()))
-        edge = ((max(low - begin, 0), max(end - high, 0)), (0, 0))
-        if not np.any(edge):
-            return made
-        fills = (np.nan, 1.0, 0)
-        out = [np.pad(each, edge, constant_values=fill) for each, fill in zip(made, fills, strict=True)]
-        return out[0], out[1], out[2]
+        part = slice(low - top, high - top)
+        prepare(planes[0], planes[1], mask, int(Mask.unusable()), (out[0][part], out[1][part], out[2][part]))
 
 
 @dataclass(eq=False)
@@ -82,15 +109,15 @@ class Quality(dict[str, Measured]):
     times: list[float] = field(default_factory=list)
     noises: list[float] = field(default_factory=list)
 
-    def add(self, sums: Sums, variance: npt.NDArray[np.float32]) -> None:
-        """Take note of a band."""
-        good = sums.number > 0
-        self.pixels += good.size
-        self.covered += int(good.sum())
-        self.clipped += int(np.count_nonzero(sums.bits & BITS.clipped))
+    def add(self, planes: Mapping[str, npt.NDArray[Any]], covered: int, clipped: int) -> None:
+        """Take note of a band: its planes, and how many of its pixels have a value and were clipped."""
+        self.pixels += planes["number"].size
+        self.covered += covered
+        self.clipped += clipped
         sample = (slice(None, None, 8), slice(None, None, 8))
-        self.times += sums.time[sample][good[sample]].tolist()
-        self.noises += np.sqrt(variance[sample][good[sample]]).tolist()
+        good = planes["number"][sample] > 0
+        self.times += planes["time"][sample][good].tolist()
+        self.noises += np.sqrt(planes["variance"][sample][good]).tolist()
 
     def finish(self, magzero: float) -> None:
         """Figures of all bands."""
@@ -116,6 +143,7 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     kept = METHODS[settings.method] != METHODS["mean"]
     waiting = sorted(range(len(inputs)), key=lambda n: inputs[n].path.height[0])
     active: dict[int, _Window] = {}
+    desk = _Desk()
     for y0 in range(0, ny, rows):
         y1 = min(y0 + rows, ny)
         sums = empty_sums(y1 - y0, canvas.shape[1])
@@ -123,41 +151,28 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
             values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
         while waiting and inputs[waiting[0]].path.height[0] < y1:
             n = waiting.pop(0)
-            active[n] = _Window(inputs[n])
+            active[n] = _Window(inputs[n], reach(inputs[n].path))
         for n in sorted(active):
             if active[n].input.path.height[1] <= y0:
                 del active[n]
             else:
-                _lay(active[n], n, by, (y0, y1), sums, values)
+                _lay(active[n], desk, n, by, (y0, y1, min(y1 + rows, ny)), sums, values)
         if kept:
             limits = (settings.fraction, settings.kappa)
             settle(METHODS[settings.method], limits, BITS, [each.facts for each in inputs], sums, values)
-        else:
-            close(sums)
-        yield _band(y0, sums, quality)
+        planes, covered, clipped = finish(sums, int(Mask.NO_DATA), BITS, stepped=not kept)
+        quality.add(planes, covered, clipped)
+        yield Band(y0, planes)
     quality.finish(settings.magzero)
 
 
-def _lay(window: _Window, number: int, by: Kernel, place: tuple[int, int], sums: Sums, values: Values) -> None:
+def _lay(
+    window: _Window, desk: _Desk, number: int, by: Kernel, place: tuple[int, int, int], sums: Sums, values: Values
+) -> None:
+    """Resample the rows of an input onto a band, `place`: its first row, the next one's, and that after it."""
     each = window.input
-    begin, end = span(each.path, *place, each.rows.shape)
+    begin, end = window.span(*place[:2])
     if begin < end:
-        rows = window.move(begin, end)
+        rows = window.lay_out(desk, begin, end)
         deposit(rows, begin, each.rows.shape[0], each.path, by, place[0], each.facts, number, BITS, sums, values)
-
-
-def _band(y0: int, sums: Sums, quality: Quality) -> Band:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        science = (sums.flux / sums.weight).astype(np.float32)
-        variance = (sums.noise / sums.weight**2).astype(np.float32)
-        epoch = (sums.epoch / sums.weight).astype(np.float32)
-    time = sums.time.astype(np.float32)
-    empty = sums.number == 0
-    # Where images have ended, the sum of their steps may have been rounded.
-    science[empty] = epoch[empty] = np.nan
-    time[empty] = 0.0
-    variance[empty] = np.inf
-    mask = sums.bits | np.where(empty, int(Mask.NO_DATA), 0).astype(np.int32)
-    quality.add(sums, variance)
-    planes = {"science": science, "variance": variance, "mask": mask}
-    return Band(y0, planes | {"number": sums.number, "time": time, "epoch": epoch})
+        window.keep(rows, begin, window.span(*place[1:]) if place[1] < place[2] else (0, 0))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from spica.core.faults import DataFault
 from spica.core.streams import Rows
 from spica.kernels.projection import Projection
-from spica.kernels.resample import CHUNK, Way, way
+from spica.kernels.resample_way import CHUNK, Way, way
 from spica.kernels.stack import Facts
 from spica.kernels.wcs import TangentWcs
 from spica.kernels.wcs_cards import from_cards

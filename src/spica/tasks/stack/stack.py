@@ -144,7 +144,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=3,
+    version=4,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
