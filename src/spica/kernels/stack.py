@@ -11,7 +11,7 @@ import numpy as np
 from spica.kernels.compiled import Float32, Float64, Int32, Numbers, compiled, inner
 from spica.kernels.resample import Kernel
 from spica.kernels.resample_way import MARGIN, Way
-from spica.kernels.stack_row import WIDE, Extent, Work, cell_row, mend, resample, room
+from spica.kernels.stack_row import WIDE, Extent, Work, cell_row, mend, resample, room, work_of
 
 MEAN, MEDIAN, CLIPPED, LEAST, LARGEST = range(5)
 METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED, "min": LEAST, "max": LARGEST}
@@ -94,12 +94,22 @@ def _hold(values: Values, y: int, left: int, number: Int32, count: int, work: Wo
     """Keep the values of pixels, each in the next place of its pixel."""
     value, variance, whose = values.value, values.variance, values.image
     total, noise, use = work.total[0], work.noise[0], work.use
-    for k in range(count):
-        if clean or use[k] > 0.0:
-            at = left + k
-            n = number[at]
-            value[n, y, at], variance[n, y, at], whose[n, y, at] = total[k], noise[k], image
-            number[at] = n + 1
+    k = 0
+    while k < count:
+        n, end = number[left + k], k + 1
+        if not clean and use[k] <= 0.0:
+            k = end
+            continue
+        # As far as they go to the same place.
+        while end < count and number[left + end] == n and (clean or use[end] > 0.0):
+            end += 1
+        at, here = np.uint64(left + k), np.uint64(k)
+        for m in range(end - k):
+            value[n, y, at + np.uint64(m)] = total[here + np.uint64(m)]
+            variance[n, y, at + np.uint64(m)] = noise[here + np.uint64(m)]
+            whose[n, y, at + np.uint64(m)] = image
+            number[at + np.uint64(m)] = n + 1
+        k = end
 
 
 @inner
@@ -149,13 +159,14 @@ def _deposit(
     facts: Float64,
     image: int,
     marks: tuple[int, int],
+    room: tuple[Float32, Int32],
+    cells: Float64,
     sums: Sums,
     values: Values,
 ) -> None:
-    work = room(2 * by[0].shape[0])
+    work = work_of(room[0], room[1])
     gx0, gy0, step = grid
     together = WIDE // step
-    cells = np.zeros((together + 1, 9))
     size = height, window[0].shape[1] - 2 * MARGIN, sums.number.shape[1]
     for y in range(sums.number.shape[0]):
         j = (y0 + y - gy0) // step
@@ -236,6 +247,8 @@ def deposit(
         np.array(facts, dtype=np.float64),
         int(image),
         (int(bits.interpolated), int(bits.passed)),
+        room(2 * len(by.weights)),
+        np.zeros((WIDE // path.step + 1, 9)),
         sums,
         values,
     )

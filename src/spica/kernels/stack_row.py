@@ -45,11 +45,15 @@ class Work(NamedTuple):
 
 
 @inner
-def room(taps: int) -> Work:
-    """Room for the pixels that are worked on together."""
-    floats, whole = np.zeros((11 + 2 * taps, _COLUMNS), np.float32), np.zeros((8, _COLUMNS), np.int32)
+def work_of(floats: Float32, whole: Int32) -> Work:
+    """The parts of `room`."""
     total, noise, part, keep = floats[:2], floats[2:4], floats[4:6], floats[6:8]
     return Work(part, floats[11:], keep, whole[2:], total, noise, whole[:2], floats[8], floats[9], floats[10])
+
+
+def room(taps: int) -> tuple[Float32, Int32]:
+    """Room for the pixels that are worked on together; the compiler would take long over it."""
+    return np.zeros((11 + 2 * taps, _COLUMNS), np.float32), np.zeros((8, _COLUMNS), np.int32)
 
 
 class Extent(NamedTuple):
@@ -124,19 +128,20 @@ def _sum(
     `size`: number of runs and of pixels.
     """
     rows, errors, bits = source
-    ahead = (work.weights.shape[0] // 4 - 1) * stride
+    parts, keep, runs, weights = work.part, work.keep, work.runs, work.weights
+    ahead = (weights.shape[0] // 4 - 1) * stride
     for r in range(size[0]):
-        begin, end = work.runs[3 * axis, r], _end(work.runs, axis, r, size[0], size[1])
-        start = base + work.runs[3 * axis + 1, r] * stride + (begin if axis == 1 else 0)
-        add_lines(rows, start, stride, work.weights, axis, begin, end, total)
+        begin, end = runs[3 * axis, r], _end(runs, axis, r, size[0], size[1])
+        start = base + runs[3 * axis + 1, r] * stride + (begin if axis == 1 else 0)
+        add_lines(rows, start, stride, weights, axis, begin, end, total)
         at, near, step = np.uint64(begin), np.uint64(start + ahead), np.uint64(stride)
         for n in range(end - begin):
             k, here = at + np.uint64(n), near + np.uint64(n)
-            one, two, part = errors[here], errors[here + step], work.part[axis, k]
-            noise[k] = work.keep[axis, k] * (two if part >= _HALF else one)
+            one, two, part = errors[here], errors[here + step], parts[axis, k]
+            noise[k] = keep[axis, k] * (two if part >= _HALF else one)
         for n in range(end - begin):
             k, here = at + np.uint64(n), near + np.uint64(n)
-            lower, upper, part = bits[here], bits[here + step], work.part[axis, k]
+            lower, upper, part = bits[here], bits[here + step], parts[axis, k]
             bit[k] = upper if part >= _HALF else lower
 
 
@@ -201,17 +206,17 @@ def mend(rows: Float32, top: int, level: bool, marks: tuple[int, int], work: Wor
 
     Returns whether all pixels have a value, and whether any have mask bits or met such a one.
     """
-    whole, told = True, 0
+    whole, told, total, bit, use = True, 0, work.total, work.bit, work.use
     for begin in range(0, size.pixels, _BLOCK):
         end, bad, at = min(begin + _BLOCK, size.pixels), 0, np.uint64(begin)
         for n in range(end - begin):
-            bad |= 0 if np.isfinite(work.total[0, at + np.uint64(n)]) else 1
-            told |= work.bit[0, at + np.uint64(n)]
+            bad |= 0 if np.isfinite(total[0, at + np.uint64(n)]) else 1
+            told |= bit[0, at + np.uint64(n)]
         if bad != 0:
             told |= 1
             if whole:
                 for k in range(begin, size.pixels):
-                    work.use[k] = 1.0
+                    use[k] = 1.0
             whole &= _mended(rows, top, level, begin, end, marks, work, size)
     return whole, told != 0
 
@@ -261,13 +266,13 @@ def resample(
     ``cells`` (n, 9): of each the number of pixels; x, y, gain, sky of the first; and what they change by from one to the next.
     """
     size = _lines(cells, n, level, limits, by, work)
-    at = np.uint64(0)
+    at, gain, level_of_sky = np.uint64(0), work.gain, work.sky
     for i in range(n):
         start, slope = np.float32(cells[i, 3]), np.float32(cells[i, 7])
         sky, rise = np.float32(cells[i, 4]), np.float32(cells[i, 8])
         for k in range(int(cells[i, 0])):
-            work.gain[at + np.uint64(k)] = start + slope * np.float32(np.int32(k))
-            work.sky[at + np.uint64(k)] = sky + rise * np.float32(np.int32(k))
+            gain[at + np.uint64(k)] = start + slope * np.float32(np.int32(k))
+            level_of_sky[at + np.uint64(k)] = sky + rise * np.float32(np.int32(k))
         at += np.uint64(cells[i, 0])
     if not level:
         _around(window, top, work, size)

@@ -144,7 +144,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=4,
+    version=5,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
