@@ -38,21 +38,21 @@ def stack(settings: Draw, unit: Unit, tile: Tile, inputs: dict[str, Any], frame:
         raise DataFault("data.no-pixels", f"{unit} is empty", unit=str(unit))
     pixels = np.full((8, 9), settings.level + len(frame), np.float32)
     return {
-        "stack": Image(pixels, np.ones_like(pixels), None, {"NCOMBINE": len(frame)}),
+        "stacked": Image(pixels, np.ones_like(pixels), None, {"NCOMBINE": len(frame)}),
         "told": {"zero_point": Measured(25.0, "mag"), "stack_inputs": Measured(float(len(frame)))},
     }
 
 
-def merge(settings: Draw, tile: Tile, stack: tuple[Member, ...]) -> Products:
+def merge(settings: Draw, tile: Tile, stacked: tuple[Member, ...]) -> Products:
     """A catalogue of a row for each band."""
-    columns = {"ra": np.arange(len(stack), dtype=np.float64), "dec": np.zeros(len(stack))}
+    columns = {"ra": np.arange(len(stacked), dtype=np.float64), "dec": np.zeros(len(stacked))}
     declared = {name: Column(name, "f8", "deg", "pos.eq", "place") for name in columns}
     return {"merged": Catalogue(columns, {"TILE": tile.name}, declared)}
 
 
 TASKS = TILED | {
-    "stack": Task("stack", 1, Grain.TILE_BAND, Draw, (Need("unit", "unit"), Need("tile", "tile"), Need("inputs", "inputs"), Need("frame", grain=Grain.DETECTOR, stream=True, quorum=1)), (Give("stack", Form.IMAGE), Give("told", Form.METRICS)), stack),
-    "merge": Task("merge", 1, Grain.TILE, Draw, (Need("tile", "tile"), Need("stack", grain=Grain.TILE_BAND, stream=True, quorum=1)), (Give("merged", Form.CATALOGUE),), merge),
+    "stack": Task("stack", 1, Grain.TILE_BAND, Draw, (Need("unit", "unit"), Need("tile", "tile"), Need("inputs", "inputs"), Need("frame", grain=Grain.DETECTOR, stream=True, quorum=1)), (Give("stacked", Form.IMAGE), Give("told", Form.METRICS)), stack),
+    "merge": Task("merge", 1, Grain.TILE, Draw, (Need("tile", "tile"), Need("stacked", grain=Grain.TILE_BAND, stream=True, quorum=1)), (Give("merged", Form.CATALOGUE),), merge),
 }  # fmt: skip
 PIPELINE = """
 name = "deep"
@@ -146,7 +146,7 @@ def test_a_closed_release_is_whole_readable_and_stays(house: Ground) -> None:
     assert told.files == len(list(manifest.files())) == sum(path.is_file() for path in folder.rglob("*")) - 1
     assert not [path for path, what in frozen.damaged(house.survey, manifest) if what]
     [stacked] = [unit for unit in manifest.units if unit.unit.endswith("_0100/r")]
-    [image] = [file for file in stacked.files if file.product == "stack"]
+    [image] = [file for file in stacked.files if file.product == "stacked"]
     with fits.open(folder / image.path, checksum=True) as file:
         cards = {name: file[0].header[name] for name in ("RELEASE", "DATE-REL", "DATE-PUB", "MAGZERO")}
     assert cards == {"RELEASE": "one", "DATE-REL": "2026-12-01", "DATE-PUB": "2027-06-01", "MAGZERO": 25.0}
@@ -190,7 +190,7 @@ def test_what_is_not_made_is_not_published_unless_that_is_allowed(house: Ground)
 
 
 def test_nothing_is_published_of_spoilt_products(house: Ground) -> None:
-    path = next(path for path in (house.survey.root / "products").rglob("*stack*.fits"))
+    path = next(path for path in (house.survey.root / "products").rglob("*stacked*.fits"))
     data = bytearray(path.read_bytes())
     data[-3000] ^= 1
     path.write_bytes(data)

@@ -5,6 +5,7 @@ A release is frozen when its manifest is there: the folder is written under anot
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ FORM = 1
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of a release: path in its folder, size [byte], checksum (BLAKE2b-160) and the product that it holds."""
+    """A file of a release, or a folder of very many: path in its folder, size [byte], checksum (BLAKE2b-160), the product that it holds."""
 
     path: str
     size: int
@@ -142,12 +143,24 @@ def read(survey: Survey, name: str) -> Frozen:
     return found
 
 
+def whole_folder(place: Path, path: str) -> PublishedFile:
+    """A folder as one: its checksum is that of the paths and checksums of all its files, in order."""
+    size, told = 0, hashlib.blake2b(digest_size=20)
+    for each in sorted(item for item in (place / path).rglob("*") if item.is_file()):
+        size += each.stat().st_size
+        told.update(f"{each.relative_to(place / path).as_posix()} {checksums.of_file(each)}\n".encode())
+    return PublishedFile(path, size, told.hexdigest())
+
+
 def damaged(survey: Survey, frozen: Frozen) -> Iterator[tuple[str, str]]:
     """Path of each file, in order, and what is wrong with it ('' for nothing): gone, or other bytes than published."""
     folder = folder_of(survey, frozen.name)
     for file in frozen.files():
         path = folder / file.path
-        if not path.is_file():
+        if path.is_dir():
+            same = whole_folder(folder, file.path).checksum == file.checksum
+            yield file.path, "" if same else "it has other files or bytes than were published"
+        elif not path.is_file():
             yield file.path, "it is gone"
         elif path.stat().st_size != file.size or checksums.of_file(path) != file.checksum:
             yield file.path, "it has other bytes than were published"

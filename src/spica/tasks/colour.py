@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spica.core.bands import by_wavelength
 from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
@@ -13,9 +14,6 @@ from spica.core.task import Form, Give, Member, Need, Products, Task
 from spica.kernels import colour as kernel
 from spica.kernels.cells import bin_mean
 from spica.kernels.compiled import Float32
-
-ORDER = ("u", "g", "r", "i", "z", "y", "Y", "J", "H", "Ks", "K")
-"""Bands from short waves to long ones; others stand behind them, by name."""
 
 
 class ColourSettings(Settings):
@@ -63,7 +61,7 @@ def colour(settings: ColourSettings, stack: tuple[Member, ...]) -> Products:
 
 def _chosen(settings: ColourSettings, images: dict[str, Float32]) -> tuple[Float32, Float32, Float32]:
     """Red, green, blue."""
-    there = sorted(images, key=lambda band: (ORDER.index(band) if band in ORDER else len(ORDER), band))
+    there = by_wavelength(images)
     for band in (settings.red, settings.green, settings.blue):
         if band and band not in images:
             message = f"the tile has no stack in {band!r} that the settings ask for; there are {', '.join(there)}"

@@ -13,6 +13,7 @@ from spica.core.faults import Outcome
 from spica.core.jobs import FIGURES, PRIORITY, ProductRecord
 from spica.core.records import Grain, Unit
 from spica.core.task import Measured
+from spica.core.tiles import Tile
 from spica.engine.plan import Plan, PlannedJob, Standing
 from spica.engine.planner import make_plan
 from spica.pipelines.graph import TILED
@@ -46,6 +47,7 @@ class Part:
     products : what is there of what it made.
     figures : its metrics, with the step that gave each.
     rows : detectors that it is made of.
+    tile : its place on the sky.
     """
 
     unit: Unit
@@ -56,6 +58,7 @@ class Part:
     products: tuple[ProductRecord, ...] = ()
     figures: Mapping[str, tuple[Measured, str]] = field(default_factory=dict)
     rows: tuple[DetectorRow, ...] = ()
+    tile: Tile | None = None
 
 
 def planned(house: Opened, release: str, pipeline: str = PIPELINE) -> Plan:
@@ -89,6 +92,7 @@ def _part(job: PlannedJob, state: JobState | None, *, held: bool) -> Part:
         products=tuple(each for each in state.products if each.path and not each.scratch),
         figures=figures_of(state.products),
         rows=job.target.rows,
+        tile=job.target.tile,
     )
 
 

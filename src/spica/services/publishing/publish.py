@@ -16,6 +16,7 @@ from spica.core.jobs import ProductRecord
 from spica.core.records import Scalar, Unit
 from spica.core.release import Release
 from spica.core.task import Form
+from spica.core.tiles import Tile
 from spica.engine.plan import Plan
 from spica.engine.tiling.choosing import choose
 from spica.engine.tiling.planning import states_of
@@ -24,7 +25,7 @@ from spica.files.frozen import Frozen, PublishedFile, PublishedUnit
 from spica.pipelines.graph import TILED, chains
 from spica.services.headers import carded
 from spica.services.progress import Step, Watcher, unwatched
-from spica.services.publishing import history
+from spica.services.publishing import history, skies
 from spica.services.publishing.parts import (
     PIPELINE,
     Part,
@@ -121,6 +122,7 @@ def closed(
             digest=frozen.asked_digest(given),
             units=made,
             missing=missing,
+            more=skies.show(_sky(place, given, dates, whole, made), watcher),
         )
         _close(place, manifest, frozen.folder_of(survey, given.name))
     size = sum(file.size for file in manifest.files())
@@ -208,6 +210,27 @@ def _write_unit(book: _Book, historian: history.Historian, unit: Unit, parts: Se
     plain = {name: (figure.value, figure.units, step) for name, (figure, step) in figures.items()}
     number, time = exposures_of(parts)
     return PublishedUnit(str(unit), tuple(part.job for part in parts), plain, tuple(files), number, time, grade)
+
+
+def _sky(
+    place: Path,
+    release: Release,
+    dates: Dates,
+    units: Mapping[Unit, Sequence[Part]],
+    made: Sequence[PublishedUnit],
+) -> skies.Sky:
+    """What of the published files is shown as a whole."""
+    tiles = {str(unit): parts[0].tile for unit, parts in units.items()}
+    stacks: dict[str, list[tuple[Path, Tile | None]]] = {}
+    objects = []
+    for each in made:
+        for file in each.files:
+            if file.product == skies.STACK:
+                band = band_of(Unit.parse(each.unit))
+                stacks.setdefault(band, []).append((place / file.path, tiles[each.unit]))
+            elif file.product == skies.OBJECTS:
+                objects.append(place / file.path)
+    return skies.Sky(place, release.name, release.title, dates.released.isoformat(), stacks, objects)
 
 
 def _name(unit: Unit, product: ProductRecord) -> str:
