@@ -12,9 +12,12 @@ import pytest
 from scipy.spatial import cKDTree
 
 from spica.core.columns import Catalogue
+from spica.core.faults import SetupFault
 from spica.files.catalogues import read_catalogue
+from spica.files.hats.regions import Cone
 from spica.files.images import read_image
 from spica.files.pictures import read_png
+from spica.files.published.catalogue import PublishedCatalogue
 from spica.services import releases, run
 from spica.services.publishing import compare, publish, removing, status
 from tests.support.calibrated import calibrated
@@ -124,6 +127,11 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
     dates = publish.Dates(dt.date(2026, 12, 1), dt.date(2027, 12, 1))
     closed = publish.publish("dr1", home, dates)
     assert not publish.verify("dr1", home).damaged
+    published = PublishedCatalogue(closed.folder / "objects")
+    assert published.info.rows == np.count_nonzero(objects(field)["own"])
+    for name in ("hips/r", "hips/g", "hips/colour"):
+        assert "hips_order" in (closed.folder / name / "properties").read_text()
+        assert (closed.folder / name / "Moc.fits").is_file()
     found = compare.compare("dr1", "dr2", home)
     inputs = {each.unit[-1]: each.difference for each in found.differences if each.figure == "stack_inputs"}
     assert sorted(inputs) == ["g", "r"]
@@ -146,3 +154,26 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
         [each.difference for each in found.differences], nan_ok=True
     )
     assert not publish.verify("dr1", home).damaged
+
+
+def test_objects_keep_the_identifiers_of_the_release_before(field: Path) -> None:
+    home = field / "survey"
+    if not (home / "published" / "dr1").exists():
+        publish.publish("dr1", home, publish.Dates(dt.date(2026, 12, 1), dt.date(2027, 12, 1)))
+    text = RELEASE.replace("dr1", "dr3").replace("(16, 17, 24)", "(16, 17, 18, 24)")
+    (home / "releases" / "dr3.toml").write_text(text.replace("[tiles]", 'previous = "dr1"\n[tiles]', 1))
+    result = run.run(run.Order("deep", executor="inprocess", release="dr3"), home)
+    assert (result.failed, result.refused, result.left) == (0, 0, 0)
+    before = PublishedCatalogue(home / "published" / "dr1" / "objects")
+    known = set(before.find(Cone(0.0, 0.0, 180.0), ("object_id",))["object_id"].tolist())
+    newest = max((home / "products" / "objects").rglob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    table = read_catalogue(newest)
+    kept = table["kept"].astype(bool)
+    assert kept.mean() > 0.8
+    assert all(number in known for number in table["object_id"][kept].tolist())
+    (home / "releases" / "dr4.toml").write_text(
+        text.replace("dr3", "dr4").replace("[tiles]", 'previous = "dr2"\n[tiles]', 1)
+    )
+    with pytest.raises(SetupFault) as caught:
+        run.foresee(run.Order("deep", release="dr4"), home)
+    assert caught.value.code == "release.unpublished"

@@ -109,6 +109,9 @@ class Release(Settings):
     )
     bands: tuple[str, ...] = Field(default=(), description="which bands; none: all that there are")
     owners: tuple[str, ...] = Field(default=(), description="who is told when it is published: names or addresses")
+    previous: str = Field(
+        default="", description="published release before it: objects that are the same keep their identifiers"
+    )
     programme: str = Field(default="", description="exposures of this programme only; 'pi' needs one")
     tiles: TilesTable = TilesTable()
     rule: tuple[RuleTable, ...] = ()

@@ -21,6 +21,7 @@ from spica.engine.plan import Order, Plan, PlannedJob, Refusal
 from spica.engine.recipes import RecipeBook
 from spica.engine.resolvers.base import Ground, Link, Loan
 from spica.engine.resolvers.indexes import Files, chosen_indexes
+from spica.engine.resolvers.previous import Before, chosen_previous
 from spica.engine.resolvers.reference import chosen_reference
 from spica.engine.resolvers.systems import finder
 from spica.engine.resolvers.table import RESOLVERS
@@ -112,6 +113,10 @@ class _Planner:
         def indexes() -> Files:
             return chosen_indexes(survey)
 
+        @cache
+        def previous() -> Before:
+            return chosen_previous(survey, order.release)
+
         masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
@@ -120,7 +125,7 @@ class _Planner:
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
         self._ground = Ground(
-            part, delivered, masters, self._circles, reference, finder(survey, camera, reference), indexes
+            part, delivered, masters, self._circles, reference, finder(survey, camera, reference), indexes, previous
         )
         self._rows: list[list[DetectorRow]] = []
 

@@ -19,6 +19,8 @@ from spica.files import checksums
 from spica.files.survey import Survey
 
 MANIFEST = "release.json"
+OBJECTS = "objects"
+"""Folder of the catalogue of objects."""
 HISTORY = "history.json"
 STORY = "history.txt"
 FORM = 1

@@ -16,17 +16,15 @@ from spica.pipelines.reading import nearest
 
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
-FACTS = frozenset(
-    {"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes", "tile", "inputs"}
-)
-SOURCES = RENAMED | FACTS | PIXELS
+FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes"})
+OF_TILES = frozenset({"tile", "inputs", "previous"})
+SOURCES = RENAMED | FACTS | OF_TILES | PIXELS
 LATE = frozenset({"lent", "camera", "unit"})
 PURPOSES = ("", "astrometry", "photometry")
 UNSHARED = frozenset({Form.MEMORY})
 LENDING = {Grain.DETECTOR: frozenset({"exposure", "night"}), Grain.EXPOSURE: frozenset({"night"})}
 """From whom a unit may borrow, by grain (`spica.pipelines.model.LENDERS`)."""
 CIRCLES = frozenset({"visit", "dither"})
-OF_TILES = frozenset({"tile", "inputs"})
 OF_FRAMES = frozenset({"exposure", "exposures", "camera", "members", "reference", "wcs", "systems"})
 """Facts that tiles do not have: they are of many cameras and nights."""
 FLOWS = frozenset(

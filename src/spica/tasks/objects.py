@@ -114,7 +114,7 @@ TASK = Task(
         Need("tile", source="tile"),
         Need("detected"),
         Need("forced", grain=Grain.TILE_BAND, quorum=1),
-        Need("previous", optional=True),
+        Need("previous", source="previous", optional=True),
     ),
     gives=(
         Give("objects", Form.CATALOGUE, meaning="the objects of a tile, all bands side by side"),

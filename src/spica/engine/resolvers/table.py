@@ -9,6 +9,7 @@ from spica.engine.resolvers.base import Resolver
 from spica.engine.resolvers.indexes import Indexes
 from spica.engine.resolvers.lent import Lent
 from spica.engine.resolvers.master import Master
+from spica.engine.resolvers.previous import Previous
 from spica.engine.resolvers.product import Product
 from spica.engine.resolvers.reference import FirstSolutions, Reference
 from spica.engine.resolvers.systems import PhotometricSystems
@@ -32,4 +33,5 @@ RESOLVERS: Mapping[str, Resolver] = {
     "indexes": Indexes(),
     "tile": TileItself(),
     "inputs": Inputs(),
+    "previous": Previous(),
 }

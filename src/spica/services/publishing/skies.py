@@ -14,7 +14,7 @@ from spica.files.published.publishing import publish_objects
 from spica.services.hips import ColourHipsOrder, HipsOrder, Piece, colour_hips, make_hips
 from spica.services.progress import Step, Watcher
 
-STACK, OBJECTS = "stack", "objects"
+STACK, OBJECTS = "stack", frozen.OBJECTS
 """Products that the sky is shown of."""
 
 
