@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
@@ -20,11 +21,14 @@ from typer.testing import CliRunner
 from spica.cli.main import app
 from spica.core.columns import Catalogue
 from spica.core.faults import SetupFault
+from spica.files.hats.moc_files import read_moc
 from spica.files.hats.regions import Box, Cone
 from spica.files.published.publishing import publish_objects
 from spica.files.survey import Survey
-from spica.services import published
+from spica.services import bright, published, releases
+from spica.services.releases import TileLine
 from tests.support.objects import two_tiles
+from tests.support.references import gaia_like, imported, write
 
 MIDDLE = (0.02, 20.0)
 
@@ -143,6 +147,46 @@ def test_a_part_of_the_sky_is_written_out(made: tuple[Catalogue, Path], tmp_path
     # Nothing there is a table without rows, not a fault.
     told("cone", "50", "-20", "0.2", "--survey", str(root), "-o", str(tmp_path / "none.fits"))
     assert len(Table.read(tmp_path / "none.fits")) == 0
+
+
+@pytest.mark.slow
+def test_bright_stars_are_masked_by_circles_and_by_a_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Survey.create(tmp_path / "s").root
+    stars = gaia_like(400, 3, (0.0, 20.0), 3.0)
+    imported(root / "references", "gaia", write(tmp_path / "stars.parquet", stars))
+    words = ("moc", "stars", "--reference", "gaia", "--cone", "0,20,0.5", "--faintest", "14", "--survey", str(root))
+    done = json.loads(told(*words, str(tmp_path / "bright.reg"), "--json"))
+    lines = (tmp_path / "bright.reg").read_text().splitlines()
+    assert lines[:2] == ["# Region file format: DS9 version 4.1", "icrs"]
+    magnitude = stars["phot_g_mean_mag"].astype(np.float32)
+    radius = 60.0 * 10 ** (0.11 * (10.0 - magnitude)) / 3600
+    chord = SkyCoord(stars["ra"], stars["dec"], unit="deg").separation(SkyCoord(0.0, 20.0, unit="deg")).deg
+    there = (chord <= 0.5 + radius) & (magnitude <= 14)
+    assert done["stars"] == len(lines) - 2 == np.count_nonzero(there) > 5
+    first = np.flatnonzero(there)[np.argmin(magnitude[there])]
+    assert lines[2] == (
+        f'circle({stars["ra"][first]:.8f},{stars["dec"][first]:.8f},{3600 * radius[first]:.3f}")'
+        f" # text={{G = {magnitude[first]:.2f}}}"
+    )
+    published_map = bright.mask(
+        tmp_path / "bright.fits", "gaia", "G", root, cones=[(0.0, 20.0, 0.5)], law=bright.Law(14.0)
+    )
+    moc = read_moc(tmp_path / "bright.fits")
+    assert moc.contains(stars["ra"][there], stars["dec"][there] + 0.95 * radius[there]).all()
+    assert published_map.area == moc.area
+    assert np.pi * np.sum(radius[there] ** 2) == pytest.approx(moc.area, rel=0.3)
+    tile = TileLine("t", 0.0, 20.0, 3000, 4000, 0.72, {})  # its corners lie half a degree from its middle
+    monkeypatch.setattr(releases, "tiles", lambda *_: [tile])
+    assert (
+        bright.mask(tmp_path / "t.fits", "gaia", "G", root, release="dr1", law=bright.Law(14.0)).stars == done["stars"]
+    )
+    with pytest.raises(SetupFault, match="no magnitudes in 'Z'; it has G"):
+        bright.mask(tmp_path / "x.reg", "gaia", "Z", root, cones=[(0.0, 20.0, 0.5)])
+    with pytest.raises(SetupFault, match="which place"):
+        bright.mask(tmp_path / "x.reg", "gaia", "G", root)
+    with pytest.raises(SetupFault, match="no law of radii"):
+        bright.Law(radius=-1.0)
+    assert bright.mask(tmp_path / "none.fits", "gaia", "G", root, cones=[(90.0, -20.0, 0.5)]).stars == 0
 
 
 @pytest.mark.slow

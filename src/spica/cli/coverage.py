@@ -22,6 +22,11 @@ MAKE = examples(
 )
 SHOW = examples("spica moc show published/dr1/objects/moc.fits", "spica moc show field.json --json")
 
+STARS = examples(
+    "spica moc stars bright.reg --reference gaia --cone 150.1,2.2,1.0      circles for DS9",
+    "spica moc stars bright.fits --reference gaia --tiles dr1 --faintest 14   the same as a map, about all tiles of a release",
+)
+
 Files = list[Path] | None
 FROM_TO = "FROM TO"
 
@@ -74,6 +79,37 @@ def make(
         print_json(done)
         return
     say(f"{to}: {done.area:.6g} square degrees in {done.cells} cells, order {done.order}", "bold green")
+
+
+@app.command("stars", epilog=STARS)
+def stars(
+    to: Annotated[
+        Path, typer.Argument(help="File: .reg (regions of DS9), or .fits, .json, .txt (map).", show_default=False)
+    ],
+    reference: Annotated[str, typer.Option("--reference", help="Reference catalogue.", show_default=False)],
+    band: Annotated[str, typer.Option("--band", help="Band of its magnitudes.")] = "G",
+    cone: Annotated[
+        list[str] | None, typer.Option("--cone", metavar="RA,DEC,RADIUS", help="Where (degrees); may be repeated.")
+    ] = None,
+    tiles: Annotated[str, typer.Option("--tiles", help="Release about whose tiles.")] = "",
+    faintest: Annotated[float, typer.Option("--faintest", help="Magnitude of the last star.")] = 16.0,
+    radius: Annotated[float, typer.Option("--radius", help="Of a star of magnitude --at, arcsec.")] = 60.0,
+    at: Annotated[float, typer.Option("--at", help="Magnitude that --radius is of.")] = 10.0,
+    slope: Annotated[float, typer.Option("--slope", help="Growth of the radius, dex per magnitude.")] = 0.11,
+    order: Annotated[int, typer.Option("--order", min=0, max=29, help="Of the map's cells; 15: 6.4 arcsec.")] = 15,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """A mask of bright stars: a circle about each, larger for brighter ones, as regions of DS9 or as a map."""
+    from spica.services import bright as service
+
+    law = service.Law(faintest, radius, at, slope)
+    places = [_cone(text) for text in cone or ()]
+    done = service.mask(to, reference, band, survey, cones=places, release=tiles, law=law, order=order)
+    if as_json:
+        print_json(done)
+        return
+    say(f"{to}: {done.stars} stars, {done.area:.4g} square degrees", "bold green")
 
 
 @app.command("show", epilog=SHOW)
