@@ -59,7 +59,8 @@ def _write(folder: Path) -> None:
     fits.Header(where.cards()).totextfile(folder / "swarp.head", endcard=True)
 
 
-def _swarp(folder: Path, method: str) -> Usage:
+def swarp(folder: Path, method: str) -> Usage:
+    """Stack `e?d?.fits` of a folder on `swarp.head` into `swarp.fits`, with its default memory settings and one thread."""
     tile = json.loads((folder / "tile.json").read_text())
     names = [str(path) for path in sorted(folder.glob("e?d?.fits"))]
     order = ["SWarp", *names, "-c", "/dev/null", "-IMAGEOUT_NAME", "swarp.fits", "-WEIGHTOUT_NAME", "swarp.weight.fits"]
@@ -100,7 +101,7 @@ def figures() -> Iterator[Figure]:
         ):
             out = folder / f"{ours}.out"
             mine = run_program([sys.executable, "-m", "benchmarks.deep_sky._stack_folder", name, ours, str(out)])
-            peer = _swarp(folder, theirs)
+            peer = swarp(folder, theirs)
             yield figure(f"{ours}, speed-up by CPU", peer.cpu / mine.cpu, "", at_least(speed))
             yield figure(
                 f"{ours}, speed-up by wall", peer.wall / mine.wall, "", at_least(12.0 if ours == "mean" else 6.0)

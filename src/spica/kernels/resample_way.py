@@ -19,6 +19,8 @@ MARGIN = 8
 """Pixels without a value around an image, so that sums over neighbours need no bounds."""
 LEVEL = 0.01
 """Slope of the tile's rows in an image up to which it is summed along them."""
+_NEIGHBOURS = 4
+"""Rows before a place that a sum may need, of the widest kernel and of a level row that slopes; one more behind it."""
 _NOWHERE = -1e9
 _STRETCH = (0.8, 1.25)
 
@@ -134,6 +136,6 @@ def span(path: Way, rows: Reach, y0: int, y1: int, ny: int) -> tuple[int, int]:
     inner = slice(int(begin) + 1, int(np.ceil(end)))
     # Linear between the nodes: least at a node, or at the first or last row.
     low, high = ([*np.interp((begin, end), np.arange(last + 1), each).tolist(), *each[inner].tolist()] for each in rows)
-    first = max(int(np.floor(max(min(low), -1e6))) - MARGIN + 1, -MARGIN)
-    stop = min(int(np.floor(min(max(high), 1e6))) + MARGIN, ny + MARGIN)
+    first = max(int(np.floor(max(min(low), -1e6))) - _NEIGHBOURS, -MARGIN)
+    stop = min(int(np.floor(min(max(high), 1e6))) + _NEIGHBOURS + 2, ny + MARGIN)
     return (first, stop) if first < ny and stop > 0 and first < stop else (0, 0)

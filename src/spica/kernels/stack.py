@@ -206,6 +206,12 @@ def empty_sums(rows: int, nx: int) -> Sums:
     return Sums(flux, weight, noise, epoch, time, number, bits)
 
 
+def clear(sums: Sums) -> None:
+    """Make them sums of nothing again: cheaper than fresh memory."""
+    for each in sums:
+        each.fill(0)
+
+
 def empty_values(rows: int, nx: int, depth: int) -> Values:
     """Room for the values of a band."""
     shape = (depth, rows, nx) if depth else (0, 0, 0)

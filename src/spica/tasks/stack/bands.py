@@ -15,7 +15,7 @@ from spica.core.streams import Band
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare
 from spica.kernels.resample_way import MARGIN, Reach, reach, span
-from spica.kernels.stack import METHODS, Bits, Sums, Values, deposit, empty_sums, empty_values, finish
+from spica.kernels.stack import METHODS, Bits, Sums, Values, clear, deposit, empty_sums, empty_values, finish
 from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
 from spica.tasks.stack.settings import StackSettings
@@ -146,8 +146,8 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     desk = _Desk()
     for y0 in range(0, ny, rows):
         y1 = min(y0 + rows, ny)
-        sums = empty_sums(y1 - y0, canvas.shape[1])
         if y0 == 0 or y1 - y0 < rows:
+            sums = empty_sums(y1 - y0, canvas.shape[1])
             values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
         while waiting and inputs[waiting[0]].path.height[0] < y1:
             n = waiting.pop(0)
@@ -161,6 +161,7 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
             limits = (settings.fraction, settings.kappa)
             settle(METHODS[settings.method], limits, BITS, [each.facts for each in inputs], sums, values)
         planes, covered, clipped = finish(sums, int(Mask.NO_DATA), BITS, stepped=not kept)
+        clear(sums)
         quality.add(planes, covered, clipped)
         yield Band(y0, planes)
     quality.finish(settings.magzero)
