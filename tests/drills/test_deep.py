@@ -13,11 +13,13 @@ from scipy.spatial import cKDTree
 
 from spica.core.columns import Catalogue
 from spica.core.faults import SetupFault
+from spica.files import frozen
 from spica.files.catalogues import read_catalogue
 from spica.files.hats.regions import Cone
 from spica.files.images import read_image
 from spica.files.pictures import read_png
 from spica.files.published.catalogue import PublishedCatalogue
+from spica.files.survey import Survey
 from spica.services import releases, run
 from spica.services.publishing import compare, publish, removing, status
 from tests.support.calibrated import calibrated
@@ -142,7 +144,8 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
         assert abs(star.offset) < 0.02
         assert star.chi < 1.1, "they share exposures"
     image = next((closed.folder / "stacks").rglob("*_r_stack.fits"))
-    assert read_image(image).header["NCOMBINE"] == 10
+    [red] = [each for each in frozen.read(Survey.open(home), "dr1").units if each.unit.endswith("/r")]
+    assert read_image(image).header["NCOMBINE"] == red.figures["stack_inputs"][0] == 2.0 * red.exposures
     removed = removing.remove("dr2", home, band="g")
     assert not any((home / path).exists() for path in removed.paths)
     assert any("objects" in path for path in removed.paths), "what was made of it goes too"
