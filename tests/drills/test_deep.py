@@ -22,6 +22,7 @@ from spica.files.published.catalogue import PublishedCatalogue
 from spica.files.survey import Survey
 from spica.services import releases, run
 from spica.services.publishing import compare, publish, removing, status
+from spica.services.report.release import release_page
 from tests.support.calibrated import calibrated
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -135,6 +136,12 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
     for name in ("hips/r", "hips/g", "hips/colour"):
         assert "hips_order" in (closed.folder / name / "properties").read_text()
         assert (closed.folder / name / "Moc.fits").is_file()
+    page = release_page("dr1", home, output=field / "dr1.html")
+    told = Path(page.page).read_text()
+    assert (page.shown, page.tiles) == (1, 1)
+    assert all(
+        text in told for text in ("published on 2026-12-01", "Completeness, g", "The sky in colour", "In colour")
+    )
     found = compare.compare("dr1", "dr2", home)
     inputs = {each.unit[-1]: each.difference for each in found.differences if each.figure == "stack_inputs"}
     assert sorted(inputs) == ["g", "r"]

@@ -43,7 +43,7 @@ def test_colours_are_of_what_is_sure() -> None:
     columns = {}
     for band, light in flux.items():
         columns[f"flux_colour_{band}"] = light
-        columns[f"flux_colour_{band}_err"] = np.where(np.arange(20) < 15, 0.5, 5.0)
+        columns[f"flux_colour_err_{band}"] = np.where(np.arange(20) < 15, 0.5, 5.0)
         columns[f"mag_colour_{band}"] = 30 - 2.5 * np.log10(light)
     plot = colours(Catalogue(columns), ("g", "r", "i"))
     assert plot.data["blue"].size == 15

@@ -11,7 +11,7 @@ import typer
 from spica.cli.door import ExitCode
 from spica.cli.options import JsonOption, SurveyOption, examples
 from spica.cli.releases import NameArgument, PipelineOption, app
-from spica.cli.render import facts, print_json, say, show_table
+from spica.cli.render import facts, print_json, say, show_table, size
 from spica.cli.watching import watching
 
 if TYPE_CHECKING:
@@ -292,3 +292,28 @@ def rebuild(
     with watching() as watcher:
         made = run.run(run.Order(pipeline, release=name, tiles=tuple(tile or ())), survey, watcher)
     report(made, as_json=as_json)
+
+
+@app.command(
+    epilog=examples("spica release page dr1", "spica release page dr1 -o /srv/www/dr1.html   open or published")
+)
+def page(
+    name: NameArgument = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page, or a folder for it; left out: here.", show_default=False),
+    ] = None,
+    pipeline: PipelineOption = "deep",
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one self-contained HTML page: stacks with figures and grades, pictures, completeness, counts and colours."""
+    from spica.services.report import release as service
+
+    with watching() as watcher:
+        made = service.release_page(name, survey, output=output, pipeline=pipeline, watcher=watcher)
+    if as_json:
+        print_json(made)
+        return
+    say(f"{made.page}: {made.shown} of {made.tiles} tiles shown, {size(made.size)}", "bold green")
+    show_table("Not drawn", ("plot", "why"), made.missing.items())

@@ -108,7 +108,7 @@ def colours(objects: Catalogue, bands: tuple[str, str, str]) -> Plot:
         return plot.without(f"the objects have no light in {', '.join(lost)}")
     sure = np.ones(len(objects), np.bool_)
     for band in bands:
-        sure &= objects[f"flux_colour_{band}"] > _SURE * objects[f"flux_colour_{band}_err"]
+        sure &= objects[f"flux_colour_{band}"] > _SURE * objects[f"flux_colour_err_{band}"]
     if np.count_nonzero(sure) < _FEW:
         return plot.without(f"{np.count_nonzero(sure)} objects are above {_SURE:g} sigma in {', '.join(bands)}")
     blue, middle, red = (objects[f"mag_colour_{band}"][sure].astype(np.float64) for band in bands)

@@ -77,7 +77,7 @@ def report(
         facts = facts_of(material)
         watcher(Step("report", 1, 4, "numbers"))
         chapters = plots_of(material)
-        target = _target(output, scope.name)
+        target = page_path(output, scope.name)
         pictures = pictures_of(material)
         root = house.survey.root
     watcher(Step("report", 2, 4, "plots"))
@@ -95,7 +95,7 @@ def report(
     return Report(scope.kind, scope.name, str(target), len(whole.encode()), facts, tuple(lines))
 
 
-def _target(output: Path | None, name: str) -> Path:
+def page_path(output: Path | None, name: str) -> Path:
     """The path of the page."""
     plain = re.sub(r"[^\w.~-]+", "_", name).strip("_") + _PAGE
     if output is None:

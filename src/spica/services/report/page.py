@@ -51,9 +51,9 @@ def page(
         parts["Exposures"] = _table(facts.exposures, "exposure")
     for name, shown in pictures.items():
         if name not in chapters:
-            parts[name] = _gallery((), drawn, shown)
+            parts[name] = gallery((), drawn, shown)
     for name, plots in chapters.items():
-        parts[name] = _gallery(plots, drawn, pictures.get(name, ()))
+        parts[name] = gallery(plots, drawn, pictures.get(name, ()))
     if facts.detectors and scope.kind != "detector":
         parts["Detectors"] = _table(facts.detectors, "detector")
     if facts.groups:
@@ -62,22 +62,29 @@ def page(
     parts["Products"] = _products((*facts.exposures, *facts.detectors, *facts.groups), places)
     parts["How it was made"] = _made(facts)
     words = {
-        "version": escape(__version__),
-        "title": escape(f"{scope.name} - spica report"),
-        "style": _resource("page.css").rstrip(),
         "kind": _KINDS[scope.kind],
-        "heading": escape(scope.name),
         "facts": _told(scope),
         "grade": facts.grade or "none",
         "letter": facts.grade or "–",
         "meaning": escape(facts.meaning),
         "reasons": _reasons(facts),
+    }
+    return framed(scope.name, words, parts)
+
+
+def framed(name: str, words: Mapping[str, str], parts: Mapping[str, str]) -> str:
+    """A page of a name, of words for the place holders of ``page.html``, and of chapters, all of them HTML."""
+    common = {
+        "version": escape(__version__),
+        "title": escape(f"{name} - spica report"),
+        "style": _resource("page.css").rstrip(),
+        "heading": escape(name),
         "nav": "".join(f'<a href="#{_anchor(name)}">{escape(name)}</a>' for name in parts),
         "body": "\n".join(
             f'<section id="{_anchor(name)}"><h2>{escape(name)}</h2>\n{text}</section>' for name, text in parts.items()
         ),
     }
-    return Template(_resource("page.html")).substitute(words)
+    return Template(_resource("page.html")).substitute(common | dict(words))
 
 
 def _resource(name: str) -> str:
@@ -120,7 +127,8 @@ def _figures(figures: Iterable[FigureLine]) -> str:
     return f'<dl class="figures">{cells}</dl>\n' if cells else "<p>No figure was measured yet.</p>\n"
 
 
-def _gallery(plots: Iterable[Plot], drawn: _Drawn, pictures: Iterable[Picture]) -> str:
+def gallery(plots: Iterable[Plot], drawn: _Drawn, pictures: Iterable[Picture]) -> str:
+    """Plots and pictures side by side."""
     cards = [_card(plot, drawn) for plot in plots] + [_picture(each) for each in pictures]
     return '<div class="plots">\n' + "\n".join(cards) + "\n</div>\n"
 
