@@ -44,14 +44,15 @@ from spica.files.hats.regions import Cone
 columns = tuple(json.loads(sys.argv[3]))
 loaded = time.perf_counter()
 catalogue = PublishedCatalogue(Path(sys.argv[1]))
-spent, rows = [], 0
+spent, used, rows = [], [], 0
 for ra, dec, radius in json.loads(sys.argv[2]):
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     rows += len(catalogue.find(Cone(ra, dec, radius), columns))
     spent.append(time.perf_counter() - start)
+    used.append(time.process_time() - before)
     if len(spent) == 1:
         first = time.perf_counter() - loaded
-print(json.dumps([first, loaded - begin, rows, spent]))
+print(json.dumps([first, loaded - begin, rows, spent, used]))
 """
 FEW = ("object_id", "ra", "dec", "mag_psf_r", "mag_psf_err_r")
 
@@ -72,7 +73,7 @@ def figures() -> Iterator[Figure]:
         duck = 1e3 * _by_duckdb(published, cones[:_SCANNED])
         for label, columns in (("all columns", ()), (f"{len(FEW)} columns", FEW)):
             told = run_program([sys.executable, "-c", LOOK, published, json.dumps(cones), json.dumps(columns)])
-            first, loading, rows, spent = json.loads(told.output.splitlines()[-1])
+            first, loading, rows, spent, used = json.loads(told.output.splitlines()[-1])
             times = 1e3 * np.array(spent[1:])
             name = f"cone of 1 arcminute, {label}, {millions}"
             yield figure(
@@ -81,6 +82,9 @@ def figures() -> Iterator[Figure]:
             yield figure(
                 f"{name}, 95 %", float(np.quantile(times, 0.95)), "ms", at_most(20), peer="DuckDB", peer_value=duck
             )
+            cpu = 1e3 * np.array(used[1:])
+            yield figure(f"{name}, CPU, median", float(np.median(cpu)), "CPU ms")
+            yield figure(f"{name}, CPU, 95 %", float(np.quantile(cpu, 0.95)), "CPU ms")
             yield figure(f"{name}, the first of a process, catalogue opened", 1e3 * first, "ms")
             yield figure(f"{name}, imports before it", 1e3 * loading, "ms")
             yield figure(f"{name}, objects found, mean", rows / len(cones), "")
