@@ -82,6 +82,7 @@ from spica.tasks import (
     summary,
     thumbnail,
     trails,
+    trusted,
     zero_point,
 )
 from spica.tasks import stack as stack_task
@@ -98,7 +99,7 @@ TASKS: dict[str, Task] = {
     for module in (
         anchored, background, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
-        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, zero_point,
+        running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, trusted, zero_point,
     )
 }  # fmt: skip
 
@@ -199,6 +200,12 @@ def series_of_two(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[st
     return {
         "register": made,
         "registered": run("registered", unit=unit, exposure=records[1], **one),
+        "trusted": TASKS["trusted"].run(
+            TASKS["trusted"].settings.model_validate({"zero_points": {"demo-2": 26.5}}),
+            unit=unit,
+            exposure=records[1],
+            detector=dataclasses.replace(record, wcs=cards),
+        ),
         "anchored": run("anchored", unit=unit, exposure=records[1], detector=record, **place),
     }
 

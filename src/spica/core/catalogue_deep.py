@@ -42,7 +42,9 @@ DEEP_CODES: dict[str, FaultCode] = {
     ),
     "stack.no-weight": FaultCode(_D, "an exposure of the stack has weight nowhere", "exclude it by a rule"),
     "stack.input": FaultCode(
-        _D, "an exposure of the stack cannot be read", "reduce it again, or set lost = 'leave out' for the stack"
+        _D,
+        "an exposure of the stack cannot be read",
+        "'spica check --deep' names the file: remove it, and the same command with --retry makes it again; or set lost = 'leave out'",
     ),
     # releases
     "release.unnamed": FaultCode(
