@@ -107,7 +107,8 @@ class Delivery:
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(count):
             frame = self.frame(number)
-            self.spoilt.get(number, lambda _: None)(frame)
+            if number in self.spoilt:
+                self.spoilt[number](frame)
             hdus = fits.HDUList(
                 [fits.PrimaryHDU(), fits.ImageHDU(frame.science, name="SCI"), fits.ImageHDU(frame.weight, name="WHT")]
             )

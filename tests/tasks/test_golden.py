@@ -144,7 +144,7 @@ def ripples() -> Image:
 def found_field() -> dict[str, Any]:
     """Thirty stars of a field whose header is off by a minute of arc."""
     places = np.random.default_rng(5).integers(0, 1000, (3, 30)).astype(np.float64)
-    cards = {
+    cards: dict[str, Any] = {
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 40.0, "CRVAL2": 0.0, "CRPIX1": 500.0, "CRPIX2": 500.0,
         "CD1_1": -1e-4, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 1e-4, "NAXIS1": 1000, "NAXIS2": 1000,
     }  # fmt: skip
@@ -189,7 +189,7 @@ def series_of_two(run: Callable[..., Mapping[str, Any]]) -> dict[str, Mapping[st
             "flux_auto_err": np.full(30, 10.0), "flags": np.zeros(30, np.int32),
         }  # fmt: skip
         members.append(Member(f"detector:demo-{number}/2", Catalogue(columns)))
-    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0, "CRPIX1": 500.0, "CRPIX2": 500.0,
+    cards: dict[str, Any] = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 20.0, "CRPIX1": 500.0, "CRPIX2": 500.0,
              "CD1_1": -1e-4, "CD2_2": 1e-4}  # fmt: skip
     headers = {f"demo-{number}/2": cards for number in (1, 2)}
     made = run("register", exposures=tuple(records), sources=tuple(members), headers=headers)
