@@ -300,6 +300,16 @@ def test_bad_pixels_are_left_out_and_their_neighbours_told() -> None:
     assert np.isinf(planes["variance"][~good]).all()
 
 
+@pytest.mark.parametrize("method", ["mean", "clipped"])
+def test_a_lost_pixel_takes_nothing_from_the_rest_of_its_row(method: str) -> None:
+    mask = np.zeros((200, 200), np.int32)
+    mask[100, 150] = int(Mask.BAD)
+    # No rim of the exposure lies in the tile.
+    planes, _ = _run([_input("a/1", np.full((200, 200), 50.0), _cards(0.4, 0.3), mask=mask)], _tile(160), method=method)
+    assert (planes["number"] == 0).sum() == 1
+    assert np.nanmax(np.abs(planes["science"] - 50.0)) < 1e-3
+
+
 def test_artefacts_are_clipped_and_stars_are_not() -> None:
     given = [
         _input(f"e{n}/1", _star(100, 100, sigma=1.8 + 0.05 * n) + _noise(n, level=0.0), _cards()) for n in range(6)

@@ -206,7 +206,7 @@ def mend(rows: Float32, top: int, level: bool, marks: tuple[int, int], work: Wor
 
     Returns whether all pixels have a value, and whether any have mask bits or met such a one.
     """
-    whole, told, total, bit, use = True, 0, work.total, work.bit, work.use
+    met, whole, told, total, bit, use = False, True, 0, work.total, work.bit, work.use
     for begin in range(0, size.pixels, _BLOCK):
         end, bad, at = min(begin + _BLOCK, size.pixels), 0, np.uint64(begin)
         for n in range(end - begin):
@@ -214,9 +214,10 @@ def mend(rows: Float32, top: int, level: bool, marks: tuple[int, int], work: Wor
             told |= bit[0, at + np.uint64(n)]
         if bad != 0:
             told |= 1
-            if whole:
-                for k in range(begin, size.pixels):
+            if not met:
+                for k in range(size.pixels):
                     use[k] = 1.0
+            met = True
             whole &= _mended(rows, top, level, begin, end, marks, work, size)
     return whole, told != 0
 

@@ -144,7 +144,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=5,
+    version=6,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
