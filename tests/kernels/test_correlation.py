@@ -68,9 +68,13 @@ def test_the_covariance_that_a_kernel_makes_is_that_of_white_noise_resampled(nam
     foretold = of_resampling(name)
     assert foretold[REACH, REACH] == 1.0
     assert float(np.sqrt(foretold.sum())) == pytest.approx(noise_correlation(name), rel=1e-4)
-    rng, weights = np.random.default_rng(1), kernel(name).weights.astype(float)
+    rng, by = np.random.default_rng(1), kernel(name)
     line = rng.normal(0.0, 1.0, (400, 200))
-    taps = weights @ ((np.arange(400) + 0.5) / 400) ** np.arange(weights.shape[1])[:, None]
+    fraction = (np.arange(400) + 0.5) / 400
+    t = np.where(fraction > by.snap, fraction, 0.0) - 0.5
+    powers = t ** (2 * np.arange(by.weights.shape[2]))[:, None]
+    even, odd = (by.weights[:, k].astype(float) @ powers for k in (0, 1))
+    taps = np.concatenate([even + t * odd, (even - t * odd)[::-1]])
     made = np.array([np.convolve(row, tap[::-1], "valid") for row, tap in zip(line, taps.T, strict=True)])
     for apart in range(5):
         found = np.mean(made[:, apart:] * made[:, : made.shape[1] - apart]) / np.mean(made**2)

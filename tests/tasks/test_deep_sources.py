@@ -149,3 +149,17 @@ def test_many_pulls_have_the_width_one_within_a_tenth() -> None:
             gathered.setdefault(name, []).append(values)
     for name, parts in gathered.items():
         assert np.std(np.concatenate(parts)) == pytest.approx(1.0, abs=0.1), name
+
+
+def test_of_many_exposures_a_pixel_that_one_interpolated_is_as_good_as_any() -> None:
+    pixels = np.random.default_rng(3).normal(0, 2.0, (400, 400)).astype(np.float32)
+    mask = np.full(pixels.shape, int(Mask.INTERPOLATED), np.int32)
+    mask[::2] |= np.int32(Mask.CLIPPED)
+    mask[:9] |= np.int32(Mask.SATURATED)
+    image = Image(pixels, np.full_like(pixels, 4.0), mask, {"NCOMBINE": 30})
+    level = Image(np.zeros_like(pixels), np.full_like(pixels, 4.0))
+    honest = deep_noise.TASK.run(deep_noise.TASK.settings(), image, level)["honest"]
+    assert np.all(honest.mask[:9] == int(Mask.SATURATED))
+    assert not np.any(honest.mask[9:])
+    few = deep_noise.TASK.run(deep_noise.TASK.settings(), replace(image, header={"NCOMBINE": 2}), level)["honest"]
+    np.testing.assert_array_equal(few.mask, mask)

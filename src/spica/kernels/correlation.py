@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.kernels.compiled import Bools, Float32, Float64
-from spica.kernels.resample import kernel
+from spica.kernels.resample import KERNELS, lanczos
 
 REACH = 7
 """Pixels farther apart than this have nothing in common: Lanczos-4 reaches over 8 pixels."""
@@ -50,9 +50,10 @@ def covariance(patches: Iterable[tuple[Float32, Bools]], reach: int = REACH) -> 
 
 def of_resampling(name: str, reach: int = REACH) -> Float64:
     """Covariance that a kernel of `spica.kernels.resample` gives to white noise, in the mean of all fractions of a pixel, its middle 1."""
-    taps = kernel(name).weights.astype(np.float64)
-    fraction = (np.arange(1000) + 0.5) / 1000
-    weights = fraction[:, None] ** np.arange(taps.shape[1]) @ taps.T
+    order, fraction = KERNELS[name], (np.arange(1000) + 0.5) / 1000
+    weights = lanczos(order, fraction).T if order > 1 else np.stack([1.0 - fraction, fraction], axis=1)[:, : order + 1]
+    if order == 0:
+        weights[:] = 1.0
     size = weights.shape[1]
     line = np.zeros(2 * reach + 1)
     for apart in range(min(size, reach + 1)):

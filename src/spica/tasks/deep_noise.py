@@ -28,6 +28,8 @@ BLANK = 3.0
 """Connected pixels above this signal-to-noise of the filtered image are not blank."""
 WILD = 5.0
 """Blank pixels farther than this from the sky, in units of the scatter, are something else."""
+MANY = 3
+"""Of so many exposures a pixel is as good as others though one of them was interpolated or clipped there."""
 ENOUGH = 20_000
 """Fewer blank pixels tell no covariance: the kernel's is taken."""
 
@@ -52,7 +54,8 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
 
     Returns
     -------
-    honest : the stack, its variance raised.
+    honest : the stack, its variance raised. Of three exposures or more it is not marked INTERPOLATED or CLIPPED any more: one
+        value of many was, its variance tells what it lost, and of a deep stack hardly any pixel would be left.
     sky : the background, its variance raised.
     noise : `fwhm` [pixel]; `covariance`, rows of the covariance by distance in units of the variance that the stack states;
         `point`, what errors of a point source were raised by.
@@ -89,11 +92,19 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     scatter = _scatter(background) * np.float32(point**2 / stated)
     cards: dict[str, Scalar] = {**science.header, "NOISEFAC": round(point, 5)}
     return {
-        "honest": Image(science.pixels, raised, science.mask, cards),
+        "honest": Image(science.pixels, raised, _mask(science), cards),
         "sky": Image(background.pixels, scatter, background.mask, background.header),
         "noise": {"fwhm": fwhm, "covariance": found.tolist(), "point": point},
         "noise_figures": figures,
     }
+
+
+def _mask(science: Image) -> Plane | None:
+    """The stack's mask, without what concerns one exposure of many."""
+    number = science.header.get("NCOMBINE")
+    if science.mask is None or not isinstance(number, int | float) or number < MANY:
+        return science.mask
+    return np.asarray(science.mask & ~np.int32(Mask.INTERPOLATED | Mask.CLIPPED), np.int32)
 
 
 def _foretold(science: Image, pixels: float) -> Plane:
@@ -157,7 +168,7 @@ def _corners(ny: int, nx: int, side: int, most: int) -> Iterator[tuple[int, int]
 
 TASK = Task(
     name="deep_noise",
-    version=2,
+    version=3,
     grain=Grain.TILE_BAND,
     settings=DeepNoiseSettings,
     needs=(Need("science"), Need("background")),
