@@ -1,4 +1,4 @@
-"""`spica picture`: colour composites of image files."""
+"""`spica picture`: colour composites of image files, before and after."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
-from spica.cli.options import JsonOption, examples, numbers
+from spica.cli.options import JsonOption, SurveyOption, examples, numbers
 from spica.cli.render import facts, print_json, say
 
-app = typer.Typer(no_args_is_help=True, help="Pictures: colour composites of image files.")
+app = typer.Typer(no_args_is_help=True, help="Pictures: colour composites of image files, before and after.")
 
 COLOUR = examples(
     "spica picture colour i.fits r.fits g.fits -o field.png",
     "spica picture colour i.fits r.fits g.fits -o field.tif --bits 16",
     "spica picture colour i.fits r.fits g.fits -o field.png --weights 1,1.2,1.8 --bright 500 --transparent",
     "spica picture colour z.fits r.fits g.fits -o field.png --zero-points 29.8,30.1,30.3",
+)
+BEFORE_AFTER = examples(
+    "spica picture before-after demo-20261120-00010/3 -o detrended.png            raw and detrended",
+    "spica picture before-after exposure.fits stack.fits -o depth.png --split     on the pixels of the stack",
+    "spica picture before-after mean.fits clipped.fits -o clipped.png --box 100,100,600,400",
 )
 
 
@@ -75,3 +80,61 @@ def colour(
         }
     )
     facts({"noise": f"{done.sigma:g}", "black": f"{done.black:g}", "white": f"{done.white:g}"})
+
+
+@app.command("before-after", epilog=BEFORE_AFTER)
+def before_after(
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Two image files; or a detector of an exposure: its raw pixels, and them detrended."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png, .tif.")] = Path(
+        "before-after.png"
+    ),
+    split: Annotated[
+        bool, typer.Option("--split", help="Left half of the one, right half of the other; else both whole.")
+    ] = False,
+    box: Annotated[str, typer.Option("--box", help="Part of the second that is shown: x0,y0,x1,y1, from 0.")] = "",
+    size: Annotated[int, typer.Option("--size", min=0, help="Longest side of each; 0: as they are.")] = 0,
+    factor: Annotated[
+        float, typer.Option("--factor", min=0.0, help="Of the first; 0: by both zero points, of raw pixels the gain.")
+    ] = 0.0,
+    faint: Annotated[float, typer.Option("--faint", min=0.0, help="Black: so many sigma below the sky.")] = 1.5,
+    bright: Annotated[
+        float, typer.Option("--bright", min=0.0, help="White: so many sigma above the sky; 0: by the brightest pixels.")
+    ] = 0.0,
+    softening: Annotated[
+        float, typer.Option("--softening", min=0.01, help="Sigma where the scale turns from linear to logarithmic.")
+    ] = 3.0,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Two registered frames in one picture with the same levels, those of the second, each less its own sky.
+
+    The first is brought to the pixels of the second where both have a sky solution.
+    """
+    from spica.core.faults import SetupFault
+    from spica.services import before_after as service
+
+    order = service.BeforeAfterOrder(
+        split=split,
+        box=numbers(box, "--box"),
+        size=size,
+        factor=factor,
+        faint=faint,
+        bright=bright,
+        softening=softening,
+    )
+    if len(images) not in {1, 2}:
+        raise SetupFault("order.invalid", f"name two files, or one detector of an exposure, not {len(images)}")
+    if len(images) == 2:
+        done = service.before_after(Path(images[0]), Path(images[1]), output, order)
+    else:
+        done = service.before_after_unit(survey, images[0], output, order)
+    if as_json:
+        print_json(done)
+        return
+    say(f"{done.path}: {done.size[0]} × {done.size[1]} pixels", "bold green")
+    facts({"factor of the first": f"{done.factor:g}"})
+    for name, sky, noise in zip(("first", "second"), done.skies, done.noises, strict=True):
+        facts({f"sky, noise of the {name}": f"{sky:g}, {noise:g}"})

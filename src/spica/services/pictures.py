@@ -82,7 +82,7 @@ def paint(files: Sequence[Path], to: Path, order: ColourOrder | None = None) -> 
     zero_points = order.zero_points or _zero_points([rows.header for rows in opened])
     bands = [pixels_of(opened[0])]
     for path, rows in zip(files[1:], opened[1:], strict=True):
-        bands.append(_onto(files[0], opened[0], path, rows))
+        bands.append(onto(files[0], opened[0], path, rows))
     try:
         levels = colour.automatic(
             *(bands, zero_points),
@@ -152,8 +152,8 @@ def sky_of(path: Path, header: dict[str, Scalar]) -> Sky:
         raise DataFault("wcs.unsupported", f"{path}: {error}", path=str(path)) from error
 
 
-def _onto(first: Path, target: FileRows, path: Path, rows: FileRows) -> Float32:
-    """The pixels of a file on those of the first."""
+def onto(first: Path, target: FileRows, path: Path, rows: FileRows) -> Float32:
+    """The pixels of a file on those of the first; ``wcs.none``, ``wcs.unsupported`` where they differ and a solution is missing."""
     here, there = dict(rows.header), dict(target.header)
     if rows.shape == target.shape and _solution(here) == _solution(there):
         return pixels_of(rows)
