@@ -36,7 +36,7 @@ def take(settings: NoSettings, delivered: Image) -> Products:
 
 TASK = Task(
     name="delivered",
-    version=2,
+    version=3,
     grain=Grain.DETECTOR,
     settings=NoSettings,
     needs=(Need("delivered", source="delivered"),),
