@@ -83,3 +83,23 @@ def test_local_workers_give_the_same_bytes(ground: Ground) -> None:
     result = ground.run(again, Local(workers=3))
     assert result.complete
     assert ground.contents() == here
+
+
+def test_what_was_done_is_lost_and_cannot_be_made_again_is_a_fault(tmp_path: Path) -> None:
+    ground, marker = make_ground(tmp_path / "survey"), tmp_path / "marker"
+    text = 'name = "kept"\n[[step]]\ntask = "draw"\nframes = ["object"]\nkeep = { frame = "always" }\n'
+    options = {"draw__misbehave": "fault", "draw__units": "00101/1", "draw__marker": str(marker)}
+    marker.touch()
+    pipeline = ground.pipeline("kept", kept=text)
+    assert ground.run(ground.plan(pipeline, **options)).complete
+    [lost] = (ground.survey.root / "products").rglob("*00101_1_frame*")
+    lost.unlink()
+    marker.unlink()
+    result = ground.run(ground.plan(pipeline, **options))
+    assert (result.failed, result.left) == (1, 0)
+    [told] = ground.registry.faults()
+    assert (told.fault.code, str(told.unit)) == ("data.no-pixels", "detector:demo-20261120-00101/1")
+    # Made again it is a fault no more.
+    marker.touch()
+    assert ground.run(ground.plan(pipeline, **options)).complete
+    assert ground.registry.faults() == []

@@ -109,7 +109,11 @@ def test_commands_that_people_are_told_of_exist() -> None:
         for quoted in quoted
         if quoted.startswith("spica ")
     ]
-    orders = [re.findall(r"[a-z]+(?:-[a-z]+)*", words) for text in told for words in re.findall(r"\bspica((?: [a-z]+(?:-[a-z]+)*\b)+)", text)]
+    orders = [
+        re.findall(r"[a-z]+(?:-[a-z]+)*", words)
+        for text in told
+        for words in re.findall(r"\bspica((?: [a-z]+(?:-[a-z]+)*\b)+)", text)
+    ]
     assert len(orders) > 30
     assert [" ".join(words) for words in orders if command_of(words)] == []
     assert command_of(["camera", "chekc"]) == "chekc"

@@ -306,19 +306,6 @@ def test_colours_that_cannot_be(tmp_path: Path) -> None:
         assert caught.value.code == code
 
 
-def test_coverage_is_the_cells(tmp_path: Path) -> None:
-    cells = np.concatenate([np.arange(64, 128), np.arange(200, 208), [3]])
-    assert store.write_moc(tmp_path / "m.fits", cells, 5) == 1 + 2 + 1
-    table, header = fits.getdata(tmp_path / "m.fits", header=True)
-    assert header["ORDERING"] == "NUNIQ"
-    found = []
-    for uniq in table["UNIQ"].tolist():
-        level = (int(uniq).bit_length() - 3) // 2
-        first = (uniq - (4 << (2 * level))) << (2 * (5 - level))
-        found += list(range(first, first + (1 << (2 * (5 - level)))))
-    assert sorted(found) == sorted(cells.tolist())
-
-
 def test_command(tmp_path: Path) -> None:
     image(tmp_path / "a.fits", (10.0, 5.0), [(10.0, 5.0, 1e4)], scale=50.0, noise=1.0)
     words = ["hips", "make", str(tmp_path / "a.fits"), "-o", str(tmp_path / "r"), "--order", "3"]

@@ -271,9 +271,19 @@ class Wave:
             self._tally.failed += 1
         self._tally.given_up[report.key] = fault
         self._unrecorded.append(report)
+        if self._was_done(report.key):
+            # The record of the job stays "done", whose bytes are gone: the fault is the unit's.
+            self._registry.add_fault(report.unit, fault, report.pipeline)
         if fault.code in STOPPING:
             self._tally.stopped = fault
         self._cut(number)
+
+    def _was_done(self, key: str) -> bool:
+        """Whether a job was done before, and something that it made is there no more."""
+        state = self._registry.states([key]).get(key)
+        if state is None or state.outcome is not Outcome.DONE:
+            return False
+        return any(each.path and not self._survey.path_of(each.path).exists() for each in state.products)
 
     def _may_borrow(self, number: int, code: str) -> bool:
         """Whether a unit that failed has not been lent anything yet, and may be."""

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault, SetupFault
 from spica.core.records import Scalar
-from spica.files import atomic, bintable, fits
-from spica.files.bintable import TableColumn
+from spica.files import atomic, fits
 from spica.files.images import open_rows
 
 Float32 = npt.NDArray[np.float32]
@@ -92,23 +91,6 @@ def read_properties(folder: Path) -> dict[str, str]:
         raise DataFault("file.missing", f"{folder} is no HiPS: it has no file 'properties'", path=str(path)) from error
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def write_moc(path: Path, cells: Int64, order: int) -> int:
-    """Write a map of coverage of cells of one order (IVOA recommendation MOC 2.0, NUNIQ); returns the number of cells it holds."""
-    found, level = np.unique(cells), order
-    parts = []
-    while found.size and level > 0:
-        parents, number = np.unique(found >> 2, return_counts=True)
-        whole = parents[number == 4]
-        parts.append(found[~np.isin(found >> 2, whole)] + (4 << (2 * level)))
-        found, level = whole, level - 1
-    parts.append(found + (4 << (2 * level)))
-    uniq = np.sort(np.concatenate(parts)).astype(np.int64)
-    extra: dict[str, Scalar] = {"PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "C", "MOCVERS": "2.0"}
-    extra |= {"MOCDIM": "SPACE", "MOCORD_S": order, "MOCORDER": order, "MOCTOOL": "spica"}
-    atomic.write_bytes(path, bintable.primary() + bintable.table("MOC", [TableColumn("UNIQ", uniq)], extra))
-    return int(uniq.size)
 
 
 def begin(folder: Path) -> dict[int, str]:

@@ -18,6 +18,8 @@ from spica import __version__
 from spica.core.records import Scalar
 from spica.files import atomic
 from spica.files import hips as store
+from spica.files.hats.moc import Moc
+from spica.files.hats.moc_files import write_moc
 from spica.files.pictures import read_png
 from spica.kernels import colour, hips
 from spica.kernels.associate import unit_vectors
@@ -106,7 +108,7 @@ def finish(folder: Path, facts: Facts) -> Found:
     deepest = store.tiles_there(folder, facts.order, facts.suffix)
     cells, sample, pixels = _looked_through(folder, facts, deepest)
     order = facts.order + _COVERAGE
-    store.write_moc(folder / "Moc.fits", cells, order)
+    write_moc(folder / "Moc.fits", Moc.of_cells(order, cells))
     ra, dec, width = _extent(cells, order)
     fraction = cells.size / (12.0 * 4.0**order)
     tiles = sum(len(store.tiles_there(folder, each, facts.suffix)) for each in range(facts.order + 1))
