@@ -10,9 +10,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Test processes: one more than the two cores of the reference machine, for many tests wait for programs that they
-# started. `make test JOBS=0` runs in one process.
+# started. `make test JOBS=0` runs in one process. Files go out as they are collected: ordered by how many tests they have, those
+# with few that take long would come last, and the other processes would wait for them.
 JOBS ?= 3
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 # Kernels are compiled once, before several processes of tests would each do so.
 WARM := from spica.kernels.warm import KERNELS, compile_all; \
 	print(f"{len(KERNELS)} kernels ready after {compile_all():.0f} s")
