@@ -301,3 +301,12 @@ def test_stacks_are_ranked_with_reasons_and_people_win(house: Ground) -> None:
     house.registry.grade(Unit.parse("tile-band:t0/r"), "C", "a ghost in the corner", "Ada")
     noted = ranking.noted(house.registry, found["tile-band:t0/r"])
     assert (noted.grade, noted.person, noted.comments) == ("C", "Ada", ("a ghost in the corner (Ada)",))
+
+
+def test_what_has_no_grade_comes_last() -> None:
+    lines = [
+        ranking.Ranked(0, f"exposure:{name}", "r", grade, "", score, ())
+        for name, grade, score in (("a", "", 9.0), ("b", "D", 0.0), ("c", "A", -1.0), ("d", "A", 1.0))
+    ]
+    assert [each.unit[-1] for each in ranking.placed(lines)] == ["d", "c", "b", "a"]
+    assert [each.place for each in ranking.placed(lines)] == [1, 2, 3, 4]

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from spica.core.faults import DataFault, SetupFault
-from spica.core.keys import digest
-from spica.core.release import Release
 from spica.files import checksums
 from spica.files.survey import Survey
 
@@ -62,7 +60,7 @@ class Frozen:
     released, public : dates, ``YYYY-MM-DD``: when it was closed, and from when everybody may have it.
     owners : who was told.
     spica, pipeline, tasks : version, pipeline's name, versions of the tasks by step.
-    asked : the release's file; `digest` names it.
+    asked : the release's file.
     missing : units that it lacks, and why.
     more : files that are of no single unit (object catalogue, sky maps).
     """
@@ -76,7 +74,6 @@ class Frozen:
     pipeline: str
     tasks: Mapping[str, int]
     asked: Mapping[str, Any]
-    digest: str
     units: tuple[PublishedUnit, ...]
     missing: Mapping[str, str]
     more: tuple[PublishedFile, ...] = ()
@@ -86,11 +83,6 @@ class Frozen:
         for unit in self.units:
             yield from unit.files
         yield from self.more
-
-
-def asked_digest(release: Release) -> str:
-    """What names the contents of a release's file."""
-    return digest(release.model_dump(mode="json"))
 
 
 def folder_of(survey: Survey, name: str) -> Path:

@@ -23,8 +23,6 @@ from spica.files.published.store import KIND
 from spica.services.surveys import locate
 
 SEPARATION = Column("separation", "f8", "arcsec", "pos.angDistance", "distance from the middle of the cone")
-FOLDER = "published"
-"""In a survey, where its published releases lie."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def open_catalogue(folder: Path | None, release: str, survey: Path | None) -> Pu
         if release:
             raise SetupFault("order.invalid", "name the catalogue by its folder or by its release, not by both")
         return PublishedCatalogue(folder)
-    parent = locate(survey).root / FOLDER
+    parent = locate(survey).folder("published")
     known = sorted(path.parent.parent.name for path in parent.glob(f"*/{KIND}/spica.json"))
     if not release and len(known) == 1:
         release = known[0]

@@ -119,7 +119,6 @@ def closed(
             pipeline=plan.order.pipeline.name,
             tasks=_tasks(plan),
             asked=given.model_dump(mode="json", exclude_defaults=True),
-            digest=frozen.asked_digest(given),
             units=made,
             missing=missing,
             more=skies.show(_sky(place, given, dates, whole, made), watcher),

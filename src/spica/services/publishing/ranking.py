@@ -77,7 +77,7 @@ def stacks(release: str, folder: Path | None, pipeline: str = PIPELINE) -> tuple
                 for name, side in sides.items()
                 if band_of(Unit.parse(name)) == band and side.state == State.COMPLETED
             }
-            found += _placed(noted(house.registry, each) for each in judged(band, made))
+            found += placed(noted(house.registry, each) for each in judged(band, made))
     return tuple(found)
 
 
@@ -123,9 +123,10 @@ def noted(registry: Registry, ranked: Ranked) -> Ranked:
     return replace(ranked, grade=grades[-1].text, person=grades[-1].who or "a person", comments=comments)
 
 
-def _placed(given: Iterable[Ranked]) -> list[Ranked]:
-    """By grade, then by score; of equals by name."""
-    order = sorted(given, key=lambda each: (GRADES.find(each.grade) % 9, -each.score, each.unit))
+def placed(given: Iterable[Ranked]) -> list[Ranked]:
+    """By grade, what has none last; then by score; of equals by name."""
+    places = {grade: place for place, grade in enumerate(GRADES)}
+    order = sorted(given, key=lambda each: (places.get(each.grade, len(places)), -each.score, each.unit))
     return [replace(each, place=place) for place, each in enumerate(order, 1)]
 
 
@@ -154,7 +155,7 @@ def exposures(release: str, folder: Path | None, pipeline: str = PIPELINE) -> tu
                 grade = verdict.grade if verdict else ""
                 line = Ranked(0, str(unit), band, grade, "", rank.get(name, -math.inf), reasons)
                 lines.append(noted(house.registry, line))
-            found += _placed(lines)
+            found += placed(lines)
     return tuple(found)
 
 
