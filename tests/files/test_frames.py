@@ -159,6 +159,25 @@ def test_delivered_units_become_electrons(tmp_path: Path, exposure: Exposure | N
     assert cards.items() <= dict(image.header).items()
 
 
+@pytest.mark.parametrize("plane", ["weight", "variance"])
+def test_weights_that_tell_of_the_sky_alone_get_the_photons_of_sources(tmp_path: Path, plane: str) -> None:
+    rng = np.random.default_rng(1)
+    science = rng.normal(0, 20, (NY, NX)).astype(np.float32) + np.float32(300)
+    science[20, 20] += 5000
+    error = np.full((NY, NX), 1 / 400 if plane == "weight" else 400.0, np.float32)
+    error[2, 3] = 0 if plane == "weight" else np.nan
+    record, paths = delivered(tmp_path, science=science, **{plane: error}), {"sum": tmp_path / "x"}
+    image = read_delivered(record, paths, EXPOSURE, Delivered(weight="sky"))
+    plain = read_delivered(record, paths, EXPOSURE)
+    assert image.variance is not None
+    assert plain.variance is not None
+    assert plain.variance[20, 20] == pytest.approx(1600, rel=1e-5)
+    assert image.variance[20, 20] == pytest.approx(10000 + 1600, rel=0.02)
+    # Noise is no light: it would make weights small where it is positive, and sums too low.
+    assert np.mean(image.variance[np.isfinite(image.variance)] != 1600) < 0.01
+    assert np.isinf(image.variance[2, 3])
+
+
 def test_variance_where_none_is_delivered(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     science = rng.normal(0, 20, (NY, NX)).astype(np.float32)

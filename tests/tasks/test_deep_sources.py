@@ -113,6 +113,11 @@ def test_without_blank_sky_the_kernel_tells_the_covariance() -> None:
     assert figures["noise_measured"].value == 0.0
     assert figures["noise_large"].value == pytest.approx(1.12346, abs=1e-3)
     assert 1.0 < figures["noise_point"].value < 1.13
+    # Of exposures with wider pixels than the stack's even a point source sees few that are independent.
+    wide = replace(image, header={**image.header, "PIXRATIO": 1.73})
+    figures = deep_noise.TASK.run(deep_noise.TASK.settings(), wide, level)["noise_figures"]
+    assert figures["noise_large"].value == pytest.approx(1.73 * 1.12346, rel=2e-3)
+    assert figures["noise_point"].value > 1.6
 
 
 def test_pixels_that_are_flagged_but_usable_tell_the_noise() -> None:

@@ -14,7 +14,7 @@ from spica.core.mask import Mask
 from spica.core.records import Grain, Unit
 from spica.core.task import Member
 from spica.kernels.projection import Projection, projection
-from spica.kernels.resample import KERNELS, kernel, lanczos, noise_correlation
+from spica.kernels.resample import KERNELS, kernel, lanczos
 from spica.kernels.resample_way import TOLERANCE, way
 from spica.kernels.wcs import sky_to_pixel, tangent_wcs
 from spica.kernels.wcs_cards import from_cards, to_cards
@@ -335,7 +335,25 @@ def test_noise_is_as_told(method: str) -> None:
     assert abs(pixels.std() / told - 1) < 0.03
     blocks = pixels.reshape(8, 20, 8, 20).sum(axis=(1, 3))
     assert abs(blocks.std() / (told * 20) / made["stack"].header["NOISECOR"] - 1) < 0.25
-    assert 1.0 < noise_correlation("lanczos3") < noise_correlation("bilinear")
+    assert made["stack"].header["PIXRATIO"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_sums_over_pixels_finer_than_the_exposures_are_as_noisy_as_is_told() -> None:
+    """Two cameras on one tile, their pixels 1.7 and 1.2 times as wide as its own."""
+    given = [
+        _input(f"e{n}/1", _noise(n, level=0.0), _cards(0.31 * n, 0.17 * n, scale=ratio * SCALE))
+        for n, ratio in enumerate((1.7, 1.2))
+    ]
+    planes, made = _run(given, _tile())
+    header, part = made["stack"].header, slice(20, 180)
+    shares = 1.7**4, 1.2**4  # a wide pixel's light is spread over many, its noise with it
+    assert header["PIXRATIO"] == pytest.approx(
+        np.sqrt((1.7**2 * shares[0] + 1.2**2 * shares[1]) / sum(shares)), abs=0.01
+    )
+    told = np.sqrt(planes["variance"][part, part].mean())
+    blocks = planes["science"][part, part].reshape(8, 20, 8, 20).sum(axis=(1, 3))
+    assert blocks.std() / (told * 20) / header["NOISECOR"] == pytest.approx(1.0, abs=0.25)
+    assert header["NOISECOR"] > 1.5
 
 
 def test_the_sky_is_taken_off_and_weights_are_those_of_the_noise() -> None:

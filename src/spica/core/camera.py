@@ -131,6 +131,10 @@ class Delivered(Table):
     mask_form: Literal["bits", "codes", "boolean"] = "boolean"
     mask_values: dict[str, str] = Field(default_factory=dict, description="bit number or code to mask name")
     gain: tuple[str, ...] = Field(default=(), description="keywords of electrons per unit of the delivered pixels")
+    weight: Literal["all", "sky"] = Field(
+        default="all",
+        description="noise that weights and variances tell: all, or that of sky and read-out alone, to which the photons of sources are added",
+    )
     per_second: bool = Field(default=False, description="pixels are rates: electrons are gain x exposure time")
     read_noise: tuple[str, ...] = ()
     saturation: tuple[str, ...] = ()

@@ -119,6 +119,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("NSLICES", "int", "", "read-outs that each pixel is the mean of"),
     Keyword("NSNAPS", "int", "", "snaps of a visit that were added"),
     Keyword("RESAMPLE", "text", "", "how exposures were interpolated"),
+    Keyword("PIXRATIO", "float", "", "pixel of the exposures over the stack's"),
     Keyword("NOISECOR", "float", "", "noise of large apertures over uncorrelated one"),
     Keyword("MJDREF", "float", "d", "epochs are counted from here, MJD"),
     Keyword("LEFTnn", "text", "", "exposure left out, and why"),

@@ -27,6 +27,8 @@ _FLOOR_ROWS = 256
 _TAPS = 5
 _DARK = 0.1
 """Part of the pixels that tells the noise."""
+_STANDS_OUT = 3.0
+"""Sigma above the sky."""
 
 
 def read_raw(detector: Detector, paths: Paths, exposure: Exposure, original: list[Header] | None = None) -> RawDetector:
@@ -136,6 +138,8 @@ def read_delivered(
         variance = _inverse(mean_weight(weight) if weight.layers > 1 else _floats(weight), factor)
     else:
         variance = _model_variance(science, amplifier.read_noise, slices)
+    if delivered.weight == "sky" and read.keys() & {"weight", "variance"}:
+        variance += _source_photons(science, variance, slices)
     mask[~np.isfinite(science) | ~np.isfinite(variance) | (variance < 0)] |= np.int32(Mask.NO_DATA)
     cards: dict[str, Scalar] = {"BUNIT": "electron", "GAIN": float(slices), "GAINRAW": factor}
     cards |= {"RDNOISE": amplifier.read_noise, "SATURATE": amplifier.saturation * factor, "EXPTIME": seconds}
@@ -236,6 +240,23 @@ def _inverse(weight: Float32, factor: float) -> Float32:
     return variance
 
 
+def _source_photons(science: Float32, variance: Float32, slices: int) -> Float32:
+    """Variance of the light that stands out of the sky by more than `_STANDS_OUT` of its noise; less is noise itself.
+
+    Were noise counted as light, pixels would weigh less where it happens to be positive, and sums by weight came out too low.
+    """
+    with np.errstate(invalid="ignore"):
+        light = science - np.float32(_level(science))
+        return np.where(light > _STANDS_OUT * np.sqrt(variance), light / np.float32(slices), np.float32(0))
+
+
+def _level(science: Float32) -> float:
+    """The lowest level that is common."""
+    rows = science[:: max(1, len(science) // _FLOOR_ROWS)]
+    finite = rows[np.isfinite(rows)]
+    return float(np.median(finite)) if finite.size else 0.0
+
+
 def _model_variance(science: Float32, read_noise: float, slices: int) -> Float32:
     """Photon noise above the lowest level that is common, plus the noise seen, never less than the read noise.
 
@@ -243,10 +264,10 @@ def _model_variance(science: Float32, read_noise: float, slices: int) -> Float32
     several images photons and read-out count over their number.
     """
     rows = science[:: max(1, len(science) // _FLOOR_ROWS)]
-    finite = rows[np.isfinite(rows)]
-    sky = float(np.median(finite)) if finite.size else 0.0
     floor = max(_dark_noise(np.asarray(rows, np.float32)), read_noise / slices**0.5) ** 2
-    variance: Float32 = np.maximum(science - np.float32(sky), np.float32(0)) / np.float32(slices) + np.float32(floor)
+    variance: Float32 = np.maximum(science - np.float32(_level(science)), np.float32(0)) / np.float32(
+        slices
+    ) + np.float32(floor)
     variance[~np.isfinite(science)] = np.inf
     return variance
 

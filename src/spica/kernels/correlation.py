@@ -48,19 +48,39 @@ def covariance(patches: Iterable[tuple[Float32, Bools]], reach: int = REACH) -> 
     return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0), float(number[reach, reach])
 
 
-def of_resampling(name: str, reach: int = REACH) -> Float64:
-    """Covariance that a kernel of `spica.kernels.resample` gives to white noise, in the mean of all fractions of a pixel, its middle 1."""
-    order, fraction = KERNELS[name], (np.arange(1000) + 0.5) / 1000
-    weights = lanczos(order, fraction).T if order > 1 else np.stack([1.0 - fraction, fraction], axis=1)[:, : order + 1]
-    if order == 0:
-        weights[:] = 1.0
-    size = weights.shape[1]
+def of_resampling(name: str, ratio: float = 1.0) -> Float64:
+    """Covariance that a kernel of `spica.kernels.resample` gives to white noise, in the mean of all fractions of a pixel, its middle 1.
+
+    Parameters
+    ----------
+    name : of the kernel.
+    ratio : width of the pixels that bring the noise, in those made of them: wide ones are in the noise of many.
+
+    Returns
+    -------
+    ``(2 reach + 1, 2 reach + 1)`` with a reach of `REACH`, and more where the ratio is above 1.
+    """
+    fraction = (np.arange(1000) + 0.5) / 1000
+    here = _weights(name, fraction)
+    size, reach = here.shape[1], int(np.ceil(REACH * max(ratio, 1.0)))
     line = np.zeros(2 * reach + 1)
-    for apart in range(min(size, reach + 1)):
-        line[reach + apart] = line[reach - apart] = np.mean(
-            np.sum(weights[:, apart:] * weights[:, : size - apart], axis=1)
-        )
+    for apart in range(reach + 1):
+        place = fraction + apart / ratio
+        whole = np.floor(place)
+        there = _weights(name, place - whole)
+        # The same pixels, as the other sum counts them.
+        index = np.arange(size) - whole.astype(int)[:, None]
+        shared = np.take_along_axis(there, np.clip(index, 0, size - 1), 1) * ((index >= 0) & (index < size))
+        line[reach + apart] = line[reach - apart] = np.mean(np.sum(here * shared, axis=1))
     return np.asarray(np.outer(line, line) / line[reach] ** 2)
+
+
+def _weights(name: str, fraction: Float64) -> Float64:
+    """Weights of the pixels about places at these fractions of one, ``(n, taps)``."""
+    order = KERNELS[name]
+    if order > 1:
+        return np.asarray(lanczos(order, fraction).T, np.float64)
+    return np.stack([1.0 - fraction, fraction], axis=1) if order else np.ones((fraction.size, 1))
 
 
 def excess(covariance: Float64, weights: npt.ArrayLike) -> float:

@@ -66,15 +66,6 @@ def kernel(name: str) -> Kernel:
     return Kernel(weights, squares.astype(np.float32), 0.5 if nearest else 0.0, 1.0 if nearest else _SNAP)
 
 
-def noise_correlation(name: str) -> float:
-    """Noise of a large aperture beside that of as many uncorrelated pixels, after interpolation at all fractions."""
-    by = kernel(name)
-    t = (np.arange(1000) + 0.5) / 1000 - 0.5
-    # Each axis keeps that much of the variance of a pixel; that of a large aperture stays.
-    kept = (t * t)[:, None] ** np.arange(_TERMS) @ by.squares.astype(np.float64)
-    return float(1.0 / np.mean(np.where(t + 0.5 > by.snap, kept, 1.0)))
-
-
 @compiled
 def _prepare(
     pixels: Float32, variance: Float32, mask: Int32, bad: int, out: Float32, errors: Float32, bits: Int32

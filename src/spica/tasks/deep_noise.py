@@ -14,7 +14,7 @@ from spica.core.mask import Mask
 from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.correlation import REACH, bell, covariance, excess, of_resampling
+from spica.kernels.correlation import bell, covariance, excess, of_resampling
 from spica.kernels.detect import find_segments
 from spica.kernels.resample import KERNELS
 from spica.kernels.robust import half_sample_mode
@@ -74,7 +74,7 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     measured = pixels >= ENOUGH
     if not measured:
         found = _foretold(science, pixels)
-    stated = found[REACH, REACH]
+    stated = found[found.shape[0] // 2, found.shape[0] // 2]
     point = excess(found, bell(fwhm)[0])
     figures = {
         "noise_scale": Measured(float(np.sqrt(stated))),
@@ -116,7 +116,8 @@ def _foretold(science: Image, pixels: float) -> Plane:
             f"{pixels:.0f} pixels of the stack are blank sky ({ENOUGH} needed), and no card RESAMPLE names its kernel",
             pixels=pixels,
         )
-    return of_resampling(str(kernel))
+    ratio = science.header.get("PIXRATIO")
+    return of_resampling(str(kernel), float(ratio) if isinstance(ratio, int | float) else 1.0)
 
 
 def _seeing(settings: DeepNoiseSettings, science: Image, background: Image) -> float:
@@ -168,7 +169,7 @@ def _corners(ny: int, nx: int, side: int, most: int) -> Iterator[tuple[int, int]
 
 TASK = Task(
     name="deep_noise",
-    version=3,
+    version=4,
     grain=Grain.TILE_BAND,
     settings=DeepNoiseSettings,
     needs=(Need("science"), Need("background")),

@@ -36,7 +36,7 @@ def take(settings: NoSettings, delivered: Image) -> Products:
 
 TASK = Task(
     name="delivered",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=NoSettings,
     needs=(Need("delivered", source="delivered"),),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from spica.core.faults import DataFault
 from spica.core.records import Detector, Exposure, Grain, Unit
@@ -16,8 +17,10 @@ from spica.kernels.wcs_cards import from_cards, to_cards
 class TrustedSettings(Settings):
     """Where zero points come from."""
 
-    zero_points: dict[str, float] = setting(
-        {}, "magnitude of one electron per second, by exposure or exposure/detector", "mag"
+    zero_points: dict[str, float] = setting({}, "by exposure or exposure/detector", "mag")
+    unit: Literal["electron/s", "count"] = setting(
+        "electron/s",
+        "what they are the magnitude of: an electron per second, or the value 1 in the delivered image (a rate or not, whatever its gain)",
     )
     extra: str = setting(
         "zero_point",
@@ -46,7 +49,7 @@ def trusted(settings: TrustedSettings, unit: Unit, exposure: Exposure, detector:
     except ValueError as error:
         message = f"{unit} was delivered without a sky solution that can be read: {error}"
         raise DataFault("data.no-pointing", message, unit=str(unit)) from error
-    zero = _zero(settings, exposure, detector.detector)
+    zero = _zero(settings, exposure, detector)
     if zero is None or not exposure.exposure_time > 0.0:
         message = (
             f"{unit} was delivered without a zero point, or without an exposure time: give it in trusted.zero_points"
@@ -71,18 +74,21 @@ def trusted(settings: TrustedSettings, unit: Unit, exposure: Exposure, detector:
     }
 
 
-def _zero(settings: TrustedSettings, exposure: Exposure, number: int) -> float | None:
+def _zero(settings: TrustedSettings, exposure: Exposure, detector: Detector) -> float | None:
+    """Magnitude of one electron per second; None where there is none."""
     told: Mapping[str, Any] = settings.zero_points
-    for name in (f"{exposure.name}/{number}", exposure.name):
-        if name in told:
-            return float(told[name])
-    value = exposure.extra.get(settings.extra)
-    return float(value) if isinstance(value, int | float) else None
+    names = [name for name in (f"{exposure.name}/{detector.detector}", exposure.name) if name in told]
+    value = told[names[0]] if names else exposure.extra.get(settings.extra)
+    if not isinstance(value, int | float):
+        return None
+    if settings.unit == "electron/s" or not exposure.exposure_time > 0.0:
+        return float(value)
+    return float(value) + 2.5 * math.log10(detector.amplifiers[0].gain / exposure.exposure_time)
 
 
 TASK = Task(
     name="trusted",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=TrustedSettings,
     needs=(Need("unit", source="unit"), Need("exposure", source="exposure"), Need("detector", source="detector")),

@@ -11,8 +11,8 @@ from spica.core.faults import DataFault
 from spica.core.records import Grain, Scalar, Unit
 from spica.core.streams import Banded
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
+from spica.kernels.correlation import of_resampling
 from spica.kernels.projection import projection
-from spica.kernels.resample import noise_correlation
 from spica.tasks.stack.bands import Quality, bands
 from spica.tasks.stack.inputs import Canvas, Given, Input, dated, depth, make
 from spica.tasks.stack.settings import StackSettings
@@ -114,6 +114,17 @@ def _read_once(made: Input) -> None:
                 raise DataFault("stack.input", f"{made.unit} cannot be read: {error}", unit=made.unit) from error
 
 
+def _pixel_ratio(used: list[Input]) -> float:
+    """Width of the exposures' pixels in those of the tile, its mean square by weight: large sums see the noise of whole pixels."""
+    total = square = 0.0
+    for each in used:
+        x, _, area, _ = each.path.nodes
+        here = x > -1e8
+        total += each.facts.weight
+        square += each.facts.weight / float(np.median(area[here]))
+    return float(np.sqrt(square / total))
+
+
 def _cards(
     settings: StackSettings,
     canvas: Canvas,
@@ -123,6 +134,7 @@ def _cards(
     *,
     without_sky: bool,
 ) -> dict[str, Scalar]:
+    ratio = round(_pixel_ratio(used), 4)
     cards: dict[str, Scalar] = {
         **canvas.projection.cards(),
         "BUNIT": "",
@@ -133,7 +145,8 @@ def _cards(
         "NLEFTOUT": len(left_out),
         "COMBINE": settings.method,
         "RESAMPLE": settings.kernel,
-        "NOISECOR": round(noise_correlation(settings.kernel), 5),
+        "PIXRATIO": ratio,
+        "NOISECOR": round(float(np.sqrt(of_resampling(settings.kernel, ratio).sum())), 5),
         "MJDREF": day,
         "EXPTIME": float(
             np.sum([each.facts.time for each in {each.unit.rpartition("/")[0]: each for each in used}.values()])
@@ -144,7 +157,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=6,
+    version=7,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
