@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spica.kernels.compiled import Bools, Float32, Float64, Int64, Numbers
+from spica.kernels.compiled import Bools, Float32, Float64, Int64, Numbers, as_pixels, compiled
 from spica.kernels.pairs import pairs_within
 from spica.kernels.psf_model import psf_stamps
 from spica.kernels.psf_sources import Fitted, Fitting, fit_sources
@@ -99,15 +99,18 @@ def look_again(
     plain = _cut(fitted, variance, mask, bad_bits, psf, rows, half)
     mirrored = _without_mirrored(plain, fitted, variance, mask, bad_bits, extended, settings.fwhm)
     cleared = np.any(mirrored.light != plain.light, axis=(1, 2))
-    one = _fitted(mirrored, psf, [(fitted.x[rows], fitted.y[rows], fitted.flux[rows])], how)
-    cleared &= (one.status == 0) & (reduced(one) < _BETTER * chi2[rows])
+    turned = np.flatnonzero(cleared)
+    these = rows[turned]
+    one = _fitted(mirrored.some(cleared), psf, [(fitted.x[these], fitted.y[these], fitted.flux[these])], how)
+    better = (one.status == 0) & (reduced(one) < _BETTER * chi2[these])
+    cleared[turned] = better
     which = cleared[:, None, None]
     stamps = plain._replace(
         light=np.where(which, mirrored.light, plain.light),
         variance=np.where(which, mirrored.variance, plain.variance),
         good=np.where(which, mirrored.good, plain.good),
     )
-    _take(again, rows[cleared], one, np.flatnonzero(cleared))
+    _take(again, rows[cleared], one, np.flatnonzero(better))
     again.cleared[rows[cleared]] = True
     left = stamps.light - _drawn(psf, again.fitted, rows, half) * again.fitted.flux[rows, None, None].astype(np.float32)
     _with_companions(again, stamps, left, psf, how)
@@ -258,30 +261,43 @@ def _with_companions(
     again.beside[rows[believed]] = found.flux[two[believed]]
 
 
+@compiled
+def brightest_point(
+    weighted: Float32, weight: Float32, points: Float32, near: float, far: float, best: Float64
+) -> None:
+    """Fill `best` (4, k) with signal-to-noise, place from the stamp's middle, and light of the most significant point.
+
+    `points`: profiles of unit light, squares about their middles; sought from `near` to `far` [pixel].
+    """
+    middle, core, reach = weighted.shape[1] // 2, points.shape[1] // 2, int(far)
+    for k in range(weighted.shape[0]):
+        for v in range(-reach, reach + 1):
+            for u in range(-reach, reach + 1):
+                if not near * near <= u * u + v * v <= far * far:
+                    continue
+                light = square = 0.0
+                x = middle + u - core
+                for j in range(2 * core + 1):
+                    y = middle + v - core + j
+                    for i in range(2 * core + 1):
+                        point = points[k, j, i]
+                        light += weighted[k, y, x + i] * point
+                        square += weight[k, y, x + i] * point * point
+                square = max(square, 1e-30)
+                if light > best[0, k] * np.sqrt(square):
+                    best[0, k], best[1, k], best[2, k], best[3, k] = light / np.sqrt(square), u, v, light / square
+
+
 def _brightest(
     stamps: _Stamps, left: Float32, psf: tuple[Numbers, Numbers, Float64, float], fwhm: float
 ) -> tuple[Float64, Float64, Float64, Float64]:
     """The most significant point in what is left near each source: signal-to-noise, place from the stamp's middle, light."""
     cube, _, values, sampling = psf
-    number, side = left.shape[:2]
-    middle, core = side // 2, int(np.ceil(fwhm))
+    number = len(left)
+    core = int(np.ceil(fwhm))
     zero = np.zeros(number)
     point = psf_stamps(cube, values[stamps.rows], sampling, zero, zero, 2 * core + 1)[:, 0]
-    weight = np.where(stamps.good, 1.0 / stamps.variance, 0.0).astype(np.float32)
-    weighted = weight * left
+    weight = np.where(stamps.good, 1.0 / stamps.variance, 0.0)
     best = np.zeros((4, number))
-    reach = int(_OUTER * fwhm)
-    for v in range(-reach, reach + 1):
-        for u in range(-reach, reach + 1):
-            if not _INNER * fwhm <= np.hypot(u, v) <= _OUTER * fwhm:
-                continue
-            window = (
-                slice(None),
-                slice(middle + v - core, middle + v + core + 1),
-                slice(middle + u - core, middle + u + core + 1),
-            )
-            light = np.einsum("kji,kji->k", weighted[window], point)
-            square = np.maximum(np.einsum("kji,kji,kji->k", weight[window], point, point), 1e-30)
-            better = light / np.sqrt(square) > best[0]
-            best[:, better] = np.stack([light / np.sqrt(square), zero + u, zero + v, light / square])[:, better]
+    brightest_point(as_pixels(weight * left), as_pixels(weight), as_pixels(point), _INNER * fwhm, _OUTER * fwhm, best)
     return best[0], best[1], best[2], best[3]

@@ -141,7 +141,7 @@ def prior_cube(varying: Varying, basis: Basis, degree: int, n: int, sampling: fl
     terms = terms_of(degree)
     values = basis.values(np.pad(powers(degree, u, v), ((0, 0), (0, len(basis.degrees) - terms))))[:, :terms]
     cube = np.zeros((len(basis.degrees), n, n), np.float32)
-    cube[:terms] = np.linalg.lstsq(values, images, rcond=None)[0].reshape(terms, n, n)
+    cube[:terms] = (np.linalg.pinv(values) @ images).reshape(terms, n, n)
     return cube
 
 
@@ -152,5 +152,5 @@ def of_unit_light(cube: npt.ArrayLike, basis: Basis, degree: int, sampling: floa
     values, samples = powers(degree, u, v), np.asarray(cube, np.float64)
     images = basis.values(values) @ samples.reshape(len(samples), -1)
     images /= images.sum(axis=1, keepdims=True) * sampling**2
-    answer = np.linalg.lstsq(values, images, rcond=None)[0]
+    answer = np.linalg.pinv(values) @ images
     return np.asarray(answer.reshape(-1, *samples.shape[1:]), np.float32)

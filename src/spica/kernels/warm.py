@@ -33,6 +33,7 @@ from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
+from spica.kernels.psf_again import brightest_point
 from spica.kernels.psf_cut import Neighbours, cut_stars
 from spica.kernels.psf_fit import Stamps, apply_normal
 from spica.kernels.psf_model import psf_stamps, stamp_at
@@ -127,6 +128,8 @@ def _point_sources() -> None:
     psf = cube, blurred(cube, 0.1), one[:, None], 1.0
     places = _PLACE, _PLACE, one, yes, ~yes
     fit_sources(_IMAGE, 0 * _IMAGE, _IMAGE, _MASK, psf, places, Fitting(2.0, 3.0, 2.0, sweeps=1))
+    stamps = _IMAGE[None]
+    brightest_point(stamps, stamps, stamps[:, :3, :3].copy(), 1.0, 1.0, np.zeros((4, 1)))
 
 
 def _rice() -> None:

@@ -28,8 +28,8 @@ BAD = int(Mask.unusable() | Mask.INTERPOLATED)
 """Left out of the fit; an interpolated pixel too, which holds no light of its own."""
 BRIGHT, DARK = 20.0, 0.3
 """Pixels that many times the noise above the darkest part of all tell how the variance grows with light."""
-FEWEST, SEEN = 50, 1 << 21
-"""So many of them at least, among about so many pixels."""
+FEWEST, SEEN, THIN = 50, 1 << 21, 16
+"""So many of them at least, among about so many pixels; one of so many of these tells what the darkest are."""
 WHOLE = 0.9
 """A profile with less of it on good pixels is incomplete."""
 PLACES, CORE, UNREST = 5, 1.0, 0.02
@@ -181,13 +181,15 @@ def _variances(science: Image, background: Image) -> tuple[Column, float, float]
     good &= np.isfinite(spread) & (spread > 0.0)
     if not np.any(good):
         raise DataFault("data.no-pixels", "no pixel has a variance", need="science")
-    light, spread = pixels[good].astype(np.float64), spread[good].astype(np.float64)
+    places = np.flatnonzero(good)
+    some = places[:: max(min(THIN, places.size // FEWEST), 1)]
+    light, noise = pixels.flat[some].astype(np.float64), spread.flat[some].astype(np.float64)
     dark = light <= np.quantile(light, DARK)
-    level, sky = float(np.median(light[dark])), float(np.median(spread[dark]))
-    bright = light - level > BRIGHT * np.sqrt(sky)
+    level, sky = float(np.median(light[dark])), float(np.median(noise[dark]))
+    bright = good & (pixels > level + BRIGHT * np.sqrt(sky))
     gain = 0.0
     if np.count_nonzero(bright) >= FEWEST:
-        gain = float(np.median((spread[bright] - sky) / (light[bright] - level)))
+        gain = float(np.median((spread[bright].astype(np.float64) - sky) / (pixels[bright].astype(np.float64) - level)))
     return science.variance, sky, max(gain, 0.0)
 
 
@@ -266,7 +268,7 @@ def light_within(model: PsfModel, radii: list[float]) -> Column:
 
 TASK = Task(
     name="psf_measure",
-    version=5,
+    version=6,
     grain=Grain.DETECTOR,
     settings=PsfMeasureSettings,
     needs=(

@@ -344,7 +344,7 @@ def _nine(model: PsfModel, shape: tuple[int, int], size: int) -> Float32:
 
 TASK = Task(
     name="psf",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=PsfSettings,
     needs=(
