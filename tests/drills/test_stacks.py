@@ -229,3 +229,35 @@ def test_one_of_a_thousand_inputs_is_spoilt(tmp_path: Path) -> None:
     run(terminal, *order, *LEAVE)
     header = stack(terminal).header
     assert (header["NCOMBINE"], header["LEFT01"]) == (999, "detector:mine-0777/1 stack.input")
+
+
+@pytest.mark.slow
+def test_factors_and_cards_of_delivered_headers(tmp_path: Path) -> None:
+    """FLXSCALE and cards that no record of ours has come from the header as the observatory wrote it."""
+
+    def dimmer(frame: Frame) -> None:
+        frame.header |= {"FLXSCALE": 2.0, "PI-COI": "Bob"}
+        frame.science /= 2.0
+        frame.weight *= 4.0
+
+    def usual(frame: Frame) -> None:
+        frame.header |= {"FLXSCALE": 1.0, "PI-COI": "Ann"}
+
+    settings = (
+        '[settings.stack]\nflux = "keyword"\npropagate = ["INSTRUME", "OBSERVER=PI-COI:list", "ZERO=MAGZPT:mean"]\n'
+    )
+    terminal = new_survey(tmp_path / "survey")
+    prepare(terminal.folder, "fields", HERE + settings)
+    Delivery(spoilt={0: usual, 1: dimmer, 2: usual, 3: usual}).write(tmp_path / "delivery", 4)
+    terminal.ask("ingest", tmp_path / "delivery")
+    run(terminal)
+    made = stack(terminal)
+    header = made.header
+    assert (header["OBSERVER"], header["FLUXFROM"]) == ("Ann, Bob", "keyword FLXSCALE")
+    assert (header["INSTRUME"], header["ZERO"]) == ("mine", 26.0)
+    assert header["PROP03"] == "ZERO=MAGZPT:mean of 4 of 4 exposures"
+    # Every frame has the same level once it is multiplied, so no value is clipped but by chance.
+    assert np.nanmedian(made.pixels) == pytest.approx(0.0, abs=2.0)
+    assert made.variance is not None
+    # Four times a noise of 10, less what interpolation takes of it.
+    assert 4.0 < np.nanmedian(np.sqrt(made.variance)) < 5.0

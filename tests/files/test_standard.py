@@ -19,6 +19,7 @@ from spica.files import conformance, original, standard
 from spica.files.cards import parse
 from spica.files.images import read_identity, read_image, write_image
 from spica.files.standard import Subject
+from spica.files.thin import open_thin
 
 SHAPE = (24, 32)
 EXPOSURE = Exposure(
@@ -96,6 +97,8 @@ def test_the_delivered_headers_are_kept(tmp_path: Path) -> None:
     kept = original.read(path)
     assert kept == (texts[0], (7, texts[1][1].replace("ä", "?")))
     assert parse(kept[0][1])["LONG"] == "y" * 100
+    assert open_thin(path).delivered()["LONG"] == "y" * 100
+    assert open_thin(path).delivered()["ESO DET"] == 3
     assert read_image(path).header == {"BUNIT": "electron"}
     assert conformance.by_astropy(path) == ()
     with astropy_fits.open(path, checksum=True) as file:
@@ -106,6 +109,7 @@ def test_the_delivered_headers_are_kept(tmp_path: Path) -> None:
 def test_a_product_without_delivered_headers_has_none(tmp_path: Path) -> None:
     write_image(tmp_path / "x.fits", Image(np.zeros(SHAPE, np.float32)), {})
     assert original.read(tmp_path / "x.fits") == ()
+    assert open_thin(tmp_path / "x.fits").delivered() == {}
 
 
 def test_comments_are_those_of_the_declaration(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from spica.core.images import Image, RawDetector
 from spica.core.keys import exposure_id
 from spica.core.mask import Mask
 from spica.core.psf import PsfModel
-from spica.core.records import Detector, Exposure, FrameType, Grain, Unit
+from spica.core.records import Detector, Exposure, FrameType, Grain, Scalar, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured, Member, Task
 from spica.engine.reading import MemoryTable
@@ -112,6 +112,9 @@ class MemoryRows:
         self.shape = image.shape
         self.dtype = image.pixels.dtype
         self.header = image.header
+
+    def delivered(self) -> dict[str, Scalar]:
+        return {}
 
     def read(self, y0: int, y1: int, plane: str = "science") -> np.ndarray:
         found = {"science": self.image.pixels, "mask": self.image.mask, "variance": self.image.variance}[plane]

@@ -45,6 +45,9 @@ class Memory:
     def dtype(self) -> np.dtype[np.generic]:
         return self.image.pixels.dtype
 
+    def delivered(self) -> Mapping[str, Scalar]:
+        return {}
+
     def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
         self.highest = max(self.highest, y1 - y0)
         planes = {"science": self.image.pixels, "mask": self.image.mask, "variance": self.image.variance}

@@ -37,6 +37,7 @@ class _Tile:
 class _Rows:
     planes: dict[str, Array]
     header: dict[str, Any] = field(default_factory=lambda: {"MJD-OBS": 60000.25})
+    told: dict[str, Any] = field(default_factory=dict)
     reads: list[tuple[int, int]] = field(default_factory=list)
     broken: int = 10**9
 
@@ -48,6 +49,9 @@ class _Rows:
     @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(np.float32)
+
+    def delivered(self) -> dict[str, Any]:
+        return self.told
 
     def read(self, y0: int, y1: int, plane: str = "science") -> Array:
         if y1 > self.broken:

@@ -27,6 +27,11 @@ DEEP_CODES: dict[str, FaultCode] = {
     "stack.no-zero-point": FaultCode(
         _D, "an exposure of the stack has no zero point or exposure time", "calibrate it, or exclude it by a rule"
     ),
+    "stack.no-flux-scale": FaultCode(
+        _D,
+        "an exposure of the stack has no factor of its flux where the settings look for it",
+        "write the card or the line of flux_table, set flux = 'photometry', or exclude it by a rule",
+    ),
     "stack.no-sky": FaultCode(
         _D,
         "an exposure of the stack has no mesh of its sky, others have",

@@ -122,6 +122,8 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("PIXRATIO", "float", "", "pixel of the exposures over the stack's"),
     Keyword("NOISECOR", "float", "", "noise of large apertures over uncorrelated one"),
     Keyword("MJDREF", "float", "d", "epochs are counted from here, MJD"),
+    Keyword("FLUXFROM", "text", "", "factors of fluxes: keyword NAME, or table"),
+    Keyword("PROPnn", "text", "", "card of the exposures, its rule, how it ended"),
     Keyword("LEFTnn", "text", "", "exposure left out, and why"),
     Keyword("NCOMBINE", "int", "", "frames combined"),
     Keyword("NLEFTOUT", "int", "", "frames left out as unfit"),

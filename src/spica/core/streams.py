@@ -33,6 +33,9 @@ class Rows(Protocol):
     def header(self) -> Mapping[str, Scalar]:
         """Header cards of the product."""
 
+    def delivered(self) -> Mapping[str, Scalar]:
+        """Cards of the headers that the observatory delivered, where the product keeps them: an image's above its file's."""
+
     def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
         """Rows y0 to y1 (half open) of a plane, ``(y1 - y0, nx)``; KeyError where the product lacks the plane."""
 

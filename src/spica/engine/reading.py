@@ -30,6 +30,10 @@ class ImageRows:
         self.dtype: np.dtype[np.generic] = image.pixels.dtype
         self.header = image.header
 
+    def delivered(self) -> Mapping[str, Scalar]:
+        """None: an image in memory has not kept them."""
+        return {}
+
     def read(self, y0: int, y1: int, plane: str = "science") -> npt.NDArray[np.generic]:
         """Rows y0 to y1 (half open) of a plane; KeyError where the image lacks it."""
         planes = {"science": self._image.pixels, "variance": self._image.variance, "mask": self._image.mask}

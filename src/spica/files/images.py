@@ -26,7 +26,7 @@ from spica.files import atomic, encode, fits
 from spica.files.encode import Label
 from spica.files.fits import Hdu
 from spica.files.frames import read_delivered, read_raw
-from spica.files.original import Header
+from spica.files.original import Header, cards_of
 from spica.files.planes import Plane
 
 __all__ = [
@@ -129,6 +129,10 @@ class FileRows:
     def header(self) -> Mapping[str, Scalar]:
         """The header cards of SCIENCE that do not describe the file's structure."""
         return {key: value for key, value in self.planes["science"].hdu.header.items() if key not in encode.STRUCTURE}
+
+    def delivered(self) -> Mapping[str, Scalar]:
+        """Cards of the headers as they were delivered, none where the file keeps none; an image's above its file's."""
+        return cards_of(self.planes["science"].path)
 
     def read(self, y0: int, y1: int, plane: str = "science") -> Pixels:
         """Rows y0 to y1 (half open): float32, int32 for 'mask'; KeyError where the file lacks the plane."""

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spica.files import bintable, fits
+from spica.core.records import Scalar
+from spica.files import bintable, cards, fits
 from spica.files.bintable import TableColumn
 from spica.files.cards import CARD
 
@@ -41,6 +42,14 @@ def read(path: Path) -> tuple[Header, ...]:
                 for index in dict.fromkeys(rows["hdu"].tolist())
             )
     return ()
+
+
+def cards_of(path: Path) -> dict[str, Scalar]:
+    """Keyword to value of the delivered headers that a product holds; those of later HDUs above those before."""
+    found: dict[str, Scalar] = {}
+    for _, text in read(path):
+        found |= cards.parse(text)
+    return found
 
 
 def _printable(card: str) -> bytes:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.records import Scalar
+from spica.files import original
 from spica.files.images import FileRows, open_rows
 from spica.files.planes import Plane
 
@@ -43,6 +44,10 @@ class ThinRows:
     def dtype(self) -> np.dtype[np.generic]:
         """Type of the science plane's pixels."""
         return np.dtype(np.float32)
+
+    def delivered(self) -> Mapping[str, Scalar]:
+        """As `spica.files.images.FileRows.delivered`."""
+        return original.cards_of(self.path)
 
     def read(self, y0: int, y1: int, plane: str = "science") -> Pixels:
         """Rows y0 to y1 (half open): float32, int32 for 'mask'; KeyError where the file lacks the plane.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.faults import DataFault
+from spica.core.records import Scalar
 from spica.core.streams import Rows
 from spica.kernels.projection import Projection
 from spica.kernels.resample_way import CHUNK, Way, way
@@ -84,7 +85,7 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
     x, y = nodes[0].ravel(), nodes[1].ravel()
     here = (x > -1e8) & (y > -1e8)
     flat = np.asarray((given.light or {}).get("flat") or (), np.float64)
-    if flat.size > 1 and np.any(flat[1:]):
+    if settings.flux == "photometry" and flat.size > 1 and np.any(flat[1:]):
         # It brings half a second of SciPy.
         from spica.kernels.illumination import departure
 
@@ -104,7 +105,7 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
     mjd = float(start) + 0.5 * seconds / 86400.0 if isinstance(start, int | float) else float("nan")
     return Input(
         *(given.unit, given.rows, path._replace(nodes=nodes), Facts(given.weight / noise, seconds, 0.0, scale), mjd),
-        str((given.light or {}).get("scale") or "AB"),
+        str((given.light or {}).get("scale") or "AB") if settings.flux == "photometry" else "unknown",
     )
 
 
@@ -129,11 +130,35 @@ def _check_scale(settings: StackSettings, canvas: Canvas, wcs: TangentWcs, given
         )
 
 
+def card(rows: Rows, name: str) -> Scalar:
+    """What an input says under a keyword: its own header, else the one that the observatory delivered; None: nothing."""
+    own = rows.header.get(name)
+    return rows.delivered().get(name) if own is None else own
+
+
 def _scale(settings: StackSettings, given: Given, seconds: float) -> float:
     light = given.light
+    if settings.flux != "photometry":
+        return _told_scale(settings, given)
     if light is None or not np.isfinite(float(light["zero"])) or not seconds > 0.0:
         raise DataFault("stack.no-zero-point", f"{given.unit} has no zero point, or no exposure time", unit=given.unit)
     return float(10.0 ** (0.4 * (settings.magzero - float(light["zero"]))) / seconds)
+
+
+def _told_scale(settings: StackSettings, given: Given) -> float:
+    unit, table = given.unit, settings.flux_table
+    if settings.flux == "keyword":
+        where = f"under {settings.flux_keyword} in its header, or in the one that was delivered"
+        value = card(given.rows, settings.flux_keyword)
+    else:
+        name = unit.rpartition(":")[2]
+        where = f"under {name} or {name.partition('/')[0]} in flux_table"
+        value = table.get(name, table.get(name.partition("/")[0]))
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")
+    if not (number > 0.0 and np.isfinite(number)):
+        said = "no factor of its flux" if value is None else f"{value!r}, which is no factor,"
+        raise DataFault("stack.no-flux-scale", f"{unit} has {said} {where}", unit=unit, by=settings.flux)
+    return number
 
 
 def _noise(given: Given) -> float:

@@ -15,6 +15,7 @@ from spica.kernels.correlation import of_resampling
 from spica.kernels.projection import projection
 from spica.tasks.stack.bands import Quality, bands
 from spica.tasks.stack.inputs import Canvas, Given, Input, dated, depth, make
+from spica.tasks.stack.keywords import Source, propagated, understood
 from spica.tasks.stack.settings import StackSettings
 
 _READ = 256
@@ -50,7 +51,7 @@ def stack(
     ------
     DataFault
         ``stack.nothing`` where no exposure reaches the tile; ``stack.no-solution``, ``stack.no-zero-point``, ``stack.scale``,
-        ``stack.no-sky``, ``stack.no-weight``, ``stack.input`` with the name of an input, unless those are to be left out;
+        ``stack.no-sky``, ``stack.no-flux-scale``, ``stack.no-weight``, ``stack.input`` with the name of an input, unless those are to be left out;
         ``stack.mixed-scales`` where zero points are of different systems.
     """
     canvas = Canvas(projection(tile.cards), (int(tile.ny), int(tile.nx)))
@@ -97,10 +98,21 @@ def stack(
     quality["stack_inputs"] = Measured(float(len(used)))
     quality["stack_left_out"] = Measured(float(len(left_out)))
     cards = _cards(settings, canvas, used, left_out, day, without_sky=sky_mesh is None)
+    if settings.propagate:
+        more, lost = propagated(understood(settings.propagate), [_source(each) for each in used])
+        cards |= more
+        quality["stack_cards_left_out"] = Measured(float(lost))
     return {
         "stack": Banded(canvas.shape, bands(settings, canvas, used, deep, quality), cards),
         "stack_quality": quality,
     }
+
+
+def _source(made: Input) -> Source:
+    # Each input's headers are read once, whatever is asked for.
+    delivered = made.rows.delivered()
+    exposure = made.unit.rpartition(":")[2].partition("/")[0]
+    return Source(exposure, made.mjd, (dict(delivered) | dict(made.rows.header)).get)
 
 
 def _read_once(made: Input) -> None:
@@ -152,6 +164,8 @@ def _cards(
             np.sum([each.facts.time for each in {each.unit.rpartition("/")[0]: each for each in used}.values()])
         ),
     }
+    if settings.flux != "photometry":
+        cards["FLUXFROM"] = f"keyword {settings.flux_keyword}" if settings.flux == "keyword" else "table"
     return cards | {f"LEFT{number:02d}": f"{name} {code}" for number, (name, code) in enumerate(left_out.items(), 1)}
 
 
