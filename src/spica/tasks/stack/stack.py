@@ -58,26 +58,16 @@ def stack(
     solutions, lights, meshes = (
         {each.unit: each.value for each in given or ()} for given in (sky_solution, light, sky_mesh)
     )
-    used: list[Input] = []
-    left_out: dict[str, str] = {}
-    # The same whatever the order in which they come.
-    for member in sorted(science, key=lambda each: each.unit):
-        name = member.unit
-        weight = float(((inputs or {}).get(name) or {}).get("weight", 1.0))
-        given = Given(
-            name, member.value, solutions.get(name), lights.get(name), meshes.get(name), sky_mesh is not None, weight
+    given = [
+        Given(
+            *(each.unit, each.value, solutions.get(each.unit), lights.get(each.unit), meshes.get(each.unit)),
+            sky_mesh is not None,
+            float(((inputs or {}).get(each.unit) or {}).get("weight", 1.0)),
         )
-        try:
-            made = make(settings, canvas, given)
-            if made is not None and settings.lost != "fail":
-                _read_once(made)
-        except DataFault as fault:
-            if settings.lost == "fail":
-                raise
-            left_out[name] = fault.code
-            continue
-        if made is not None:
-            used.append(made)
+        # The same whatever the order in which they come.
+        for each in sorted(science, key=lambda each: each.unit)
+    ]
+    used, left_out = _usable(settings, canvas, given)
     if not used:
         raise DataFault(
             "stack.nothing",
@@ -86,12 +76,7 @@ def stack(
             exposures=len(science),
             left_out=len(left_out),
         )
-    systems = {each.system: each.unit for each in reversed(used)}
-    if len(systems) > 1:
-        told = "; ".join(f"{unit}: {system}" for system, unit in sorted(systems.items()))
-        raise DataFault(
-            "stack.mixed-scales", f"{unit}: zero points of different systems cannot be stacked ({told})", systems=told
-        )
+    _refuse_mixed(unit, used)
     used, day = dated(used)
     deep, _ = depth(canvas, used)
     quality = Quality()
@@ -106,6 +91,34 @@ def stack(
         "stack": Banded(canvas.shape, bands(settings, canvas, used, deep, quality), cards),
         "stack_quality": quality,
     }
+
+
+def _usable(settings: StackSettings, canvas: Canvas, given: list[Given]) -> tuple[list[Input], dict[str, str]]:
+    """What reaches the tile; and by name the code of why another cannot be used, where that is to be left out."""
+    used: list[Input] = []
+    left_out: dict[str, str] = {}
+    for each in given:
+        try:
+            made = make(settings, canvas, each)
+            if made is not None and settings.lost != "fail":
+                _read_once(made)
+        except DataFault as fault:
+            if settings.lost == "fail":
+                raise
+            left_out[each.unit] = fault.code
+            continue
+        if made is not None:
+            used.append(made)
+    return used, left_out
+
+
+def _refuse_mixed(unit: Unit, used: list[Input]) -> None:
+    systems = {each.system: each.unit for each in reversed(used)}
+    if len(systems) > 1:
+        told = "; ".join(f"{unit}: {system}" for system, unit in sorted(systems.items()))
+        raise DataFault(
+            "stack.mixed-scales", f"{unit}: zero points of different systems cannot be stacked ({told})", systems=told
+        )
 
 
 def _source(made: Input) -> Source:
