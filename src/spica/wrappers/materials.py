@@ -3,9 +3,10 @@
 | need | files |
 |---|---|
 | image `science` | `science.fits` (float32 with the sky solution in its header), `science.weight.fits` (1 / variance, 0 where a pixel must not be used), `science.mask.fits` (int32); those that the image has |
-| catalogue `sources` | `sources.ldac` (FITS_LDAC), with stamps of the image that stands beside it where the need is called `stars` |
+| catalogue `sources` | `sources.ldac` (FITS_LDAC), with stamps of the image that stands beside it |
+| model of a point spread function `psf` | `psf.psf` as SExtractor reads it |
 | reference stars | `reference.ldac` as SCAMP reads a catalogue of the user's |
-| products of members | `sources.ldac` with a pair of tables for each member; `science.list`, the images one path a line |
+| products of members | `sources.ldac` with a pair of tables for each member; `science.list`, the images one path a line; values as `name.json`, by member |
 | anything else | `name.json` |
 """
 
@@ -23,14 +24,19 @@ import numpy.typing as npt
 from spica.core.columns import Catalogue
 from spica.core.images import Image
 from spica.core.mask import Mask
+from spica.core.psf import PsfModel
 from spica.core.records import Detector, Exposure, Scalar
+from spica.core.streams import Rows
 from spica.core.task import Member, Need
 from spica.files import bintable, fits, standard
 from spica.files.bintable import TableColumn
 from spica.files.ldac import write_ldac
+from spica.files.psfex import write_psfex
 
 VIGNETTE = 35
 """Width of the stamps for PSFEx [pixel]."""
+_COEFFICIENTS = "coefficients"
+"""A column that only the catalogues of models of a point spread function have."""
 _MAS = 3.6e6
 _STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "BSCALE", "BZERO", "DATASUM", "CHECKSUM")
 
@@ -46,6 +52,9 @@ def materialise(needs: Sequence[Need], values: Mapping[str, Any], folder: Path) 
             continue
         if isinstance(value, Image):
             paths |= write_planes(folder, need.name, value, cards)
+        elif isinstance(value, Catalogue) and _COEFFICIENTS in value.columns:
+            paths[need.name] = folder / f"{need.name}.psf"
+            write_psfex(paths[need.name], [PsfModel.from_catalogue(value)])
         elif isinstance(value, Catalogue):
             path = paths[need.name] = folder / f"{need.name}.ldac"
             if need.source == "reference":
@@ -161,15 +170,32 @@ def _members(
                 write_ldac(part, member.value, {**cards, **member.value.header, **_head(heads, member.unit)})
                 stream.write(part.read_bytes()[len(bintable.primary()) :])
         part.unlink()
-    elif all(isinstance(member.value, Image) for member in members):
+    elif all(isinstance(member.value, Image | Rows) for member in members):
         listed = []
         for number, member in enumerate(members):
-            listed.append(write_planes(folder, f"{name}-{number:04d}", member.value, cards)[f"{name}-{number:04d}"])
+            # One at a time: those of a stack do not fit into memory together.
+            image = member.value if isinstance(member.value, Image) else _whole(member.value)
+            listed.append(write_planes(folder, f"{name}-{number:04d}", image, cards)[f"{name}-{number:04d}"])
         paths[name] = folder / f"{name}.list"
         paths[name].write_text("".join(f"{path}\n" for path in listed), encoding="utf-8")
+    elif all(isinstance(member.value, Mapping) for member in members):
+        path = paths[name] = folder / f"{name}.json"
+        values = {member.unit: _plain(member.value) for member in members}
+        path.write_text(json.dumps(values, sort_keys=True, indent=1), encoding="utf-8")
     units = paths[f"{name}.units"] = folder / f"{name}.units"
     units.write_text("".join(f"{member.unit}\n" for member in members), encoding="utf-8")
     return paths
+
+
+def _whole(rows: Rows) -> Image:
+    """An image that is read by rows, all of it."""
+    planes: dict[str, Any] = dict.fromkeys(("variance", "mask"))
+    for plane in planes:
+        try:
+            planes[plane] = rows.read(0, rows.shape[0], plane)
+        except KeyError:
+            continue  # the product has none
+    return Image(np.asarray(rows.read(0, rows.shape[0]), np.float32), **planes, header=rows.header)
 
 
 def _head(heads: Mapping[Any, Mapping[str, Scalar]], unit: str) -> dict[str, Scalar]:

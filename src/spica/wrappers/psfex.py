@@ -1,18 +1,23 @@
-"""PSFEx as a task: the model of the point spread function of one detector, in place of `psf`.
+"""PSFEx as a task: the model of the point spread function of one detector, or of a stack, in place of `psf`.
 
 Source: Bertin 2011, ASP Conf. 442, 435. What comes out is a `spica.core.psf.PsfModel` as ours, for all tasks that take one.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spica.core.faults import DataFault
+from spica.core.psf import PsfModel
 from spica.core.records import Grain
 from spica.core.settings import setting
 from spica.core.task import Form, Give, Need, Products
 from spica.files.psfex import read_psfex
+from spica.kernels.psf_look import shapes_at
 from spica.wrappers import configuration, results
 from spica.wrappers.form import Paths, ProgramSettings, wrapped
 from spica.wrappers.programs import Program, call
@@ -35,7 +40,7 @@ class PsfexSettings(ProgramSettings):
 
 
 def psfex(settings: PsfexSettings, paths: Paths, folder: Path) -> Products:
-    """The point spread function of one detector by PSFEx."""
+    """The point spread function of one image by PSFEx."""
     fixed: dict[str, Any] = {
         "PSF_SUFFIX": ".psf", "PSF_DIR": ".", "PSFVAR_KEYS": "XWIN_IMAGE,YWIN_IMAGE", "PSFVAR_GROUPS": "1,1",
         "CENTER_KEYS": "XWIN_IMAGE,YWIN_IMAGE", "PHOTFLUX_KEY": "FLUX_AUTO", "PHOTFLUXERR_KEY": "FLUXERR_AUTO",
@@ -52,12 +57,19 @@ def psfex(settings: PsfexSettings, paths: Paths, folder: Path) -> Products:
     except DataFault as fault:
         raise results.no_output(PSFEX.name, out, f"cannot be read: {fault.message}") from fault
     metrics = results.read_metrics(PSFEX.name, folder / "out.xml", table="PSF_Fields", prefix="psfex")
-    return {"psf": model.to_catalogue(), "psfex_quality": metrics}
+    return {"psf": _with_own_width(model).to_catalogue(), "psfex_quality": metrics}
+
+
+def _with_own_width(model: PsfModel) -> PsfModel:
+    """With the full width of what it draws: PSFEx's card PSF_FWHM is the diameter of half of the stars' light, which wings widen."""
+    middle = model.values(*model.centre)
+    width = float(shapes_at(model.coefficients, middle, model.sampling, model.fwhm).fwhm[0])
+    return replace(model, fwhm=width) if np.isfinite(width) else model
 
 
 TASK = wrapped(
     name="psfex",
-    version=1,
+    version=2,
     grain=Grain.DETECTOR,
     settings=PsfexSettings,
     program=PSFEX,
@@ -68,3 +80,15 @@ TASK = wrapped(
     ),
     run=psfex,
 )
+
+DEEP = wrapped(
+    name="deep_psfex",
+    version=1,
+    grain=Grain.TILE_BAND,
+    settings=PsfexSettings,
+    program=PSFEX,
+    needs=(Need("science"), Need("sources")),
+    gives=TASK.gives,
+    run=psfex,
+)
+"""Of a stack."""

@@ -1,11 +1,13 @@
-"""SExtractor as a task: sources of one detector, in place of `background`, `detect` and `measure`.
+"""SExtractor as a task: sources of one detector, or of a stack, in place of `background`, `detect` and `measure`.
 
 Source: Bertin and Arnouts 1996, A&AS 117, 393. Pixels are in electrons, hence a gain of 1; weights are 1 / variance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,22 +54,40 @@ class SExtractorSettings(ProgramSettings):
 
 
 def sextractor(settings: SExtractorSettings, paths: Paths, folder: Path) -> Products:
-    """Sources of one detector by SExtractor."""
+    """Sources of one image by SExtractor."""
+    return extracted(settings, paths, folder)
+
+
+def extracted(
+    settings: SExtractorSettings,
+    paths: Paths,
+    folder: Path,
+    also: Sequence[str] = (),
+    fixed: Mapping[str, Any] = MappingProxyType({}),
+) -> Products:
+    """Run SExtractor; `also` are further parameters of sources, `fixed` further keys that the task sets.
+
+    Where the paths have a `detection`, sources are found on that image and measured on `science` (dual-image mode).
+    """
     (folder / "default.conv").write_text(_FILTER, encoding="ascii")
     names = [name for name in NAMES.values() if "IMAFLAGS_ISO" not in name or "science.mask" in paths]
-    wanted = [f"FLUX_APER({len(settings.phot_apertures)})" if n == "FLUX_APER" else n for n in (*names, *_ALSO)]
-    wanted = [f"FLUXERR_APER({len(settings.phot_apertures)})" if n == "FLUXERR_APER" else n for n in wanted]
+    vectors = {each: f"{each}({len(settings.phot_apertures)})" for each in ("FLUX_APER", "FLUXERR_APER")}
+    wanted = [vectors.get(name, name) for name in (*names, *_ALSO, *also)]
     (folder / "default.param").write_text("\n".join(wanted) + "\n", encoding="ascii")
-    fixed: dict[str, Any] = {
+    images = [name for name in ("detection", "science") if name in paths]
+    keys: dict[str, Any] = {
         "CATALOG_NAME": "out.ldac", "CATALOG_TYPE": "FITS_LDAC", "PARAMETERS_NAME": "default.param",
-        "FILTER": True, "FILTER_NAME": "default.conv", "GAIN": 1.0, "GAIN_KEY": "NOGAIN", "SATUR_KEY": "NOSATUR",
+        "FILTER": len(images) == 1, "FILTER_NAME": "default.conv", "GAIN": 1.0, "GAIN_KEY": "NOGAIN", "SATUR_KEY": "NOSATUR",
         "PIXEL_SCALE": 0, "SEEING_FWHM": _STAR_GALAXY, "WRITE_XML": True, "XML_NAME": "out.xml",
-        "CHECKIMAGE_TYPE": "NONE", "VERBOSE_TYPE": "NORMAL",
+        "CHECKIMAGE_TYPE": "NONE", "VERBOSE_TYPE": "NORMAL", **fixed,
     }  # fmt: skip
-    fixed |= {"WEIGHT_IMAGE": paths["science.weight"].name} if settings.weight_type != "NONE" else {}
-    fixed |= {"FLAG_IMAGE": paths["science.mask"].name, "FLAG_TYPE": "OR"} if "science.mask" in paths else {}
-    configuration.write(folder / "task.sex", settings, **fixed)
-    command = [SEXTRACTOR.path(), paths["science"].name, "-c", "task.sex"]
+    if settings.weight_type != "NONE":
+        keys["WEIGHT_IMAGE"] = ",".join(paths[f"{name}.weight"].name for name in images)
+    keys |= {"FLAG_IMAGE": paths["science.mask"].name, "FLAG_TYPE": "OR"} if "science.mask" in paths else {}
+    if len(images) == 2:
+        settings = settings.model_copy(update={"weight_type": ",".join([settings.weight_type] * 2)})
+    configuration.write(folder / "task.sex", settings, **keys)
+    command = [SEXTRACTOR.path(), ",".join(paths[name].name for name in images), "-c", "task.sex"]
     call(SEXTRACTOR.name, command, folder, settings.time_limit)
     sources = _with_errors(results.read_catalogue(SEXTRACTOR.name, folder / "out.ldac"))
     metrics = results.read_metrics(SEXTRACTOR.name, folder / "out.xml", prefix="sextractor")
@@ -97,8 +117,20 @@ TASK = wrapped(
         Need("detector", source="detector"),
     ),
     gives=(
-        Give("sources", Form.CATALOGUE, meaning="sources of one detector, by SExtractor"),
+        Give("sources", Form.CATALOGUE, meaning="sources of one image, by SExtractor"),
         Give("sextractor_quality", Form.METRICS, meaning="what SExtractor's XML says"),
     ),
     run=sextractor,
 )
+
+DEEP = wrapped(
+    name="deep_sextractor",
+    version=1,
+    grain=Grain.TILE_BAND,
+    settings=SExtractorSettings,
+    program=SEXTRACTOR,
+    needs=(Need("science"),),
+    gives=TASK.gives,
+    run=sextractor,
+)
+"""On a stack."""
