@@ -37,6 +37,8 @@ def test_scratch_is_read_as_through_a_map(tmp_path: Path, image: Image) -> None:
             found = thin.read(y0, y1, plane)
             assert found.dtype == mapped.read(y0, y1, plane).dtype
             np.testing.assert_array_equal(found, mapped.read(y0, y1, plane))
+            words = thin.stored(y0, y1, plane, np.empty(2000, np.int32))
+            np.testing.assert_array_equal(words.byteswap().view(found.dtype), found)
     with pytest.raises(KeyError):
         thin.read(0, 1, "weight")
 

@@ -40,6 +40,14 @@ class Rows(Protocol):
         """Rows y0 to y1 (half open) of a plane, ``(y1 - y0, nx)``; KeyError where the product lacks the plane."""
 
 
+@runtime_checkable
+class StoredRows(Rows, Protocol):
+    """Rows that can be had as they are stored too: who works through them turns them while he does so."""
+
+    def stored(self, y0: int, y1: int, plane: str, room: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """Rows y0 to y1 (half open) as big-endian words of 32 bits, in the first of `room` (flat); KeyError as `read`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Band:
     """Some rows of an output: plane name ('science', 'variance', 'mask') to ``(rows, nx)`` array."""

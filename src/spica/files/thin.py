@@ -57,16 +57,29 @@ class ThinRows:
         DataFault
             ``file.truncated`` where the file has become shorter since it was opened.
         """
+        kind = self.planes[plane][1]
+        # In place: another array of fresh memory would take three times as long.
+        words = self.stored(y0, y1, plane, np.empty((y1 - y0) * self.shape[1], np.int32)).byteswap(inplace=True)
+        return words.view(kind.newbyteorder("="))
+
+    def stored(self, y0: int, y1: int, plane: str, room: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """The same as they are stored, as big-endian words (y1 - y0, nx), in the first of `room`.
+
+        Raises
+        ------
+        DataFault
+            As `read`.
+        """
         start, dtype = self.planes[plane]
         nx = self.shape[1]
-        found = np.fromfile(self.path, dtype, (y1 - y0) * nx, offset=start + y0 * nx * dtype.itemsize)
-        if found.size != (y1 - y0) * nx:
+        words = room[: (y1 - y0) * nx]
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(start + y0 * nx * dtype.itemsize)
+            found = file.readinto(words.data)
+        if found != words.nbytes:
             message = f"{self.path}: rows {y0} to {y1} of its {plane} are not there any more"
             raise DataFault("file.truncated", message, path=str(self.path), plane=plane)
-        native = dtype.newbyteorder("=")
-        # In place: another array of fresh memory would take three times as long.
-        turned = found if dtype == native else found.byteswap(inplace=True)
-        return turned.view(native).reshape(y1 - y0, nx)
+        return words.reshape(y1 - y0, nx)
 
 
 def open_thin(path: Path) -> ThinRows | FileRows:

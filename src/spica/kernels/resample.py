@@ -66,25 +66,38 @@ def kernel(name: str) -> Kernel:
     return Kernel(weights, squares.astype(np.float32), 0.5 if nearest else 0.0, 1.0 if nearest else _SNAP)
 
 
+@inner
+def _native(word: np.int32) -> np.int32:
+    """A 32-bit word the other way round."""
+    given = np.uint32(word)
+    low = ((given >> np.uint32(8)) & np.uint32(0xFF00)) | (given >> np.uint32(24))
+    return np.int32(np.uint32(given << np.uint32(24)) | np.uint32((given << np.uint32(8)) & np.uint32(0xFF0000)) | low)
+
+
 @compiled
 def _prepare(
-    pixels: Float32, variance: Float32, mask: Int32, bad: int, out: Float32, errors: Float32, bits: Int32
+    pixels: Int32, variance: Int32, mask: Int32, swapped: bool, bad: int, out: Int32, errors: Int32, bits: Int32
 ) -> None:
-    width = pixels.shape[1]
-    masked, unfit = mask.size > 0, np.int32(bad)
+    # Floats are looked at as the words that they are: no number has all bits of the exponent; what has the sign is negative.
+    width, unfit, exponent = pixels.shape[1], np.int32(bad), np.int32(0x7F800000)
+    nan, one, none = np.int32(0x7FC00000), np.int32(0x3F800000), np.int32(0)
     for y in range(pixels.shape[0]):
         for edge in (0, width + MARGIN):
-            out[y, edge : edge + MARGIN] = np.nan
-            errors[y, edge : edge + MARGIN] = 1.0
-            bits[y, edge : edge + MARGIN] = 0
+            out[y, edge : edge + MARGIN] = nan
+            errors[y, edge : edge + MARGIN] = one
+            bits[y, edge : edge + MARGIN] = none
         line, error, bit = out[y, MARGIN:], errors[y, MARGIN:], bits[y, MARGIN:]
         for x in range(width):
-            bit[x] = mask[y, x] if masked else 0
+            bit[x] = mask[y, x] if mask.size > 0 else none
         for x in range(width):
-            value, noise = pixels[y, x], variance[y, x]
-            lost = bit[x] & unfit != 0 or not np.isfinite(value) or not np.isfinite(noise) or noise <= 0.0
-            line[x] = np.float32(np.nan) if lost else value
-            error[x] = noise
+            line[x], error[x] = pixels[y, x], variance[y, x]
+        if swapped:
+            for x in range(width):
+                line[x], error[x], bit[x] = _native(line[x]), _native(error[x]), _native(bit[x])
+        for x in range(width):
+            value, noise = line[x], error[x]
+            lost = bit[x] & unfit != 0 or value & exponent == exponent or noise & exponent == exponent or noise <= none
+            line[x] = nan if lost else value
 
 
 def prepare(
@@ -93,13 +106,20 @@ def prepare(
     mask: Numbers | None,
     bad: int,
     out: tuple[Float32, Float32, Int32] | None = None,
+    *,
+    swapped: bool = False,
 ) -> tuple[Float32, Float32, Int32]:
-    """Rows of an image with its margin at both sides: NaN where a pixel has no use; variance; mask bits. Into `out`, if given."""
+    """Rows of an image with its margin at both sides: NaN where a pixel has no use; variance; mask bits. Into `out`, if given.
+
+    ``swapped``: they are given as 32-bit words, int32, with their bytes the other way round.
+    """
     if out is None:
         shape = (pixels.shape[0], pixels.shape[1] + 2 * MARGIN)
         out = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32)
     told = np.empty((0, 0), np.int32) if mask is None else as_bits(mask)
-    _prepare(as_pixels(pixels), as_pixels(variance), told, int(bad), *out)
+    science, noise = (each if swapped else as_pixels(each).view(np.int32) for each in (pixels, variance))
+    line, error, bits = (each.view(np.int32) for each in out)
+    _prepare(science, noise, told, bool(swapped), int(bad), line, error, bits)
     return out
 
 

@@ -19,8 +19,6 @@ MARGIN = 8
 """Pixels without a value around an image, so that sums over neighbours need no bounds."""
 LEVEL = 0.01
 """Slope of the tile's rows in an image up to which it is summed along them."""
-_NEIGHBOURS = 4
-"""Rows before a place that a sum may need, of the widest kernel and of a level row that slopes; one more behind it."""
 _NOWHERE = -1e9
 _STRETCH = (0.8, 1.25)
 
@@ -127,15 +125,26 @@ def reach(path: Way) -> Reach:
     return Reach(low, high)
 
 
-def span(path: Way, rows: Reach, y0: int, y1: int, ny: int) -> tuple[int, int]:
-    """Rows of an image of `ny` (half open, with neighbours, margin included) that rows y0 to y1 of the tile come from."""
-    last = len(rows.low) - 1
-    begin, end = max((y0 - path.y0) / path.step, 0.0), min((y1 - 1 - path.y0) / path.step, float(last))
-    if begin > end or not np.isfinite(rows.low[0]):
-        return 0, 0
-    inner = slice(int(begin) + 1, int(np.ceil(end)))
-    # Linear between the nodes: least at a node, or at the first or last row.
-    low, high = ([*np.interp((begin, end), np.arange(last + 1), each).tolist(), *each[inner].tolist()] for each in rows)
-    first = max(int(np.floor(max(min(low), -1e6))) - _NEIGHBOURS, -MARGIN)
-    stop = min(int(np.floor(min(max(high), 1e6))) + _NEIGHBOURS + 2, ny + MARGIN)
-    return (first, stop) if first < ny and stop > 0 and first < stop else (0, 0)
+def spans(path: Way, rows: Reach, height: int, tile: int, ny: int, taps: int) -> list[tuple[int, int]]:
+    """Rows of an image of `ny` (half open, with neighbours, margin included) that each band of a tile comes from.
+
+    Parameters
+    ----------
+    height, tile : rows of a band and of the tile.
+    taps : neighbours of the kernel along an axis.
+    """
+    bands, last = -(-tile // height), len(rows.low) - 1
+    if not np.isfinite(rows.low[0]):
+        return [(0, 0)] * bands
+    y = np.arange(bands * height)
+    at = (y - path.y0) / path.step
+    out = (at < 0.0) | (at > last) | (y >= tile)
+    low, high = (
+        np.where(out, away, np.clip(np.interp(at, np.arange(last + 1), each), -1e6, 1e6)).reshape(bands, height)
+        for each, away in zip(rows, (np.inf, -np.inf), strict=True)
+    )
+    # A level row that slopes is summed in columns beyond its ends too: of those it may pass one row more.
+    first = np.maximum(np.floor(low.min(axis=1)) - taps // 2, -MARGIN)
+    stop = np.minimum(np.floor(high.max(axis=1)) + taps // 2 + 2, ny + MARGIN)
+    some = (first < ny) & (stop > 0) & (first < stop)
+    return [(int(a), int(b)) if there else (0, 0) for a, b, there in zip(first, stop, some, strict=True)]

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.mask import Mask
-from spica.core.streams import Band
+from spica.core.streams import Band, Rows, StoredRows
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare
-from spica.kernels.resample_way import MARGIN, Reach, reach, span
+from spica.kernels.resample_way import MARGIN, reach, spans
 from spica.kernels.stack import METHODS, Bits, Sums, Values, clear, deposit, empty_sums, empty_values, finish
 from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
@@ -39,36 +39,47 @@ class _Desk:
         """Room for so many rows, margin included; what was there before is gone."""
         if count * width > self._size:
             self._size = count * width
-            self._room = [np.empty(self._size, kind) for kind in (np.float32, np.float32, np.int32)]
-        science, variance, mask = (each[: count * width].reshape(count, width) for each in self._room)
+            self._room = [np.empty(self._size, kind) for kind in (np.float32, np.float32, *[np.int32] * 4)]
+        science, variance, mask = (each[: count * width].reshape(count, width) for each in self._room[:3])
         return science, variance, mask
+
+    def read(self, rows: Rows, y0: int, y1: int) -> tuple[Pixels, Pixels, Pixels | None, bool]:
+        """Rows of the planes of an input, None for the mask where it has none; and whether they are as they are stored."""
+        stored = rows.stored if isinstance(rows, StoredRows) else None
+        room = dict(zip(("science", "variance", "mask"), self._room[3:], strict=True))
+
+        def take(plane: str) -> Pixels:
+            return rows.read(y0, y1, plane) if stored is None else stored(y0, y1, plane, room[plane])
+
+        science, variance = take("science"), take("variance")
+        try:
+            mask: Pixels | None = take("mask")
+        except KeyError:
+            mask = None
+        return science, variance, mask, stored is not None
 
 
 @dataclass
 class _Window:
-    """One input: the rows that it reaches, and those that were read and are needed again (`begin` to `end`)."""
+    """One input: the rows that each band needs of it (half open, margin included), and those that were read and are needed again."""
 
     input: Input
-    reach: Reach
+    spans: list[tuple[int, int]]
     begin: int = 0
     end: int = 0
     kept: Rows3 | None = None
-
-    def span(self, y0: int, y1: int) -> tuple[int, int]:
-        """Rows of the input (half open, margin included) that a band needs."""
-        return span(self.input.path, self.reach, y0, y1, self.input.rows.shape[0])
 
     def lay_out(self, desk: _Desk, begin: int, end: int) -> Rows3:
         """Rows begin to end: what was kept, the others are read."""
         rows = desk.rows(end - begin, self.input.rows.shape[1] + 2 * MARGIN)
         low, high = max(begin, self.begin), min(end, self.end)
         if self.kept is None or low >= high:
-            self._read(rows, begin, begin, end)
+            self._read(desk, rows, begin, begin, end)
             return rows
         for each, old in zip(rows, self.kept, strict=True):
             each[low - begin : high - begin] = old[low - self.begin : high - self.begin]
-        self._read(rows, begin, begin, low)
-        self._read(rows, begin, high, end)
+        self._read(desk, rows, begin, begin, low)
+        self._read(desk, rows, begin, high, end)
         return rows
 
     def keep(self, rows: Rows3, begin: int, needed: tuple[int, int]) -> None:
@@ -78,7 +89,7 @@ class _Window:
         science, variance, mask = rows
         self.kept = science[first:last].copy(), variance[first:last].copy(), mask[first:last].copy()
 
-    def _read(self, out: Rows3, top: int, begin: int, end: int) -> None:
+    def _read(self, desk: _Desk, out: Rows3, top: int, begin: int, end: int) -> None:
         rows, ny = self.input.rows, self.input.rows.shape[0]
         low, high = min(max(begin, 0), ny), max(min(end, ny), 0)
         for each, fill in zip(out, (np.nan, 1.0, 0), strict=True):
@@ -87,16 +98,13 @@ class _Window:
         if low >= high:
             return
         try:
-            planes = [rows.read(low, high, name) for name in ("science", "variance")]
-            try:
-                mask: Pixels | None = rows.read(low, high, "mask")
-            except KeyError:
-                mask = None
+            science, variance, mask, stored = desk.read(rows, low, high)
         except (DataFault, OSError, KeyError) as error:
             unit = self.input.unit
             raise DataFault("stack.input", f"{unit} cannot be read: {error}", unit=unit, row=low) from error
         part = slice(low - top, high - top)
-        prepare(planes[0], planes[1], mask, int(Mask.unusable()), (out[0][part], out[1][part], out[2][part]))
+        bad, place = int(Mask.unusable()), (out[0][part], out[1][part], out[2][part])
+        prepare(science, variance, mask, bad, place, swapped=stored)
 
 
 @dataclass(eq=False)
@@ -151,12 +159,13 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
             values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
         while waiting and inputs[waiting[0]].path.height[0] < y1:
             n = waiting.pop(0)
-            active[n] = _Window(inputs[n], reach(inputs[n].path))
+            path, each = inputs[n].path, inputs[n].rows
+            active[n] = _Window(inputs[n], spans(path, reach(path), rows, ny, each.shape[0], 2 * len(by.weights)))
         for n in sorted(active):
             if active[n].input.path.height[1] <= y0:
                 del active[n]
             else:
-                _lay(active[n], desk, n, by, (y0, y1, min(y1 + rows, ny)), sums, values)
+                _lay(active[n], desk, n, by, y0 // rows, y0, sums, values)
         if kept:
             limits = (settings.fraction, settings.kappa)
             settle(METHODS[settings.method], limits, BITS, [each.facts for each in inputs], sums, values)
@@ -167,13 +176,11 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     quality.finish(settings.magzero)
 
 
-def _lay(
-    window: _Window, desk: _Desk, number: int, by: Kernel, place: tuple[int, int, int], sums: Sums, values: Values
-) -> None:
-    """Resample the rows of an input onto a band, `place`: its first row, the next one's, and that after it."""
+def _lay(window: _Window, desk: _Desk, number: int, by: Kernel, band: int, y0: int, sums: Sums, values: Values) -> None:
+    """Resample the rows of an input onto a band, the first row of which is `y0`."""
     each = window.input
-    begin, end = window.span(*place[:2])
+    begin, end = window.spans[band]
     if begin < end:
         rows = window.lay_out(desk, begin, end)
-        deposit(rows, begin, each.rows.shape[0], each.path, by, place[0], each.facts, number, BITS, sums, values)
-        window.keep(rows, begin, window.span(*place[1:]) if place[1] < place[2] else (0, 0))
+        deposit(rows, begin, each.rows.shape[0], each.path, by, y0, each.facts, number, BITS, sums, values)
+        window.keep(rows, begin, window.spans[band + 1] if band + 1 < len(window.spans) else (0, 0))
