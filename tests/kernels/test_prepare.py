@@ -14,8 +14,8 @@ def test_words_as_they_are_stored_come_out_as_numbers_do() -> None:
     pixels[0, :4] = np.nan, -np.nan, np.inf, -np.inf
     variance[1, :5] = np.nan, np.inf, 0.0, -0.0, -1.0
     given = prepare(pixels, variance, mask, 2)
-    stored = [each.byteswap().view(np.int32) for each in (pixels, variance, mask)]
-    for one, other in zip(given, prepare(*stored, 2, swapped=True), strict=True):
+    words = [each.byteswap().view(np.int32) for each in (pixels, variance, mask)]
+    for one, other in zip(given, prepare(words[0], words[1], words[2], 2, swapped=True), strict=True):
         np.testing.assert_array_equal(one, other)
     inner = slice(MARGIN, -MARGIN)
     lost = (mask & 2 != 0) | ~np.isfinite(pixels) | ~np.isfinite(variance) | ~(variance > 0.0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from spica.core.faults import DataFault
 from spica.core.mask import Mask
-from spica.core.streams import Band, Rows, StoredRows
+from spica.core.streams import Band, StoredRows
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare
 from spica.kernels.resample_way import MARGIN, reach, spans
@@ -43,20 +43,18 @@ class _Desk:
         science, variance, mask = (each[: count * width].reshape(count, width) for each in self._room[:3])
         return science, variance, mask
 
-    def read(self, rows: Rows, y0: int, y1: int) -> tuple[Pixels, Pixels, Pixels | None, bool]:
-        """Rows of the planes of an input, None for the mask where it has none; and whether they are as they are stored."""
-        stored = rows.stored if isinstance(rows, StoredRows) else None
+    def read(self, each: Input, stored: StoredRows | None, y0: int, y1: int) -> tuple[Pixels, Pixels, Pixels | None]:
+        """Rows of the planes of an input, as they are stored if it can give them; None for the mask where it has none."""
         room = dict(zip(("science", "variance", "mask"), self._room[3:], strict=True))
 
         def take(plane: str) -> Pixels:
-            return rows.read(y0, y1, plane) if stored is None else stored(y0, y1, plane, room[plane])
+            return each.rows.read(y0, y1, plane) if stored is None else stored.stored(y0, y1, plane, room[plane])
 
         science, variance = take("science"), take("variance")
         try:
-            mask: Pixels | None = take("mask")
+            return science, variance, take("mask")
         except KeyError:
-            mask = None
-        return science, variance, mask, stored is not None
+            return science, variance, None
 
 
 @dataclass
@@ -68,6 +66,11 @@ class _Window:
     begin: int = 0
     end: int = 0
     kept: Rows3 | None = None
+    stored: StoredRows | None = None
+
+    def __post_init__(self) -> None:
+        rows = self.input.rows
+        self.stored = rows if isinstance(rows, StoredRows) else None
 
     def lay_out(self, desk: _Desk, begin: int, end: int) -> Rows3:
         """Rows begin to end: what was kept, the others are read."""
@@ -90,7 +93,7 @@ class _Window:
         self.kept = science[first:last].copy(), variance[first:last].copy(), mask[first:last].copy()
 
     def _read(self, desk: _Desk, out: Rows3, top: int, begin: int, end: int) -> None:
-        rows, ny = self.input.rows, self.input.rows.shape[0]
+        ny = self.input.rows.shape[0]
         low, high = min(max(begin, 0), ny), max(min(end, ny), 0)
         for each, fill in zip(out, (np.nan, 1.0, 0), strict=True):
             each[begin - top : max(low, begin) - top] = fill
@@ -98,13 +101,13 @@ class _Window:
         if low >= high:
             return
         try:
-            science, variance, mask, stored = desk.read(rows, low, high)
+            science, variance, mask = desk.read(self.input, self.stored, low, high)
         except (DataFault, OSError, KeyError) as error:
             unit = self.input.unit
             raise DataFault("stack.input", f"{unit} cannot be read: {error}", unit=unit, row=low) from error
         part = slice(low - top, high - top)
         bad, place = int(Mask.unusable()), (out[0][part], out[1][part], out[2][part])
-        prepare(science, variance, mask, bad, place, swapped=stored)
+        prepare(science, variance, mask, bad, place, swapped=self.stored is not None)
 
 
 @dataclass(eq=False)
