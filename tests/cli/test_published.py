@@ -19,6 +19,7 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from spica.cli.main import app
+from spica.core.bright import Law
 from spica.core.columns import Catalogue
 from spica.core.faults import SetupFault
 from spica.files.hats.moc_files import read_moc
@@ -159,7 +160,7 @@ def test_bright_stars_are_masked_by_circles_and_by_a_map(tmp_path: Path, monkeyp
     lines = (tmp_path / "bright.reg").read_text().splitlines()
     assert lines[:2] == ["# Region file format: DS9 version 4.1", "icrs"]
     magnitude = stars["phot_g_mean_mag"].astype(np.float32)
-    radius = 60.0 * 10 ** (0.11 * (10.0 - magnitude)) / 3600
+    radius = (200.0 * 10 ** (0.25 * (7.0 - magnitude)) + 12.0 * 10 ** (0.05 * (16.0 - magnitude))) / 3600
     chord = SkyCoord(stars["ra"], stars["dec"], unit="deg").separation(SkyCoord(0.0, 20.0, unit="deg")).deg
     there = (chord <= 0.5 + radius) & (magnitude <= 14)
     assert done["stars"] == len(lines) - 2 == np.count_nonzero(there) > 5
@@ -168,24 +169,24 @@ def test_bright_stars_are_masked_by_circles_and_by_a_map(tmp_path: Path, monkeyp
         f'circle({stars["ra"][first]:.8f},{stars["dec"][first]:.8f},{3600 * radius[first]:.3f}")'
         f" # text={{G = {magnitude[first]:.2f}}}"
     )
-    published_map = bright.mask(
-        tmp_path / "bright.fits", "gaia", "G", root, cones=[(0.0, 20.0, 0.5)], law=bright.Law(14.0)
-    )
+    published_map = bright.mask(tmp_path / "bright.fits", "gaia", "G", root, cones=[(0.0, 20.0, 0.5)], law=Law(14.0))
     moc = read_moc(tmp_path / "bright.fits")
     assert moc.contains(stars["ra"][there], stars["dec"][there] + 0.95 * radius[there]).all()
     assert published_map.area == moc.area
     assert np.pi * np.sum(radius[there] ** 2) == pytest.approx(moc.area, rel=0.3)
+    own = ("moc", "stars", "--reference", "gaia", "--cone", "0,20,0.5", "--term", "60,0.11,10", "--survey", str(root))
+    told(*own, str(tmp_path / "own.reg"))
+    circle = (tmp_path / "own.reg").read_text().splitlines()[2]
+    assert circle.split('"')[0].endswith(f"{60.0 * 10 ** (0.11 * (10.0 - magnitude[first])):.3f}")
     tile = TileLine("t", 0.0, 20.0, 3000, 4000, 0.72, {})  # its corners lie half a degree from its middle
     monkeypatch.setattr(releases, "tiles", lambda *_: [tile])
-    assert (
-        bright.mask(tmp_path / "t.fits", "gaia", "G", root, release="dr1", law=bright.Law(14.0)).stars == done["stars"]
-    )
+    assert bright.mask(tmp_path / "t.fits", "gaia", "G", root, release="dr1", law=Law(14.0)).stars == done["stars"]
     with pytest.raises(SetupFault, match="no magnitudes in 'Z'; it has G"):
         bright.mask(tmp_path / "x.reg", "gaia", "Z", root, cones=[(0.0, 20.0, 0.5)])
     with pytest.raises(SetupFault, match="which place"):
         bright.mask(tmp_path / "x.reg", "gaia", "G", root)
     with pytest.raises(SetupFault, match="no law of radii"):
-        bright.Law(radius=-1.0)
+        Law(terms=((-1.0, 0.1, 10.0),))
     assert bright.mask(tmp_path / "none.fits", "gaia", "G", root, cones=[(90.0, -20.0, 0.5)]).stars == 0
 
 

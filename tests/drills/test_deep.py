@@ -117,7 +117,7 @@ def test_nothing_is_made_again_until_something_changes(field: Path) -> None:
     home = field / "survey"
     assert run.foresee(run.Order("deep", release="dr1"), home).to_run == 0
     changed = run.foresee(run.Order("deep", release="dr1", settings={"objects.radius": "0.7"}), home)
-    assert {each.chain: each.to_run for each in changed.chains if each.to_run} == {"objects": 1}
+    assert {each.chain: each.to_run for each in changed.chains if each.to_run} == {"bright_stars + objects": 1}
 
 
 def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
@@ -133,6 +133,9 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
     published = PublishedCatalogue(closed.folder / "objects")
     [table] = (closed.folder / "stacks").rglob("*_objects.parquet")
     assert published.info.rows == np.count_nonzero(read_catalogue(table)["own"])
+    [circles] = (closed.folder / "stacks").rglob("*_bright_stars.reg")
+    assert circles.with_name(circles.name.replace(".reg", "_moc.fits")).is_file()
+    assert "bright_star" in {each.name for each in published.info.columns}
     for name in ("hips/r", "hips/g", "hips/colour"):
         assert "hips_order" in (closed.folder / name / "properties").read_text()
         assert (closed.folder / name / "Moc.fits").is_file()

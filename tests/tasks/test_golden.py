@@ -28,11 +28,13 @@ from spica.core.psf import PsfModel
 from spica.core.records import Detector, Exposure, FrameType, Grain, Scalar, Unit
 from spica.core.streams import Banded, Parts
 from spica.core.task import Form, Measured, Member, Task
+from spica.core.tiles import Tile
 from spica.engine.reading import MemoryTable
 from spica.kernels.projection import Projection
 from spica.tasks import (
     anchored,
     background,
+    bright_stars,
     colour,
     combine,
     compare,
@@ -97,7 +99,7 @@ SIDE = 160
 TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
-        anchored, background, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
+        anchored, background, bright_stars, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
         focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, trusted, zero_point,
     )
@@ -319,9 +321,16 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     bands = three_bands(300, 90)
     made |= {**bands.detection, "forced": bands.forced["r"], "forced_figures": {}}
     made |= objects.objects(
-        objects.ObjectsSettings(), Everywhere(), bands.detection["detected"], members(bands.forced), None
+        objects.ObjectsSettings(), Everywhere(), bands.detection["detected"], members(bands.forced), None, None
     )
-    names = ("deep_noise", "deep_sources", "completeness", "detection", "forced", "objects")
+    made |= bright_stars.bright_stars(
+        bright_stars.BrightStarsSettings(),
+        Tile("t", 300, 300, {}, ((149.9, 150.1, 150.1, 149.9), (1.9, 1.9, 2.1, 2.1))),
+        Catalogue(
+            {"ra": 150 + 0.2 * np.arange(4.0), "dec": np.full(4, 2.0), "mag_G": np.array([15.0, 8.0, 17.0, 9.0])}
+        ),
+    )
+    names = ("deep_noise", "deep_sources", "completeness", "detection", "forced", "objects", "bright_stars")
     return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in names}
 
 

@@ -9,6 +9,7 @@ import typer
 
 from spica.cli.options import JsonOption, SurveyOption, examples, numbers
 from spica.cli.render import facts, print_json, say
+from spica.core.bright import Law
 from spica.core.faults import SetupFault
 
 app = typer.Typer(no_args_is_help=True, help="Maps of coverage (IVOA MOC): make them of parts of the sky, show them.")
@@ -24,6 +25,7 @@ SHOW = examples("spica moc show published/dr1/objects/moc.fits", "spica moc show
 
 STARS = examples(
     "spica moc stars bright.reg --reference gaia --cone 150.1,2.2,1.0      circles for DS9",
+    "spica moc stars bright.reg --reference gaia --cone 150.1,2.2,1.0 --term 60,0.11,10   circles by a law of one's own",
     "spica moc stars bright.fits --reference gaia --tiles dr1 --faintest 14   the same as a map, about all tiles of a release",
 )
 
@@ -93,9 +95,14 @@ def stars(
     ] = None,
     tiles: Annotated[str, typer.Option("--tiles", help="Release about whose tiles.")] = "",
     faintest: Annotated[float, typer.Option("--faintest", help="Magnitude of the last star.")] = 16.0,
-    radius: Annotated[float, typer.Option("--radius", help="Of a star of magnitude --at, arcsec.")] = 60.0,
-    at: Annotated[float, typer.Option("--at", help="Magnitude that --radius is of.")] = 10.0,
-    slope: Annotated[float, typer.Option("--slope", help="Growth of the radius, dex per magnitude.")] = 0.11,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--term",
+            metavar="RADIUS,SLOPE,MAG",
+            help="Arcsec, dex per magnitude, magnitude that the radius is of; the terms are summed, those of the HSC survey by default.",
+        ),
+    ] = None,
     order: Annotated[int, typer.Option("--order", min=0, max=29, help="Of the map's cells; 15: 6.4 arcsec.")] = 15,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
@@ -103,7 +110,8 @@ def stars(
     """A mask of bright stars: a circle about each, larger for brighter ones, as regions of DS9 or as a map."""
     from spica.services import bright as service
 
-    law = service.Law(faintest, radius, at, slope)
+    terms = tuple(_term(text) for text in term or ())
+    law = Law(faintest, terms) if terms else Law(faintest)
     places = [_cone(text) for text in cone or ()]
     done = service.mask(to, reference, band, survey, cones=places, release=tiles, law=law, order=order)
     if as_json:
@@ -143,6 +151,14 @@ def _cone(text: str) -> tuple[float, float, float]:
         raise SetupFault(
             "order.invalid", f"--cone {text!r}: expected RA,DEC,RADIUS", advice="example: --cone 10,20,0.5"
         )
+    return given[0], given[1], given[2]
+
+
+def _term(text: str) -> tuple[float, float, float]:
+    given = numbers(text, "--term")
+    if len(given) != 3:
+        message = f"--term {text!r}: expected RADIUS,SLOPE,MAG"
+        raise SetupFault("order.invalid", message, advice="example: --term 60,0.11,10")
     return given[0], given[1], given[2]
 
 

@@ -109,6 +109,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("CONTRAST", "float", "", "least part of light where peaks meet"),
     Keyword("COLOURAP", "float", "pixel", "radius of the aperture of colours", "catalogue"),
     Keyword("BANDS", "text", "", "bands that objects were measured in", "catalogue"),
+    Keyword("STARBAND", "text", "", "band of bright stars' magnitudes", "catalogue"),
     Keyword("TILE", "text", "", "tile of sky", "catalogue"),
     Keyword("SEED", "int", "", "seed of random places", "catalogue"),
     Keyword("BACKBOX", "int", "pixel", "mesh of the background"),

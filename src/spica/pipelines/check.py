@@ -25,7 +25,7 @@ UNSHARED = frozenset({Form.MEMORY})
 LENDING = {Grain.DETECTOR: frozenset({"exposure", "night"}), Grain.EXPOSURE: frozenset({"night"})}
 """From whom a unit may borrow, by grain (`spica.pipelines.model.LENDERS`)."""
 CIRCLES = frozenset({"visit", "dither"})
-OF_FRAMES = frozenset({"exposure", "exposures", "camera", "members", "reference", "wcs", "systems"})
+OF_FRAMES = frozenset({"exposure", "exposures", "camera", "members", "wcs", "systems"})
 """Facts that tiles do not have: they are of many cameras and nights."""
 FLOWS = frozenset(
     {

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from spica.core.bright import LARGEST, Law
 from spica.core.faults import SetupFault
 from spica.files.hats.moc import Moc
 from spica.files.hats.moc_files import write_moc
@@ -22,41 +23,9 @@ from spica.services.surveys import locate
 Float64 = npt.NDArray[np.float64]
 
 REGIONS = ".reg"
-_LARGEST = 1800.0
-
-
-@dataclass(frozen=True)
-class Law:
-    """Radius of the circle about a star: ``radius * 10 ** (slope * (at - magnitude))`` [arcsec], 1800 at most.
-
-    An exponential in magnitude, as the masks of the Hyper Suprime-Cam survey have it (Coupon et al. 2018, PASJ 70, S7). How far a
-    star's light reaches depends on camera and depth: the values are a beginning, to be set for one's own.
-
-    Attributes
-    ----------
-    faintest : magnitude of the last star that gets a circle.
-    radius : of a star of magnitude `at` [arcsec].
-    slope : dex per magnitude.
-    """
-
-    faintest: float = 16.0
-    radius: float = 60.0
-    at: float = 10.0
-    slope: float = 0.11
-
-    def __post_init__(self) -> None:
-        if not (self.radius > 0 and self.slope >= 0 and np.all(np.isfinite([self.faintest, self.radius, self.at]))):
-            message = (
-                f"circles of {self.radius} arcsec at {self.at} mag, {self.slope} dex per magnitude: no law of radii"
-            )
-            raise SetupFault("order.invalid", message)
-
-    def radii(self, magnitudes: Float64) -> Float64:
-        """Radii [degree] of stars."""
-        return np.asarray(np.minimum(self.radius * 10.0 ** (self.slope * (self.at - magnitudes)), _LARGEST) / 3600.0)
-
-
 USUAL = Law()
+ORDER = 15
+"""Of the cells of a map: 6.4 arcsec."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +46,7 @@ def mask(
     cones: Sequence[tuple[float, float, float]] = (),
     release: str = "",
     law: Law = USUAL,
-    order: int = 15,
+    order: int = ORDER,
 ) -> Masked:
     """Write circles about the bright stars that reach into cones [degree], or about the tiles of a release.
 
@@ -104,6 +73,12 @@ def mask(
         raise SetupFault("order.nothing", "stars about which place? name a cone, or a release with tiles")
     ra, dec, magnitude = _stars(reference, band, survey, places, law)
     radius = law.radii(magnitude)
+    return write(to, (ra, dec, radius, magnitude), band, order)
+
+
+def write(to: Path, stars: tuple[Float64, Float64, Float64, Float64], band: str, order: int = ORDER) -> Masked:
+    """Write circles as the file's name asks: right ascension, declination, radius [degree], magnitude."""
+    ra, dec, radius, magnitude = stars
     moc = Moc.of([], [])
     if ra.size:
         each = [Moc.of_cone(*place, order) for place in zip(ra.tolist(), dec.tolist(), radius.tolist(), strict=True)]
@@ -129,7 +104,7 @@ def _stars(
     names = ("source_id", "ra", "dec", column)
     met: dict[int, tuple[float, float, float]] = {}
     for place in places:
-        found = catalogue.find(place.grown(_LARGEST / 3600.0), names, f"{column} <= {law.faintest}")
+        found = catalogue.find(place.grown(LARGEST / 3600.0), names, f"{column} <= {law.faintest}")
         reach = law.radii(found[column].astype(np.float64))
         for number, each in enumerate(reach.tolist()):
             row = float(found["ra"][number]), float(found["dec"][number]), float(found[column][number])

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spica.core.bright import within
 from spica.core.columns import Catalogue, Column
 from spica.core.faults import DataFault
 from spica.core.records import Grain, Scalar, Unit
@@ -41,13 +42,14 @@ def objects(
     detected: Catalogue,
     forced: tuple[Member, ...],
     previous: Catalogue | None,
+    bright_stars: Catalogue | None,
 ) -> Products:
     """Put what each band says of the tile's sources side by side; say which of them are the tile's own.
 
     Returns
     -------
     objects : Catalogue in the order of `object_id`: places and shapes, and the columns of `forced` of each band with ``_band`` behind
-        their names. `own` is 1 where no other tile of the release has the object.
+        their names. `own` is 1 where no other tile of the release has the object; `bright_star` is 1 in the circle of a bright star.
     object_figures : metrics.
 
     Raises
@@ -66,7 +68,9 @@ def objects(
     place = detected["ra"].astype(np.float64), detected["dec"].astype(np.float64)
     number, kept = identifiers(place, detected["snr_peak"].astype(np.float64), before, settings.radius)
     own = tile.owns(*place)
-    columns: dict[str, Values] = {"object_id": number, "own": own, "kept": kept}
+    columns: dict[str, Values] = {
+        "object_id": number, "own": own, "kept": kept, "bright_star": _spoiled(place, bright_stars)
+    }  # fmt: skip
     columns |= {name: detected[name] for name in detected.columns}
     declared = dict(_OWN) | {name: detected.declaration(name) for name in detected.columns}
     header: dict[str, Scalar] = {**detected.header, "TILE": tile.name}
@@ -94,6 +98,14 @@ def objects(
     return {"objects": Catalogue(typed, header, declared), "object_figures": figures}
 
 
+def _spoiled(place: tuple[Values, Values], stars: Catalogue | None) -> Values:
+    """1 in the circle of a bright star, 0 elsewhere; -1 where nobody knows of stars."""
+    if stars is None or not stars.header.get("STARBAND"):
+        return np.full(place[0].size, -1)
+    circles = tuple(np.asarray(stars[name], np.float64) for name in ("ra", "dec", "radius"))
+    return within(*place, (circles[0], circles[1], circles[2] / 3600.0)).astype(np.int32)
+
+
 _OWN = {
     column.name: column
     for column in (
@@ -102,12 +114,15 @@ _OWN = {
         ),
         Column("own", "i4", "", "meta.code", "1 where this tile, of those that overlap, owns the place"),
         Column("kept", "i4", "", "meta.code", "1 where the release before has the object"),
+        Column(
+            "bright_star", "i4", "", "meta.code", "1 in the circle of a bright star, 0 elsewhere, -1 where not known"
+        ),
     )
 }
 
 TASK = Task(
     name="objects",
-    version=1,
+    version=2,
     grain=Grain.TILE,
     settings=ObjectsSettings,
     needs=(
@@ -115,6 +130,7 @@ TASK = Task(
         Need("detected"),
         Need("forced", grain=Grain.TILE_BAND, quorum=1),
         Need("previous", source="previous", optional=True),
+        Need("bright_stars", optional=True),
     ),
     gives=(
         Give("objects", Form.CATALOGUE, meaning="the objects of a tile, all bands side by side"),

@@ -29,15 +29,21 @@ class Reference:
             if step.optional(binding.need):
                 return ()
             raise
-        place = digest([row.input_digest for row in target.rows])
+        places = [row.input_digest for row in target.rows]
+        place = digest(places if target.tile is None else [target.tile.plain(), *places])
         return (Link(checksum, name, f"reference {name}", mark=f" {place}"),)
 
     def load(self, stock: Stock, binding: Binding, links: Sequence[Link], target: Target) -> Source:
-        """A cone around each of its exposures."""
+        """A cone around each of its exposures, or around the tile."""
         from spica.engine.footprints import outline
 
         if not links:
             return None
+        need, link = binding.need, links[0]
+        folder = str(stock.references / link.unit)
+        if target.tile is not None:
+            around = (_cone(zip(*target.tile.outline, strict=True)),)
+            return Referred(folder, link.key, around, need.columns, need.where, target.mjd)
         corners: dict[str, list[tuple[float, float]]] = {}
         for exposure, detector in _records(stock, target):
             found = outline(stock.camera(exposure.camera), exposure, detector)
@@ -47,8 +53,6 @@ class Reference:
             message = f"{target.unit} does not tell where on the sky it is: its header has no pointing and no WCS"
             raise DataFault("data.no-pointing", message, unit=str(target.unit))
         cones = tuple(_cone(each) for each in corners.values())
-        need, link = binding.need, links[0]
-        folder = str(stock.references / link.unit)
         return Referred(folder, link.key, cones, need.columns, need.where, target.mjd)
 
 

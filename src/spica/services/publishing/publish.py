@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spica import __version__
 from spica.core.faults import DataFault, ResourceFault, SetupFault
 from spica.core.jobs import ProductRecord
@@ -21,8 +23,10 @@ from spica.engine.plan import Plan
 from spica.engine.tiling.choosing import choose
 from spica.engine.tiling.planning import states_of
 from spica.files import atomic, checksums, frozen, refresh, releases, storage
+from spica.files.catalogues import read_catalogue
 from spica.files.frozen import Frozen, PublishedFile, PublishedUnit
 from spica.pipelines.graph import TILED, chains
+from spica.services import bright
 from spica.services.headers import carded
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.publishing import history, skies
@@ -41,6 +45,8 @@ from spica.services.publishing.status import grade_of
 from spica.services.surveys import Opened, locate, opened
 
 READ_ONLY = 0o444
+BRIGHT = "bright_stars"
+"""Product that circles are written of."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,7 @@ def _write_unit(book: _Book, historian: history.Historian, unit: Unit, parts: Se
     files = [
         _copy(book, product, f"{where}/{_name(unit, product)}", cards) for part in parts for product in part.products
     ]
+    files += _circles(book.place, where, [file for file in files if file.product == BRIGHT])
     told = historian.history(unit, parts)
     (book.place / where).mkdir(parents=True, exist_ok=True)
     texts = {
@@ -254,6 +261,21 @@ def _copy(book: _Book, product: ProductRecord, path: str, cards: Mapping[str, Sc
             refresh.apply(target, change.pieces)
             checksum = change.after
     return PublishedFile(path, target.stat().st_size, checksum, product.name)
+
+
+def _circles(place: Path, where: str, tables: Sequence[PublishedFile]) -> list[PublishedFile]:
+    """Circles about bright stars as regions of DS9 and as a map of coverage, beside their table."""
+    made = []
+    for table in tables:
+        stars = read_catalogue(place / table.path)
+        ra, dec, radius, magnitude = (stars[name].astype(np.float64) for name in ("ra", "dec", "radius", "mag"))
+        for ending in (bright.REGIONS, "_moc.fits"):
+            path = f"{where}/{Path(table.path).stem}{ending}"
+            bright.write(
+                place / path, (ra, dec, radius / 3600.0, magnitude), str(stars.header.get("STARBAND") or "none")
+            )
+            made.append(_taken(place, path))
+    return made
 
 
 def _taken(folder: Path, path: str) -> PublishedFile:
