@@ -142,7 +142,8 @@ class Star:
 
     Attributes
     ----------
-    x, y : on the cutout [pixel]; `g` of Gaia; `colour` BP - RP.
+    x, y : on the cutout [pixel]; `ra`, `dec` at the time of the exposure [degree]; `g` of Gaia; `colour` BP - RP.
+    mag : in the band, by the relation; `fitted` by the published model and zero point.
     zero, error : the zero point that it tells, with the error of its flux alone [mag].
     peak : what of its peak the model leaves, rms over the pixels within one FWHM and in parts of the peak.
     noise : what noise alone leaves there.
@@ -151,8 +152,12 @@ class Star:
 
     x: float
     y: float
+    ra: float
+    dec: float
     g: float
     colour: float
+    mag: float
+    fitted: float
     zero: float
     error: float
     peak: float
@@ -179,7 +184,7 @@ def stars(cutout: Cutout, known: Mapping[str, np.ndarray]) -> list[Star]:
     inside = (x > room) & (y > room) & (x < nx - 1 - room) & (y < ny - 1 - room)
     found = []
     for at, row in zip(np.flatnonzero(inside), np.flatnonzero(near)[inside], strict=True):
-        fitted = _fit(cutout, float(x[at]), float(y[at]), room)
+        fitted = fit(cutout, float(x[at]), float(y[at]), room)
         if fitted is not None:
             rate, error, peak, noise, wide = fitted
             g, blue, red = (float(known[f"phot_{name}_mean_mag"][row]) for name in ("g", "bp", "rp"))
@@ -187,12 +192,14 @@ def stars(cutout: Cutout, known: Mapping[str, np.ndarray]) -> list[Star]:
             system = "decam" if cutout.camera == "decam" else "bass"
             mag = g + np.polynomial.polynomial.polyval(colour, RELATIONS[f"{system} {cutout.band}"])
             zero = float(mag + 2.5 * np.log10(rate))
-            found.append(Star(float(x[at]), float(y[at]), g, colour, zero, 1.0857 * error / rate, peak, noise, wide))
+            place = float(x[at]), float(y[at]), float(ra[row]), float(dec[row])
+            light = float(mag), cutout.zero - 2.5 * float(np.log10(rate)), zero, 1.0857 * error / rate
+            found.append(Star(*place, g, colour, *light, peak, noise, wide))
     return found
 
 
-def _fit(cutout: Cutout, x: float, y: float, room: int) -> tuple[float, float, float, float, float] | None:
-    """Rate and its error, residual of the peak, its noise, relative width; None for what has no clean core or no flux."""
+def fit(cutout: Cutout, x: float, y: float, room: int) -> tuple[float, float, float, float, float] | None:
+    """A point of light fitted with the published PSF near a pixel: rate and its error, residual of the peak, its noise, relative width; None for what has no clean core or no flux."""
     i, j = round(x), round(y)
     box = np.s_[j - room : j + room + 1, i - room : i + room + 1]
     pixels, root = cutout.rate[box], np.sqrt(cutout.weight[box])

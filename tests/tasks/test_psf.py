@@ -212,6 +212,37 @@ def test_too_few_stars_are_told_or_replaced_as_asked(case: str) -> None:
     assert made["psf_picture"].dtype == np.uint8
 
 
+def test_a_galaxy_among_the_few_does_not_widen_the_profile() -> None:
+    drawn = field(even(3.2), 30, SIZE)
+    rows = np.argsort(-drawn.sources["snr"])[:3]
+    columns = {name: values[rows] for name, values in drawn.sources.columns.items()}
+    pixels = drawn.image.pixels.copy()
+    x, y = (round(float(columns[name][0])) for name in ("x", "y"))
+    box = np.s_[max(y - 25, 0) : y + 26, max(x - 25, 0) : x + 26]
+    level = np.median(pixels)
+    pixels[box] = ndimage.gaussian_filter(pixels[box] - level, 2.0) + level
+    poor = dataclasses.replace(
+        drawn,
+        image=dataclasses.replace(drawn.image, pixels=pixels),
+        sources=Catalogue(columns, drawn.sources.header),
+    )
+    found = PsfModel.from_catalogue(fitted(poor, PsfSettings(fallback="profile"))["psf"])
+    assert found.fwhm == pytest.approx(3.2, rel=0.03)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_few_stars_that_there_are_tell_the_profile_and_not_what_catalogues_hold_for_seeing(number: int) -> None:
+    drawn = field(even(3.2), 30, SIZE)
+    rows = np.argsort(-drawn.sources["snr"])[:number]
+    columns = {name: values[rows] for name, values in drawn.sources.columns.items()}
+    poor = dataclasses.replace(drawn, sources=Catalogue(columns, {**drawn.sources.header, "FILTFWHM": 2.6}))
+    found = PsfModel.from_catalogue(fitted(poor, PsfSettings(fallback="profile"))["psf"])
+    assert (found.facts["made"], found.stars) == ("profile", 0)
+    assert found.fwhm == pytest.approx(3.2, rel=0.03)
+    # Light by it is right to a few hundredths where that of a narrower one would not be.
+    assert misfit(found, even(3.2), *spots()).max() < 0.03
+
+
 def test_without_a_seeing_there_is_no_fall_back() -> None:
     drawn = field(even(3.2), 30, SIZE)
     columns = {name: values[:0] for name, values in drawn.sources.columns.items()}

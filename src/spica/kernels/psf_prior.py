@@ -58,7 +58,7 @@ def powers(degree: int, u: Float64, v: Float64) -> Float64:
 
 
 def fit_profiles(found: Moffats, weight: Float64, u: Float64, v: Float64, degree: int) -> Varying | None:
-    """Polynomials through the stars' own profiles, robustly; None where too few have one.
+    """Polynomials through the stars' own profiles, robustly; None where none has one.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def fit_profiles(found: Moffats, weight: Float64, u: Float64, v: Float64, degree
     """
     quantities = np.stack([np.log(found.fwhm), found.e1, found.e2])
     good = np.isfinite(quantities).all(axis=0) & np.isfinite(found.beta)
-    if np.count_nonzero(good) < 3:
+    if not good.any():
         return None
     while degree > 0 and np.count_nonzero(good) < 3 * terms_of(degree):
         degree -= 1

@@ -10,12 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spica.core.columns import COLUMNS, Catalogue, Column
-from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.psf import PsfModel
 from spica.core.records import Grain, Scalar, Unit
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
-from spica.kernels.psf_cut import HALF_LIGHT
 from spica.kernels.psf_fit import Stamps
 from spica.kernels.psf_look import gallery, places_over, shapes_at
 from spica.kernels.psf_model import psf_stamps
@@ -23,7 +21,7 @@ from spica.kernels.psf_prior import Varying, fit_profiles, of_unit_light, one_pr
 from spica.kernels.psf_solve import Basis, Grid, Solved, grid_for, left_over, legendre_basis, solve
 from spica.kernels.stars import fit_moffats
 from spica.tasks.psf.lent import OF_STARS, SEEING, lent_model
-from spica.tasks.psf.seen import Stars, accepted, cut_out, first_of, gathered_by
+from spica.tasks.psf.seen import Stars, above_haze, accepted, cut_out, first_of, gathered_by, none_of, seeing_of
 from spica.tasks.psf.settings import PsfSettings
 
 Float32 = npt.NDArray[np.float32]
@@ -38,6 +36,10 @@ _HELD_FROM = 50
 """With fewer stars none is held out."""
 _BRIGHT_ENOUGH = 0.003
 """Relative error at which a brighter star counts no more for the profile."""
+_TELLING = 30.0
+"""Signal-to-noise above which a star tells the profile though there are too few for a model."""
+_ALIKE = 1.15
+"""So much wider than the narrowest is still as wide as a star."""
 _NUMBERS = 7e6
 """Pixels of all stars together, at most: what is held of them takes 28 bytes each."""
 _SHOWN = 300
@@ -85,16 +87,11 @@ def psf(
     """
     others = _Others(unit, psf, plane)
     seen = accepted(science, background, stars)
+    guess = seeing_of(sources, stars)
     if len(seen.x) < settings.least_stars:
-        return _too_few(settings, science, (sources, stars), len(seen.x), others)
-    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
-    centre, scale = _domain(science.shape)
-    guess = _seeing(sources, stars)
-    reach = min(settings.reach * guess, float(settings.largest_reach))
-    seen = first_of(seen, int(_NUMBERS / (2 * np.ceil(reach) + 1) ** 2))
-    light, good, corner = cut_out(science, background, mask, sources, seen, (guess, _BETA), reach)
-    start = np.stack([seen.flux, seen.x - corner[0], seen.y - corner[1], np.zeros(len(seen.x))], axis=-1)
-    u, v = (seen.x - centre[0]) / scale[0], (seen.y - centre[1]) / scale[1]
+        varying = _of_few(settings, science, background, sources, seen, guess)
+        return _too_few(settings, science, (sources, stars), len(seen.x), others, varying)
+    seen, (light, good, corner), start, (u, v), reach = _cut(settings, science, background, sources, seen, guess)
     varying = _profiles(settings, light, start, seen, (u, v), (guess, gathered_by(science)))
     width, beta = float(np.exp(varying.width[0])), 1.0 / varying.inverse_beta
     held = _held(settings, len(seen.x))
@@ -110,14 +107,14 @@ def psf(
     )
     used = int(np.count_nonzero(solved.used))
     if used < settings.least_stars:
-        return _too_few(settings, science, (sources, stars), used, others)
+        return _too_few(settings, science, (sources, stars), used, others, varying)
     facts: dict[str, Scalar] = {
         "made": OF_STARS,
         "beta": round(beta, 3),
         "reach": round(reach, 2),
         SEEING: float(guess),
     }
-    model = _model(solved, basis, degree, (centre, scale), grid, width, facts)
+    model = _model(solved, basis, degree, _domain(science.shape), grid, width, facts)
     table = _table(seen, stamps, solved, held, corner)
     shown = seen.x[:_SHOWN], seen.y[:_SHOWN]
     metrics = _metrics(model, science.shape, solved, held, seen, table)
@@ -141,20 +138,59 @@ def psf_deep(
     return psf(settings, science, background, sources, stars)
 
 
+def _cut(
+    settings: PsfSettings, science: Image, background: Image, sources: Catalogue, seen: Stars, guess: float
+) -> tuple[Stars, tuple[Float32, Float32, npt.NDArray[np.int64]], Float64, tuple[Float64, Float64], float]:
+    """As many of the stars as memory has room for, what `cut_out` has of them, first guesses, places, radius."""
+    mask = np.zeros(science.shape, np.int32) if science.mask is None else science.mask
+    centre, scale = _domain(science.shape)
+    reach = min(settings.reach * guess, float(settings.largest_reach))
+    seen = first_of(seen, int(_NUMBERS / (2 * np.ceil(reach) + 1) ** 2))
+    cut = cut_out(science, background, mask, sources, seen, (guess, _BETA), reach)
+    start = np.stack([seen.flux, seen.x - cut[2][0], seen.y - cut[2][1], np.zeros(len(seen.x))], axis=-1)
+    return seen, cut, start, ((seen.x - centre[0]) / scale[0], (seen.y - centre[1]) / scale[1]), reach
+
+
+def _of_few(
+    settings: PsfSettings, science: Image, background: Image, sources: Catalogue, seen: Stars, guess: float
+) -> Varying | None:
+    """The profile of a few bright stars; a round one of the seeing where there are none, None where that is not known."""
+    if not np.isfinite(guess):
+        return None
+    bright = np.flatnonzero(seen.snr > _TELLING)
+    if not bright.size:
+        return one_profile(guess)
+    seen, (light, _, _), start, places, reach = _cut(
+        settings,
+        science,
+        background,
+        sources,
+        Stars(seen.source_id[bright], *(column[bright] for column in seen[1:])),
+        guess,
+    )
+    light = above_haze(light, reach)
+    return _profiles(settings, light, start, seen, places, (guess, gathered_by(science)), narrow=True)
+
+
 def _too_few(
-    settings: PsfSettings, science: Image, tables: tuple[Catalogue, Catalogue], number: int, others: _Others
+    settings: PsfSettings,
+    science: Image,
+    tables: tuple[Catalogue, Catalogue],
+    number: int,
+    others: _Others,
+    varying: Varying | None,
 ) -> Products:
     """What is told, or taken, where there are too few stars."""
     model, figures = None, {"psf_stars": Measured(0.0)}
     if settings.fallback == "lent" and others.unit and others.lent and others.plane:
-        lent = lent_model(*(others.unit, others.lent, others.plane, settings.plane_degree), _seeing(*tables))
+        lent = lent_model(*(others.unit, others.lent, others.plane, settings.plane_degree), seeing_of(*tables))
         if lent is not None:
             model = lent.model
             figures |= {"psf_lent": Measured(float(lent.lenders)), "psf_lent_error": Measured(lent.error)}
-    elif settings.fallback == "profile":
-        model = _profile(settings, science, _seeing(*tables))
+    elif settings.fallback == "profile" and varying is not None:
+        model = _profile(settings, science, varying)
     if model is None:
-        raise _none(settings, tables[1], number)
+        raise none_of(tables[1], number, settings.least_stars)
     figures["psf_fwhm"] = Measured(model.fwhm, "pixel")
     none, nothing = np.zeros(0), np.zeros((0, 3, 3), np.float32)
     nine = _nine(model, science.shape, 2 * int(3 * model.fwhm) + 1)
@@ -166,41 +202,21 @@ def _too_few(
     }
 
 
-def _none(settings: PsfSettings, stars: Catalogue, number: int) -> DataFault:
-    why = np.bincount(stars["reason"].astype(np.int64), minlength=10) if len(stars) else np.zeros(10, np.int64)
-    return DataFault(
-        "psf.too-few-stars",
-        f"{number} stars of {len(stars)} candidates are no model of the point spread function ({settings.least_stars} needed)",
-        stars=number,
-        candidates=len(stars),
-        saturated=int(why[1]),
-        needed=settings.least_stars,
-    )
-
-
 def _side(reach: float, grid: Grid) -> int:
     """Samples on a side of a model that reaches so far [pixel]."""
     return 2 * int(np.ceil(reach / grid.model) + 2) + 1
 
 
-def _profile(settings: PsfSettings, science: Image, width: float) -> PsfModel | None:
-    """A round profile of this full width, None where it is not known."""
-    if not np.isfinite(width):
-        return None
+def _profile(settings: PsfSettings, science: Image, varying: Varying) -> PsfModel:
+    """A profile as a model, the same everywhere."""
+    width = float(np.exp(varying.width[0]))
+    once = replace(varying, degree=0, width=varying.width[:1], e1=varying.e1[:1], e2=varying.e2[:1])
     centre, scale = _domain(science.shape)
     grid = grid_for(width, settings.sampling)
     n = _side(min(settings.reach * width, settings.largest_reach), grid)
     basis = legendre_basis(0)
-    light = of_unit_light(prior_cube(one_profile(width), basis, 0, n, grid.model), basis, 0, grid.model)
+    light = of_unit_light(prior_cube(once, basis, 0, n, grid.model), basis, 0, grid.model)
     return PsfModel(light, 0, centre, scale, grid.model, width, facts={"made": "profile"})
-
-
-def _seeing(sources: Catalogue, stars: Catalogue) -> float:
-    """Full width of stars as the catalogues know it, NaN where they do not."""
-    size, filtered = stars.header.get("STARSIZE"), sources.header.get("FILTFWHM")
-    if isinstance(size, int | float) and np.isfinite(size) and size > 0:
-        return float(size) / HALF_LIGHT
-    return float(filtered) if isinstance(filtered, int | float) and filtered > 0 else float("nan")
 
 
 def _domain(shape: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -228,8 +244,10 @@ def _profiles(
     seen: Stars,
     places: tuple[Float64, Float64],
     known: tuple[float, float],
+    *,
+    narrow: bool = False,
 ) -> Varying:
-    """The profile that the bright stars agree on; a round one of their size where they have none."""
+    """The profile that the bright stars agree on, or the `narrow` ones of a few; a round one of their size where they have none."""
     guess, gathered = known
     few = slice(0, _PROFILED)
     size, number = light.shape[1], len(light[few])
@@ -241,6 +259,8 @@ def _profiles(
     found = fit_moffats(
         image, np.zeros_like(image), seen.noise[few] * gathered, x, start[few, 2], widths, bad, bad_bits=1
     )
+    if narrow and np.isfinite(found.fwhm).any():
+        found = found._replace(fwhm=np.where(found.fwhm < _ALIKE * np.nanmin(found.fwhm), found.fwhm, np.nan))
     weight = 1.0 / (1.0 / np.maximum(seen.snr[few], 1.0) ** 2 + _BRIGHT_ENOUGH**2)
     varying = fit_profiles(found, weight, places[0][few], places[1][few], _degree(settings, number))
     return one_profile(guess) if varying is None else varying
@@ -344,7 +364,7 @@ def _nine(model: PsfModel, shape: tuple[int, int], size: int) -> Float32:
 
 TASK = Task(
     name="psf",
-    version=4,
+    version=5,
     grain=Grain.DETECTOR,
     settings=PsfSettings,
     needs=(

@@ -12,10 +12,13 @@ from spica.core.faults import DataFault
 from spica.core.images import Image
 from spica.core.mask import Mask
 from spica.kernels.pairs import pairs_within
-from spica.kernels.psf_cut import Neighbours, cut_stars
+from spica.kernels.psf_cut import HALF_LIGHT, Neighbours, cut_stars
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+
+_ABOUT = 0.75
+"""Of a stamp's radius: beyond lies what is about the star, and little of itself."""
 
 
 class Stars(NamedTuple):
@@ -88,3 +91,33 @@ def gathered_by(science: Image) -> float:
     """Photons per electron of the image: of the mean of several read-outs both have less noise."""
     gain = science.header.get("GAIN")
     return float(gain) if isinstance(gain, int | float) and gain > 0 else 1.0
+
+
+def none_of(stars: Catalogue, number: int, needed: int) -> DataFault:
+    """The fault of too few stars, with what became of the candidates."""
+    why = np.bincount(stars["reason"].astype(np.int64), minlength=10) if len(stars) else np.zeros(10, np.int64)
+    return DataFault(
+        "psf.too-few-stars",
+        f"{number} stars of {len(stars)} candidates are no model of the point spread function ({needed} needed)",
+        stars=number,
+        candidates=len(stars),
+        saturated=int(why[1]),
+        needed=needed,
+    )
+
+
+def seeing_of(sources: Catalogue, stars: Catalogue) -> float:
+    """Full width of stars as the catalogues know it, NaN where they do not."""
+    size, filtered = stars.header.get("STARSIZE"), sources.header.get("FILTFWHM")
+    if isinstance(size, int | float) and np.isfinite(size) and size > 0:
+        return float(size) / HALF_LIGHT
+    return float(filtered) if isinstance(filtered, int | float) and filtered > 0 else float("nan")
+
+
+def above_haze(light: Float32, reach: float) -> Float32:
+    """Stamps (n, side, side) less what lies about each star as a haze, such as the galaxy before which it stands; 0 is bad and stays."""
+    half = light.shape[1] // 2
+    v, u = np.indices(light.shape[1:]) - half
+    about = (np.hypot(u, v) > _ABOUT * reach) & (light != 0)
+    haze = [float(np.median(stamp[good])) if good.any() else 0.0 for stamp, good in zip(light, about, strict=True)]
+    return np.where(light != 0, light - np.array(haze, np.float32)[:, None, None], np.float32(0))

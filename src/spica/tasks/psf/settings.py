@@ -22,7 +22,7 @@ class PsfSettings(Settings):
     held: float = setting(0.1, "part of the stars that only judge the model", ge=0, le=0.5)
     fallback: str = setting(
         "none",
-        "with too few stars: 'none' fails, 'lent' takes what other units lend (a rung that borrows), 'profile' a round Moffat profile of the seeing",
+        "with too few stars: 'none' fails, 'lent' takes what other units lend (a rung that borrows), 'profile' the Moffat profile of the few, or a round one of the seeing",
         pattern="^(none|lent|profile)$",
     )
     plane_degree: int = setting(
