@@ -27,7 +27,7 @@ from spica.files.published.catalogue import PublishedCatalogue
 from spica.files.published.publishing import publish_objects
 from spica.files.published.store import read_info
 from tests.support.groups import lsdb_python
-from tests.support.objects import as_tile, drawn, two_tiles
+from tests.support.objects import DECLARED, as_tile, drawn, two_tiles
 from tests.support.references import bytes_of
 
 MIDDLE = (0.02, 20.0)
@@ -76,7 +76,7 @@ def test_an_object_on_the_seam_that_two_tiles_own_is_told_once(tmp_path: Path) -
         as_tile(tmp_path / f"{name}.parquet", one, name, np.arange(20) >= first) for name, first in (("a", 5), ("b", 0))
     ]
     info = publish_objects(tiles, tmp_path / "objects", name="dr")
-    assert (info.rows, info.twice, info.not_own, info.tiles) == (20, 15, 5, {"a": 15, "b": 20})
+    assert (info.rows, info.twice, info.not_own, info.tiles) == (20, 15, 5, {"a": 15, "b": 5})
     found = PublishedCatalogue(tmp_path / "objects").find(Cone(10.0, 20.0, 5.0), ("tile",))
     assert np.count_nonzero(found["tile"] == "a") == 15
 
@@ -88,6 +88,41 @@ REGIONS = (
     Moc.of_cone(0.1, 20.2, 0.4, 8),
     Polygon(((359.7, 19.6), (0.4, 19.7), (0.0, 20.5))),
 )
+
+
+def test_an_object_whose_places_in_two_tiles_lie_on_both_sides_of_the_border_is_told_once(tmp_path: Path) -> None:
+    sky = drawn(400)
+    east = sky["ra"] >= 10.0
+    seam = np.argsort(np.abs(sky["ra"] - 10.0))[:6]
+    # Three that both tiles own, three that neither does, a quarter of an arcsecond apart: other identifiers too.
+    own = [~east, east]
+    own[0][seam[:3]] = own[1][seam[:3]] = True
+    own[0][seam[3:]] = own[1][seam[3:]] = False
+    columns = dict(sky.columns)
+    columns["ra"] = sky["ra"] + 0.25 / 3600.0
+    columns["object_id"] = sky["object_id"] + 8
+    moved = Catalogue(columns, {}, DECLARED)
+    parts = [
+        as_tile(tmp_path / f"{name}.parquet", each, name, mine)
+        for name, each, mine in (("west", sky, own[0]), ("east", moved, own[1]))
+    ]
+    info = publish_objects(parts, tmp_path / "made", name="o")
+    assert (info.rows, info.twice) == (len(sky), 3)
+    found = PublishedCatalogue(tmp_path / "made").find(Cone(10.0, 20.0, 5.0), ("object_id", "tile"))
+    assert set(sky["object_id"][seam].tolist()) <= set(found["object_id"].tolist())
+    again = publish_objects(parts[::-1], tmp_path / "again", name="o")
+    assert again.checksum == info.checksum
+
+
+def test_a_third_tile_that_owns_an_object_decides(tmp_path: Path) -> None:
+    sky = drawn(5)
+    none, first = np.zeros(5, bool), np.arange(5) == 0
+    parts = [
+        as_tile(tmp_path / f"{name}.parquet", sky, name, own)
+        for name, own in (("a", none), ("b", none | first), ("c", ~first))
+    ]
+    info = publish_objects(parts, tmp_path / "made", name="o")
+    assert (info.rows, info.twice, info.not_own) == (5, 0, 10)
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -19,6 +19,7 @@ from spica.files import atomic
 from spica.files.catalogues import read_columns, read_header, read_parts
 from spica.files.hats.spilling import Spill, partitions
 from spica.files.hats.writing import Writer
+from spica.files.published.seams import Seam, seams
 from spica.files.published.store import PublishedInfo, write_info
 
 IDENTIFIER, OWN, TILE = "object_id", "own", "tile"
@@ -80,15 +81,18 @@ def publish_objects(
     columns = _columns(given)
     with atomic.passing_folder(folder.parent, folder.name) as passing, atomic.disk_faults(folder):
         spill = Spill(passing, columns, identifier=IDENTIFIER, by_identifier=True)
-        owned, others = {}, 0
+        owned, others, same = {}, 0, 0
+        decided = seams({each.tile: each.path for each in given})
         for each in given:
-            owned[each.tile], left = _put_aside(spill, each)
-            others += left
+            seam = decided[each.tile]
+            owned[each.tile], left = _put_aside(spill, each, seam)
+            others += left - seam.left.size
+            same += seam.left.size
             watch(each.tile, spill.rows)
         if not spill.rows:
             message = f"none of {len(given)} catalogues has an object that its tile owns"
             raise DataFault("published.nothing", message, path=str(folder))
-        twice = spill.find_twice()
+        twice = same + spill.find_twice()
         made = passing / "made"
         writer = Writer(made, name, columns, ROW_GROUP)
         for partition in partitions(spill.counts, largest):
@@ -163,11 +167,14 @@ def _partial(column: Column) -> Column:
     return replace(column, meaning=f"{column.meaning}; -1 where the tile lacks it")
 
 
-def _put_aside(spill: Spill, given: _Input) -> tuple[int, int]:
-    """Put the rows that the tile owns aside; answers how many they are, and how many are others'."""
-    own_rows = others = 0
+def _put_aside(spill: Spill, given: _Input, seam: Seam) -> tuple[int, int]:
+    """Put the rows that the tile owns aside, as its seams have it; answers how many they are, and how many are not told."""
+    own_rows = others = start = 0
     for part in read_parts(given.path):
         own = part[OWN] == 1
+        for rows, whose in ((seam.left, False), (seam.taken, True)):
+            own[rows[(rows >= start) & (rows < start + len(part))] - start] = whose
+        start += len(part)
         count = int(np.count_nonzero(own))
         others += len(part) - count
         own_rows += count

@@ -34,7 +34,7 @@ class PublishedInfo:
     tiles : tile to the rows that it owns.
     bands : in the order of the columns.
     not_own : rows of tiles that another tile owns: left out.
-    twice : rows whose identifier a tile before has too, on the seam between two tiles: left out.
+    twice : rows of objects on the seam between two tiles that both own (`spica.files.published.seams`): left out.
     """
 
     name: str
