@@ -15,7 +15,7 @@ from spica.kernels.resample_way import MARGIN
 KERNELS = {"nearest": 0, "bilinear": 1, "lanczos2": 2, "lanczos3": 3, "lanczos4": 4}
 _TERMS = 4
 _SNAP = 1e-6
-_USUAL = 6
+_USUAL = 3
 _HALF, _NONE, _ONE = np.float32(0.5), np.float32(0.0), np.float32(1.0)
 
 
@@ -74,12 +74,28 @@ def _native(word: np.int32) -> np.int32:
     return np.int32(np.uint32(given << np.uint32(24)) | np.uint32((given << np.uint32(8)) & np.uint32(0xFF0000)) | low)
 
 
+@inner
+def _usable(value: np.int32, noise: np.int32, unfit: np.int32) -> np.int32:
+    """The word of a float, that of NaN where it has no use: no number has all bits of the exponent; what has the sign is negative."""
+    exponent, none = np.int32(0x7F800000), np.int32(0)
+    lost = unfit != none or value & exponent == exponent or noise & exponent == exponent or noise <= none
+    return np.int32(0x7FC00000) if lost else value
+
+
+@inner
+def _bits(mask: Int32, y: int, swapped: bool, out: Int32) -> None:
+    for x in range(out.size):
+        out[x] = mask[y, x] if mask.size > 0 else np.int32(0)
+    if swapped:
+        for x in range(out.size):
+            out[x] = _native(out[x])
+
+
 @compiled
 def _prepare(
     pixels: Int32, variance: Int32, mask: Int32, swapped: bool, bad: int, out: Int32, errors: Int32, bits: Int32
 ) -> None:
-    # Floats are looked at as the words that they are: no number has all bits of the exponent; what has the sign is negative.
-    width, unfit, exponent = pixels.shape[1], np.int32(bad), np.int32(0x7F800000)
+    width, unfit = pixels.shape[1], np.int32(bad)
     nan, one, none = np.int32(0x7FC00000), np.int32(0x3F800000), np.int32(0)
     for y in range(pixels.shape[0]):
         for edge in (0, width + MARGIN):
@@ -87,17 +103,16 @@ def _prepare(
             errors[y, edge : edge + MARGIN] = one
             bits[y, edge : edge + MARGIN] = none
         line, error, bit = out[y, MARGIN:], errors[y, MARGIN:], bits[y, MARGIN:]
-        for x in range(width):
-            bit[x] = mask[y, x] if mask.size > 0 else none
-        for x in range(width):
-            line[x], error[x] = pixels[y, x], variance[y, x]
+        _bits(mask, y, swapped, bit[:width])
+        # A loop for each: what might be turned or not is not vectorised.
         if swapped:
             for x in range(width):
-                line[x], error[x], bit[x] = _native(line[x]), _native(error[x]), _native(bit[x])
-        for x in range(width):
-            value, noise = line[x], error[x]
-            lost = bit[x] & unfit != 0 or value & exponent == exponent or noise & exponent == exponent or noise <= none
-            line[x] = nan if lost else value
+                value, noise = _native(pixels[y, x]), _native(variance[y, x])
+                line[x], error[x] = _usable(value, noise, bit[x] & unfit), noise
+        else:
+            for x in range(width):
+                value, noise = pixels[y, x], variance[y, x]
+                line[x], error[x] = _usable(value, noise, bit[x] & unfit), noise
 
 
 def prepare(
@@ -171,24 +186,28 @@ def along(
 
 
 @inner
-def weigh(
-    table: Float32, squares: Float32, fraction: Float32, axis: int, count: int, out: Float32, keep: Float32
-) -> None:
-    """Weights of the neighbours at fractions of a pixel along an axis, and the sum of their squares."""
+def weigh(table: Float32, fraction: Float32, axis: int, begin: int, end: int, out: Float32) -> None:
+    """Weights of the neighbours at fractions of a pixel along an axis, of places begin to end."""
     half = table.shape[0]
-    first = 2 * half * axis
+    first, place = 2 * half * axis, np.uint64(begin)
     for i in range(half):
         e0, e1, e2, e3 = table[i, 0, 0], table[i, 0, 1], table[i, 0, 2], table[i, 0, 3]
         o0, o1, o2, o3 = table[i, 1, 0], table[i, 1, 1], table[i, 1, 2], table[i, 1, 3]
         fixed = _ONE if i == half - 1 else _NONE
         mirrored = first + 2 * half - 1 - i
-        for k in range(count):
+        for n in range(end - begin):
+            k = place + np.uint64(n)
             t = fraction[axis, k] - _HALF
             u = t * t
             even, odd = e0 + u * (e1 + u * (e2 + u * e3)), t * (o0 + u * (o1 + u * (o2 + u * o3)))
             there = fraction[axis, k] == _NONE
             out[first + i, k] = fixed if there else even + odd
             out[mirrored, k] = _NONE if there else even - odd
+
+
+@inner
+def keep_of(squares: Float32, fraction: Float32, axis: int, count: int, keep: Float32) -> None:
+    """Sum of the squares of those weights."""
     e0, e1, e2, e3 = squares[0], squares[1], squares[2], squares[3]
     for k in range(count):
         t = fraction[axis, k] - _HALF
@@ -198,28 +217,59 @@ def weigh(
 
 @inner
 def add_lines(
-    flat: Float32, start: int, stride: int, weights: Float32, axis: int, begin: int, end: int, out: Float32
+    table: Float32,
+    flat: Float32,
+    start: int,
+    stride: int,
+    fraction: Float32,
+    axis: int,
+    begin: int,
+    end: int,
+    out: Float32,
 ) -> None:
-    """Sum over the neighbours of places begin to end: the first one's are at `start`, `start` + `stride`, and so on."""
-    taps = weights.shape[0] // 2
-    place = axis * taps
+    """Sum over the neighbours of places begin to end: the first one's are at `start`, `start` + `stride`, and so on.
+
+    Weights are made where they are used. Two neighbours that are each other's mirror image have the even part of their sum and the odd part of
+    their difference.
+    """
+    half = table.shape[0]
     count, first, at, step = end - begin, np.uint64(begin), np.uint64(start), np.uint64(stride)
-    if taps == _USUAL:
+    if half == _USUAL:
         # Of six all in one go: what is summed stays in registers.
+        a0, a1, a2, a3 = table[0, 0, 0], table[0, 0, 1], table[0, 0, 2], table[0, 0, 3]
+        b0, b1, b2, b3 = table[1, 0, 0], table[1, 0, 1], table[1, 0, 2], table[1, 0, 3]
+        c0, c1, c2, c3 = table[2, 0, 0], table[2, 0, 1], table[2, 0, 2], table[2, 0, 3]
+        p0, p1, p2, p3 = table[0, 1, 0], table[0, 1, 1], table[0, 1, 2], table[0, 1, 3]
+        q0, q1, q2, q3 = table[1, 1, 0], table[1, 1, 1], table[1, 1, 2], table[1, 1, 3]
+        r0, r1, r2, r3 = table[2, 1, 0], table[2, 1, 1], table[2, 1, 2], table[2, 1, 3]
         for n in range(count):
-            k, a = first + np.uint64(n), at + np.uint64(n)
-            b, c = a + step, a + step + step
-            one, two = weights[place, k] * flat[a] + weights[place + 1, k] * flat[b], weights[place + 2, k] * flat[c]
-            two, d, e = two + weights[place + 3, k] * flat[c + step], c + step + step, c + step + step + step
-            out[k] = one + two + (weights[place + 4, k] * flat[d] + weights[place + 5, k] * flat[e])
+            k, here = first + np.uint64(n), at + np.uint64(n)
+            there = here + step + step
+            one, two, three = flat[here], flat[here + step], flat[there]
+            four, five, six = flat[there + step], flat[there + step + step], flat[there + step + step + step]
+            t = fraction[axis, k] - _HALF
+            u = t * t
+            even = (one + six) * (a0 + u * (a1 + u * (a2 + u * a3))) + (two + five) * (
+                b0 + u * (b1 + u * (b2 + u * b3))
+            )
+            odd = (one - six) * (p0 + u * (p1 + u * (p2 + u * p3))) + (two - five) * (q0 + u * (q1 + u * (q2 + u * q3)))
+            even += (three + four) * (c0 + u * (c1 + u * (c2 + u * c3)))
+            odd += (three - four) * (r0 + u * (r1 + u * (r2 + u * r3)))
+            out[k] = three if fraction[axis, k] == _NONE else even + t * odd
         return
     for n in range(count):
         out[first + np.uint64(n)] = _NONE
-    for i in range(taps):
+    for i in range(half):
+        e0, e1, e2, e3 = table[i, 0, 0], table[i, 0, 1], table[i, 0, 2], table[i, 0, 3]
+        o0, o1, o2, o3 = table[i, 1, 0], table[i, 1, 1], table[i, 1, 2], table[i, 1, 3]
+        low, high, last = at + np.uint64(i) * step, at + np.uint64(2 * half - 1 - i) * step, i == half - 1
         for n in range(count):
-            k = first + np.uint64(n)
-            out[k] += weights[place + i, k] * flat[at + np.uint64(n)]
-        at += step
+            k, m = first + np.uint64(n), np.uint64(n)
+            t = fraction[axis, k] - _HALF
+            u = t * t
+            even, odd = e0 + u * (e1 + u * (e2 + u * e3)), t * (o0 + u * (o1 + u * (o2 + u * o3)))
+            total = out[k] + even * (flat[low + m] + flat[high + m]) + odd * (flat[low + m] - flat[high + m])
+            out[k] = flat[low + m] if last and fraction[axis, k] == _NONE else total
 
 
 @inner

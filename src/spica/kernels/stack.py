@@ -20,16 +20,16 @@ METHODS = {"mean": MEAN, "median": MEDIAN, "clipped": CLIPPED, "min": LEAST, "ma
 class Sums(NamedTuple):
     """What is summed for a band: (rows, nx) each.
 
-    ``flux``, ``weight``, ``noise``, ``epoch``, ``time``: sums of weight times value, weight, weight² times variance, weight times
-    time, and exposure times, float64; ``number``, ``bits``: of images, and of mask bits, int32.
+    ``flux``, ``noise``: sums of weight times value and weight² times variance, float32; ``weight``, ``epoch``, ``time``: of weight,
+    weight times time, and exposure times, float64; ``number``, ``bits``: of images, and of mask bits, int32.
 
     While images are added to a mean, ``weight``, ``epoch``, ``time`` and ``number`` hold the steps along each row, which are
     nothing but where an image begins or ends; `finish` sums them.
     """
 
-    flux: Float64
+    flux: Float32
     weight: Float64
-    noise: Float64
+    noise: Float32
     epoch: Float64
     time: Float64
     number: Int32
@@ -54,19 +54,11 @@ class Bits(NamedTuple):
 
 @inner
 def _add(
-    sums: Sums, y: int, left: int, count: int, value: Float32, error: Float32, use: Float32, clean: bool, facts: Float64
+    sums: Sums, y: int, left: int, count: int, value: Float32, error: Float32, use: Float32, facts: Float64
 ) -> None:
-    """Add pixels to the sums of flux and noise, and to the steps of the others; those of no use count nothing."""
-    one, two = facts[0], facts[0] * facts[0]
+    """Add pixels of which some are of no use to the sums of flux and noise, and to the steps of the others."""
+    one, two = np.float32(facts[0]), np.float32(facts[0] * facts[0])
     flux, noise = sums.flux[y, left : left + count], sums.noise[y, left : left + count]
-    if clean:
-        for k in range(count):
-            flux[k] += one * value[k]
-        for k in range(count):
-            noise[k] += two * error[k]
-        _step(sums, y, left, 1, facts)
-        _step(sums, y, left + count, -1, facts)
-        return
     before = 0
     for k in range(count):
         now = int(use[k])
@@ -77,6 +69,38 @@ def _add(
             _step(sums, y, left + k, now - before, facts)
         before = now
     _step(sums, y, left + count, -before, facts)
+
+
+@inner
+def _scale(
+    cells: Float64,
+    n: int,
+    facts: Float64,
+    total: Float32,
+    noise: Float32,
+    straight: bool,
+    flux: Float32,
+    errors: Float32,
+) -> None:
+    """Sky and gain of the pixels of `n` cells: in place, or `straight` into the sums of flux and noise."""
+    at, scale = np.uint64(0), np.float32(facts[3])
+    one, two = np.float32(facts[0]), np.float32(facts[0] * facts[0])
+    for i in range(n):
+        count, gain, slope = int(cells[i, 0]), np.float32(cells[i, 3]), np.float32(cells[i, 7])
+        sky, rise = np.float32(cells[i, 4]), np.float32(cells[i, 8])
+        if straight:
+            for m in range(count):
+                k, far = at + np.uint64(m), np.float32(np.int32(m))
+                factor = (gain + slope * far) * scale
+                flux[k] += one * ((total[k] - (sky + rise * far)) * factor)
+                errors[k] += two * (noise[k] * (factor * factor))
+        else:
+            for m in range(count):
+                k, far = at + np.uint64(m), np.float32(np.int32(m))
+                factor = (gain + slope * far) * scale
+                total[k] = (total[k] - (sky + rise * far)) * factor
+                noise[k] *= factor * factor
+        at += np.uint64(count)
 
 
 @inner
@@ -118,7 +142,10 @@ def _lay(
     top: int,
     place: tuple[int, int],
     size: Extent,
+    cells: Float64,
+    n: int,
     level: bool,
+    table: Float32,
     facts: Float64,
     image: int,
     marks: tuple[int, int],
@@ -128,21 +155,18 @@ def _lay(
 ) -> None:
     """Pixels that have been resampled, to their place (row of the band, column of the tile)."""
     y, left, count = place[0], place[1], size.pixels
-    total, noise, bit = work.total[0], work.noise[0], work.bit[0]
-    clean, told = mend(window[0], top, level, marks, work, size)
-    gain, sky, scale = work.gain, work.sky, np.float32(facts[3])
-    for k in range(count):
-        factor = gain[k] * scale
-        total[k] = (total[k] - sky[k]) * factor
-        noise[k] *= factor * factor
-    if values.value.size > 0:
+    total, noise = work.total[0], work.noise[0]
+    clean = mend(window[0], top, level, table, marks, work, size, sums.bits[y, left : left + count])
+    kept = values.value.size > 0
+    flux, errors = sums.flux[y, left : left + count], sums.noise[y, left : left + count]
+    _scale(cells, n, facts, total, noise, clean and not kept, flux, errors)
+    if kept:
         _hold(values, y, left, sums.number[y], count, work, image, clean)
+    elif clean:
+        _step(sums, y, left, 1, facts)
+        _step(sums, y, left + count, -1, facts)
     else:
-        _add(sums, y, left, count, total, noise, work.use, clean, facts)
-    if told:
-        passed = sums.bits[y, left : left + count]
-        for k in range(count):
-            passed[k] |= bit[k]
+        _add(sums, y, left, count, total, noise, work.use, facts)
 
 
 @compiled
@@ -180,7 +204,7 @@ def _deposit(
                 begin, stop = cell_row(nodes, (j, i), part, grid, size, cells[n])
             if n > 0 and (n == together or begin >= stop or gx0 + i * step + begin != right):
                 extent = resample(window, top, cells, n, by, limits, level, work)
-                _lay(window, top, (y, left), extent, level, facts, image, marks, work, sums, values)
+                _lay(window, top, (y, left), extent, cells, n, level, by[0], facts, image, marks, work, sums, values)
                 for c in range(9):
                     cells[0, c] = cells[n, c]
                 n = 0
@@ -201,7 +225,8 @@ class Facts(NamedTuple):
 
 def empty_sums(rows: int, nx: int) -> Sums:
     """Sums of nothing."""
-    flux, weight, noise, epoch, time = (np.zeros((rows, nx)) for _ in range(5))
+    flux, noise = (np.zeros((rows, nx), np.float32) for _ in range(2))
+    weight, epoch, time = (np.zeros((rows, nx)) for _ in range(3))
     number, bits = (np.zeros((rows, nx), np.int32) for _ in range(2))
     return Sums(flux, weight, noise, epoch, time, number, bits)
 

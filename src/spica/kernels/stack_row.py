@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spica.kernels.compiled import Float32, Float64, Int32, inner
-from spica.kernels.resample import add_around, add_lines, along, renormalised, weigh
+from spica.kernels.resample import add_around, add_lines, along, keep_of, renormalised, weigh
 from spica.kernels.resample_way import MARGIN
 
 WIDE = 2048
@@ -29,7 +29,7 @@ class Work(NamedTuple):
 
     Along each axis, x and y: ``part`` (2, n) fractions, ``weights`` (2 taps, n), ``keep`` (2, n) what those keep of the noise,
     ``runs`` (6, n), see `along`. Those of y belong to the image's columns where the row is level, else to the pixels.
-    ``total``, ``noise``, ``bit`` (2, n): of the pixels, and of the columns. ``gain``, ``sky``, ``use`` (1 or 0), (n,), of the pixels.
+    ``total``, ``noise``, ``bit`` (2, n): of the pixels, and of the columns. ``use`` (n,), 1 or 0, of the pixels.
     """
 
     part: Float32
@@ -39,8 +39,6 @@ class Work(NamedTuple):
     total: Float32
     noise: Float32
     bit: Int32
-    gain: Float32
-    sky: Float32
     use: Float32
 
 
@@ -48,12 +46,12 @@ class Work(NamedTuple):
 def work_of(floats: Float32, whole: Int32) -> Work:
     """The parts of `room`."""
     total, noise, part, keep = floats[:2], floats[2:4], floats[4:6], floats[6:8]
-    return Work(part, floats[11:], keep, whole[2:], total, noise, whole[:2], floats[8], floats[9], floats[10])
+    return Work(part, floats[9:], keep, whole[2:], total, noise, whole[:2], floats[8])
 
 
 def room(taps: int) -> tuple[Float32, Int32]:
     """Room for the pixels that are worked on together; the compiler would take long over it."""
-    return np.zeros((11 + 2 * taps, _COLUMNS), np.float32), np.zeros((8, _COLUMNS), np.int32)
+    return np.zeros((9 + 2 * taps, _COLUMNS), np.float32), np.zeros((8, _COLUMNS), np.int32)
 
 
 class Extent(NamedTuple):
@@ -114,6 +112,7 @@ def _end(runs: Int32, axis: int, r: int, many: int, count: int) -> int:
 @inner
 def _sum(
     axis: int,
+    table: Float32,
     source: tuple[Float32, Float32, Int32],
     base: int,
     stride: int,
@@ -128,12 +127,12 @@ def _sum(
     `size`: number of runs and of pixels.
     """
     rows, errors, bits = source
-    parts, keep, runs, weights = work.part, work.keep, work.runs, work.weights
-    ahead = (weights.shape[0] // 4 - 1) * stride
+    parts, keep, runs = work.part, work.keep, work.runs
+    ahead = (table.shape[0] - 1) * stride
     for r in range(size[0]):
         begin, end = runs[3 * axis, r], _end(runs, axis, r, size[0], size[1])
         start = base + runs[3 * axis + 1, r] * stride + (begin if axis == 1 else 0)
-        add_lines(rows, start, stride, weights, axis, begin, end, total)
+        add_lines(table, rows, start, stride, parts, axis, begin, end, total)
         at, near, step = np.uint64(begin), np.uint64(start + ahead), np.uint64(stride)
         for n in range(end - begin):
             k, here = at + np.uint64(n), near + np.uint64(n)
@@ -178,9 +177,22 @@ def _around(window: tuple[Float32, Float32, Int32], top: int, work: Work, size: 
 
 @inner
 def _mended(
-    rows: Float32, top: int, level: bool, begin: int, end: int, marks: tuple[int, int], work: Work, size: Extent
+    rows: Float32,
+    top: int,
+    level: bool,
+    table: Float32,
+    begin: int,
+    end: int,
+    marks: tuple[int, int],
+    work: Work,
+    size: Extent,
 ) -> bool:
     back, r, s, whole = work.weights.shape[0] // 4 - 1, 0, 0, True
+    if level:
+        # Sums along level rows make their weights as they go.
+        low, high = _first(work, top, level, begin, (0, 0), size)[2], _first(work, top, level, end - 1, (0, 0), size)[2]
+        for axis, one, last in ((0, begin, end - 1), (1, low, high)):
+            weigh(table, work.part, axis, one, last + 1, work.weights)
     for k in range(begin, end):
         if np.isfinite(work.total[0, k]):
             continue
@@ -201,25 +213,36 @@ def _mended(
 
 
 @inner
-def mend(rows: Float32, top: int, level: bool, marks: tuple[int, int], work: Work, size: Extent) -> tuple[bool, bool]:
+def mend(
+    rows: Float32,
+    top: int,
+    level: bool,
+    table: Float32,
+    marks: tuple[int, int],
+    work: Work,
+    size: Extent,
+    passed: Int32,
+) -> bool:
     """Sums that met pixels without a value: of the others, where the nearest and most of the weight are among them.
 
-    Returns whether all pixels have a value, and whether any have mask bits or met such a one.
+    Mask bits go to ``passed``. Returns whether all pixels have a value.
     """
-    met, whole, told, total, bit, use = False, True, 0, work.total, work.bit, work.use
+    met, whole, total, bit, use = False, True, work.total, work.bit, work.use
     for begin in range(0, size.pixels, _BLOCK):
-        end, bad, at = min(begin + _BLOCK, size.pixels), 0, np.uint64(begin)
+        end, bad, told, at = min(begin + _BLOCK, size.pixels), 0, 0, np.uint64(begin)
         for n in range(end - begin):
             bad |= 0 if np.isfinite(total[0, at + np.uint64(n)]) else 1
             told |= bit[0, at + np.uint64(n)]
         if bad != 0:
-            told |= 1
             if not met:
                 for k in range(size.pixels):
                     use[k] = 1.0
             met = True
-            whole &= _mended(rows, top, level, begin, end, marks, work, size)
-    return whole, told != 0
+            whole &= _mended(rows, top, level, table, begin, end, marks, work, size)
+        if bad != 0 or told != 0:
+            for n in range(end - begin):
+                passed[at + np.uint64(n)] |= bit[0, at + np.uint64(n)]
+    return whole
 
 
 @inner
@@ -247,7 +270,9 @@ def _lines(
                 wide = work.runs[1, many - 1] + count - work.runs[0, many - 1] + 2 * back + 1 - first
         else:
             downs = found
-        weigh(by[0], by[1], work.part, axis, place, work.weights, work.keep)
+        keep_of(by[1], work.part, axis, place, work.keep)
+        if not level:
+            weigh(by[0], work.part, axis, 0, place, work.weights)
     return Extent(count, many, wide, downs, first)
 
 
@@ -262,19 +287,11 @@ def resample(
     level: bool,
     work: Work,
 ) -> Extent:
-    """Sums, variances and bits of the pixels of `n` cells of a row that follow each other.
+    """Sums, variances and bits of the pixels of `n` cells of a row that follow each other, without gain and sky.
 
     ``cells`` (n, 9): of each the number of pixels; x, y, gain, sky of the first; and what they change by from one to the next.
     """
     size = _lines(cells, n, level, limits, by, work)
-    at, gain, level_of_sky = np.uint64(0), work.gain, work.sky
-    for i in range(n):
-        start, slope = np.float32(cells[i, 3]), np.float32(cells[i, 7])
-        sky, rise = np.float32(cells[i, 4]), np.float32(cells[i, 8])
-        for k in range(int(cells[i, 0])):
-            gain[at + np.uint64(k)] = start + slope * np.float32(np.int32(k))
-            level_of_sky[at + np.uint64(k)] = sky + rise * np.float32(np.int32(k))
-        at += np.uint64(cells[i, 0])
     if not level:
         _around(window, top, work, size)
         return size
@@ -289,5 +306,16 @@ def resample(
                 window[2].reshape(window[2].size),
             )
         shape = (size.downs, size.places) if axis == 1 else (size.runs, size.pixels)
-        _sum(axis, (rows, errors, bits), base, step, shape, work, work.total[axis], work.noise[axis], work.bit[axis])
+        _sum(
+            axis,
+            by[0],
+            (rows, errors, bits),
+            base,
+            step,
+            shape,
+            work,
+            work.total[axis],
+            work.noise[axis],
+            work.bit[axis],
+        )
     return size

@@ -184,7 +184,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=7,
+    version=8,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
