@@ -386,6 +386,19 @@ def test_each_row_is_read_once() -> None:
     assert seen.max() == 1
 
 
+def test_what_is_kept_of_inputs_has_a_bound() -> None:
+    given = [_input(f"e{n}/1", _noise(n), _cards(2.2, 3.3, 0.02)) for n in range(6)]
+    _run(given, _tile(), memory=1)
+    again = 0
+    for each in given:
+        seen = np.zeros(200, int)
+        for y0, y1 in each["science"].value.reads:
+            seen[y0:y1] += 1
+        again += int(seen.max() > 1)
+    # There is room for the rows of some of them: the others are read again.
+    assert 0 < again < 6
+
+
 def _broken(**change: Any) -> dict[str, Any]:
     made = _input("bad/1", _noise(1), _cards())
     for key, value in change.items():

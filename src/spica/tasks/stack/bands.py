@@ -26,12 +26,15 @@ BITS = Bits(int(Mask.INTERPOLATED), int(Mask.CLIPPED), int(Mask.SATURATED | Mask
 _SUMS = 80
 """Bytes per pixel of the sums of a band and of what is made of them."""
 _MOST_ROWS = 64
+_KEPT = 16
+"""Part of the memory for rows that the next band needs too, of all inputs; others are read again."""
 
 
 class _Desk:
-    """Room for the rows of one input after the other."""
+    """Room for the rows of one input after the other; and bytes to spare for rows that inputs keep."""
 
-    def __init__(self) -> None:
+    def __init__(self, spare: int) -> None:
+        self.spare = spare
         self._size = 0
         self._room: list[npt.NDArray[Any]] = []
 
@@ -85,12 +88,21 @@ class _Window:
         self._read(desk, rows, begin, high, end)
         return rows
 
-    def keep(self, rows: Rows3, begin: int, needed: tuple[int, int]) -> None:
-        """Keep of the rows in hand, the first of which is `begin`, those that the next band needs."""
+    def keep(self, desk: _Desk, rows: Rows3, begin: int, needed: tuple[int, int]) -> None:
+        """Keep of the rows in hand, the first of which is `begin`, those that the next band needs, where there is room."""
+        self.let_go(desk)
         self.begin, self.end = max(begin, needed[0]), min(begin + len(rows[0]), needed[1])
-        first, last = self.begin - begin, max(self.end, self.begin) - begin
-        science, variance, mask = rows
-        self.kept = science[first:last].copy(), variance[first:last].copy(), mask[first:last].copy()
+        part = slice(self.begin - begin, max(self.end, self.begin) - begin)
+        science, variance, mask = rows[0][part], rows[1][part], rows[2][part]
+        size = science.nbytes + variance.nbytes + mask.nbytes
+        if size <= desk.spare:
+            desk.spare -= size
+            self.kept = science.copy(), variance.copy(), mask.copy()
+
+    def let_go(self, desk: _Desk) -> None:
+        """Keep nothing."""
+        desk.spare += sum(each.nbytes for each in self.kept or ())
+        self.kept = None
 
     def _read(self, desk: _Desk, out: Rows3, top: int, begin: int, end: int) -> None:
         ny = self.input.rows.shape[0]
@@ -154,7 +166,7 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     kept = METHODS[settings.method] != METHODS["mean"]
     waiting = sorted(range(len(inputs)), key=lambda n: inputs[n].path.height[0])
     active: dict[int, _Window] = {}
-    desk = _Desk()
+    desk = _Desk(settings.memory * 2**20 // _KEPT)
     for y0 in range(0, ny, rows):
         y1 = min(y0 + rows, ny)
         if y0 == 0 or y1 - y0 < rows:
@@ -166,7 +178,7 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
             active[n] = _Window(inputs[n], spans(path, reach(path), rows, ny, each.shape[0], 2 * len(by.weights)))
         for n in sorted(active):
             if active[n].input.path.height[1] <= y0:
-                del active[n]
+                active.pop(n).let_go(desk)
             else:
                 _lay(active[n], desk, n, by, y0 // rows, y0, sums, values)
         if kept:
@@ -186,4 +198,4 @@ def _lay(window: _Window, desk: _Desk, number: int, by: Kernel, band: int, y0: i
     if begin < end:
         rows = window.lay_out(desk, begin, end)
         deposit(rows, begin, each.rows.shape[0], each.path, by, y0, each.facts, number, BITS, sums, values)
-        window.keep(rows, begin, window.spans[band + 1] if band + 1 < len(window.spans) else (0, 0))
+        window.keep(desk, rows, begin, window.spans[band + 1] if band + 1 < len(window.spans) else (0, 0))
