@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spica.core.bands import by_wavelength
 from spica.core.faults import DataFault, SetupFault
 from spica.core.images import Image
 from spica.core.records import Exposure, Grain, Unit
@@ -183,6 +184,32 @@ def test_rules_leave_out_and_say_which(tiled: Ground) -> None:
     }
 
 
+def test_bands_of_the_release_s_own_keep_filters_apart_or_bring_them_together(tiled: Ground) -> None:
+    names = [exposure.name for exposure in tiled.registry.exposures() if exposure.band == "r"]
+    own = "[[band]]\nname = '{}'\nwhere = \"exposure = '{}'\"\n"
+    release(tiled, RELEASE + own.format("r_other", names[0]))
+    assert tiled.run(plan(tiled)).complete
+    chosen = choose(tiled.registry, load(tiled.survey), (), ())
+    stacked = {
+        band: {row.exposure for key, rows in chosen.rows.items() if key[1] == band for row in rows}
+        for band in ("r", "r_other")
+    }
+    assert stacked == {"r": set(names[1:]), "r_other": {names[0]}}
+    units = {str(job.unit) for job in plan(tiled).jobs if job.recipe.chain.label in {"stack", "back"}}
+    assert {text.rpartition("/")[2] for text in units} == {"g", "r", "r_other"}
+    assert by_wavelength({band for _, band in chosen.rows}) == ["g", "r", "r_other"]
+    # The first that holds; the release's list of bands is of these names.
+    release(
+        tiled,
+        RELEASE.replace("[tiles]", "bands = ['white']\n[tiles]")
+        + "[[band]]\nname = 'white'\nwhere = \"band = 'r'\"\n"
+        + own.format("r_other", names[0]),
+    )
+    chosen = choose(tiled.registry, load(tiled.survey), (), ())
+    assert {band for _, band in chosen.rows} == {"white"}
+    assert {each.band for each in chosen.left if each.band} == {"g"}
+
+
 @pytest.mark.parametrize(
     ("table", "taken", "rule"),
     [("best = 1", [0, 1], "best"), ("fraction = 0.5", [0, 1], "best"), ("depth = 24.1", [0, 1, 2], ""), ("by = '-psf_size'\nbest = 1", [1, 2], "best")],
@@ -252,6 +279,7 @@ def test_a_map_of_coverage_beside_the_release_leaves_tiles_out(tiled: Ground) ->
         ("name = 'one'\n[tile]\nsize = 2", "tile: no such setting; did you mean"),
         ("name = 'one'\n[tiles]\nsizes = 2", "tiles.sizes: no such setting; did you mean 'size'"),
         ("name = 'one'\n[[rule]]\nname = 'a'", "where"),
+        ("name = 'one'\n[[band]]\nname = 'a/b'\nwhere = \"band = 'r'\"", "band.0.name"),
         ("name = 'two'", "called 'two' inside"),
         ("name = 'one'\nmode = 'pi'", "programme"),
         ("name = 'one'\n[tiles]\ngrid = 'box'", "ra = "),

@@ -85,6 +85,15 @@ class RuleTable(Settings):
         return self
 
 
+class BandTable(Settings):
+    """A band of the release's own: ``[[band]]``. What fulfils it is stacked under its name in place of that of its filter."""
+
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="of the stacks, and in names of columns")
+    ]
+    where: Annotated[str, Field(min_length=1, description="selection, as that of a rule; the first band that holds")]
+
+
 class ChooseTable(Settings):
     """How many of those that fulfil the rules, in each tile and band: ``[choose]``; the best come first."""
 
@@ -114,6 +123,10 @@ class Release(Settings):
     )
     programme: str = Field(default="", description="exposures of this programme only; 'pi' needs one")
     tiles: TilesTable = TilesTable()
+    band: tuple[BandTable, ...] = Field(
+        default=(),
+        description="bands of its own: the filters of two cameras stay apart, or those of two names come together",
+    )
     rule: tuple[RuleTable, ...] = ()
     choose: ChooseTable = ChooseTable()
     settings: dict[str, dict[str, Any]] = Field(

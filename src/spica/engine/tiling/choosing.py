@@ -85,11 +85,13 @@ def choose(
     SetupFault
         ``where.invalid`` for a rule that names no column or metric; ``release.invalid`` for tiles that cannot be.
     """
-    rows = [
+    there = [
         row
         for row in in_key_order(registry.detector_rows(frame_types=tuple(frames)))
         if not states or row.state in states
     ]
+    own = _bands(registry, release)
+    rows = [row._replace(band=own.get((row.exposure, row.detector), row.band)) for row in there]
     kept, left = _by_rules(registry, release, rows)
     outlines = registry.outlines(Unit(Grain.DETECTOR, (row.exposure, str(row.detector))) for row in rows)
     solved = {unit.values[0]: None for unit in outlines}
@@ -113,6 +115,15 @@ def choose(
             left += [_left(row, rule, why, tile.name) for row, rule, why in others]
             found[tile.name, band] = tuple(best)
     return Chosen(tiles, found, tuple(left), tuple(sorted(solved)))
+
+
+def _bands(registry: Registry, release: Release) -> dict[Pair, str]:
+    """The release's own band of each detector that has one."""
+    found: dict[Pair, str] = {}
+    for table in release.band:
+        for row in registry.detector_rows(where=table.where):
+            found.setdefault((row.exposure, row.detector), table.name)
+    return found
 
 
 def _left(row: DetectorRow, rule: str, why: str, tile: str = "") -> Left:
