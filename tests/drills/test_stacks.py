@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from spica.core.images import Image
+from spica.core.keywords import is_sky
 from spica.files.images import read_image
 from tests.drills.ground import contents
 from tests.drills.test_disk import KIB, Disk, mounted
@@ -261,3 +265,50 @@ def test_factors_and_cards_of_delivered_headers(tmp_path: Path) -> None:
     assert made.variance is not None
     # Four times a noise of 10, less what interpolation takes of it.
     assert 4.0 < np.nanmedian(np.sqrt(made.variance)) < 5.0
+
+
+@pytest.mark.slow
+def test_a_stack_is_cut_and_its_grid_is_swarps(tmp_path: Path) -> None:
+    """By position and by box, through the commands; SWarp with TILE.head makes an image of the same pixels."""
+    terminal = survey(tmp_path, count=2)
+    head = tmp_path / "heads" / "here.head"
+    assert [each["name"] for each in terminal.ask("tiles", "--heads", tmp_path / "heads")] == ["here"]
+    before = head.read_text()
+    run(terminal, *MEAN)
+    terminal.ask("tiles", "--heads", tmp_path / "heads")
+    assert head.read_text() == before
+    made = stack(terminal)
+    [cut_one] = terminal.ask("cutout", "20.0", "30.0", "--stacks", "--size", "20", "--to", tmp_path / "cuts")
+    box = cut_one["box"]
+    [same] = terminal.ask(
+        *("cutout", "--tile", "here", "--band", "r", "--to", tmp_path / "again"),
+        *("--box", f"{box['x0']},{box['x1']},{box['y0']},{box['y1']}"),
+    )
+    assert Path(cut_one["path"]).read_bytes() == Path(same["path"]).read_bytes()
+    part = read_image(Path(same["path"]))
+    assert np.array_equal(part.pixels, made.pixels[box["y0"] : box["y1"], box["x0"] : box["x1"]], equal_nan=True)
+    assert terminal.order("cutout", "--tile", "here", "--box", "1,2", code=2)
+    assert terminal.order("cutout", "--stacks", code=2)
+
+    program = shutil.which("SWarp") or shutil.which("swarp")
+    if program is None:
+        pytest.skip("SWarp is not installed")
+    work = tmp_path / "swarp"
+    work.mkdir()
+    for number in range(2):
+        with fits.open(tmp_path / "delivery" / f"f{number:04d}.fits") as file:
+            fits.PrimaryHDU(file["SCI"].data - 500.0, file["SCI"].header).writeto(work / f"f{number}.fits")
+    shutil.copy(head, work / "coadd.head")
+    words = (
+        "-SUBTRACT_BACK N -WEIGHT_TYPE NONE -COMBINE_TYPE AVERAGE -FSCALE_KEYWORD NONE -WRITE_XML N -VERBOSE_TYPE QUIET"
+    )
+    subprocess.run([program, "f0.fits", "f1.fits", "-c", "/dev/null", *words.split()], cwd=work, check=True)
+    with fits.open(work / "coadd.fits") as file:
+        theirs, header = file[0].data, file[0].header
+    assert theirs.shape == made.pixels.shape
+    ours = fits.Header({key: value for key, value in made.header.items() if is_sky(key)})
+    for x, y in ((5.0, 7.0), (60.0, 90.0)):
+        assert np.allclose(WCS(header).all_pix2world(x, y, 0), WCS(ours).all_pix2world(x, y, 0), atol=1e-9)
+    factor = 10 ** (0.4 * (30.0 - 26.0)) / 10.0
+    inner = np.s_[15:-15, 15:-15]
+    assert np.nanstd(made.pixels[inner] - factor * theirs[inner]) < 0.05 * np.nanstd(made.pixels[inner])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,11 @@ PREVIEW = examples(
     "spica release preview dr1 --json",
     "spica run deep --release dr1                    makes it",
 )
-TILES = examples("spica tiles", "spica tiles dr1 --json")
+TILES = examples(
+    "spica tiles",
+    "spica tiles dr1 --json",
+    "spica tiles dr1 --heads heads; cp heads/r0123-0456.head coadd.head; SWarp *.fits     the same grid",
+)
 EXAMPLE = """\
 name = "dr1"
 title = "First data release"
@@ -133,6 +138,9 @@ def _show(told: Preview, tile: str) -> None:
 
 def tiles(
     name: NameArgument = "",
+    to: Annotated[
+        Path | None, typer.Option("--heads", help="Also write each tile's header into this folder, as TILE.head.")
+    ] = None,
     pipeline: PipelineOption = "deep",
     survey: SurveyOption = None,
     as_json: JsonOption = False,
@@ -141,6 +149,8 @@ def tiles(
     from spica.services import releases
 
     found = releases.tiles(name, survey, pipeline)
+    if to is not None:
+        releases.write_heads(name, survey, to, pipeline)
     if as_json:
         print_json(found)
         return

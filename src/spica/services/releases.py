@@ -8,13 +8,13 @@ from pathlib import Path
 
 from spica.core.faults import SetupFault
 from spica.core.outline import Outline
-from spica.core.records import FrameType, Grain, Unit
+from spica.core.records import FrameType, Grain, Scalar, Unit
 from spica.core.release import Release
 from spica.core.tiles import Tile
 from spica.engine.targets import NO_BAND
 from spica.engine.tiling.choosing import Chosen, choose
 from spica.engine.tiling.planning import states_of
-from spica.files import releases
+from spica.files import heads, releases
 from spica.pipelines.graph import TILED, chains
 from spica.registry.rows import DetectorRow
 from spica.services.pipelines import load
@@ -122,6 +122,22 @@ def tiles(release: str, folder: Path | None, pipeline: str = PIPELINE) -> list[T
     with opened(folder) as house:
         given, chosen = _chosen(release, house, pipeline)
     return [_tile_line(tile, chosen, given.tiles.scale) for tile in chosen.tiles.values()]
+
+
+def write_heads(release: str, folder: Path | None, to: Path, pipeline: str = PIPELINE) -> list[str]:
+    """Write TILE.head for each tile of a release: size and sky solution as the release's file says them, whether it is stacked or not.
+
+    SWarp takes such a file beside its output (IMAGEOUT_NAME's .head) as the grid to resample onto. Errors as `tiles`, ``disk.*``.
+    """
+    with opened(folder) as house:
+        _, chosen = _chosen(release, house, pipeline)
+    paths = []
+    for tile in chosen.tiles.values():
+        size: dict[str, Scalar] = {"SIMPLE": True, "BITPIX": -32, "NAXIS": 2, "NAXIS1": tile.nx, "NAXIS2": tile.ny}
+        path = to / f"{tile.name}.head"
+        heads.write_heads(path, [size | {"EQUINOX": 2000.0} | dict(tile.cards)])
+        paths.append(str(path))
+    return paths
 
 
 def preview(release: str, folder: Path | None, pipeline: str = PIPELINE, tile: str = "") -> Preview:
