@@ -55,7 +55,7 @@ def test_objects_in_circles_are_told_and_none_where_nobody_knows_of_stars() -> N
     detected = Catalogue({"ra": place[0] % 360.0, "dec": place[1], "snr_peak": np.ones(300)})
     given = stars(G=[9.0, 5.0, 9.0, 16.5, np.nan])
     circles = bright_stars(BrightStarsSettings(), TILE, given)["bright_stars"]
-    table = objects(ObjectsSettings(), TILE, detected, (), None, circles)["objects"]
+    table = objects(ObjectsSettings(), TILE, detected, (), None, circles, None)["objects"]
     sky = SkyCoord(table["ra"], table["dec"], unit="deg")
     expected = np.zeros(len(table), bool)
     for row in range(len(circles)):
@@ -65,5 +65,7 @@ def test_objects_in_circles_are_told_and_none_where_nobody_knows_of_stars() -> N
     assert 3 < np.count_nonzero(expected) < 299
     nobody = bright_stars(BrightStarsSettings(), TILE, None)["bright_stars"]
     for unknown in (nobody, None):
-        assert np.all(objects(ObjectsSettings(), TILE, detected, (), None, unknown)["objects"]["bright_star"] == -1)
+        assert np.all(
+            objects(ObjectsSettings(), TILE, detected, (), None, unknown, None)["objects"]["bright_star"] == -1
+        )
     assert not within([np.nan], [np.nan], (np.array([0.0]), np.array([0.0]), np.array([1.0])))[0]

@@ -321,7 +321,7 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     bands = three_bands(300, 90)
     made |= {**bands.detection, "forced": bands.forced["r"], "forced_figures": {}}
     made |= objects.objects(
-        objects.ObjectsSettings(), Everywhere(), bands.detection["detected"], members(bands.forced), None, None
+        objects.ObjectsSettings(), Everywhere(), bands.detection["detected"], members(bands.forced), None, None, None
     )
     made |= bright_stars.bright_stars(
         bright_stars.BrightStarsSettings(),

@@ -114,7 +114,7 @@ def test_light_where_there_is_none_is_zero_on_average_and_negative_half_of_the_t
 
 def test_objects_hold_all_bands_own_their_half_and_keep_their_names(seen: Bands) -> None:
     found = seen.detection["detected"]
-    made = objects(ObjectsSettings(), West(), found, members(seen.forced), None, None)
+    made = objects(ObjectsSettings(), West(), found, members(seen.forced), None, None, None)
     table = made["objects"]
     assert len(table) == len(found)
     assert np.all(np.diff(table["object_id"]) > 0)
@@ -125,7 +125,7 @@ def test_objects_hold_all_bands_own_their_half_and_keep_their_names(seen: Bands)
     assert made["object_figures"]["objects_kept"].value == 0
     fewer = found.select(np.arange(0, len(found), 2))
     light = {band: each.select(np.arange(0, len(found), 2)) for band, each in seen.forced.items()}
-    again = objects(ObjectsSettings(), West(), fewer, members(light), table, None)
+    again = objects(ObjectsSettings(), West(), fewer, members(light), table, None, None)
     assert again["object_figures"]["objects_kept"].value == len(fewer)
     assert set(again["objects"]["object_id"].tolist()) < set(table["object_id"].tolist())
 
@@ -155,5 +155,5 @@ def test_bad_input_is_named(seen: Bands) -> None:
         assert caught.value.code == code
     short = members({"g": seen.forced["g"].select(np.arange(3))})
     with pytest.raises(DataFault) as caught:
-        objects(ObjectsSettings(), West(), table, short, None, None)
+        objects(ObjectsSettings(), West(), table, short, None, None, None)
     assert caught.value.code == "data.bad-value"

@@ -72,7 +72,7 @@ class Need:
         of the camera and that catalogue), 'lent' (a tuple of `Member`s: the product of that name which the same step gave
         for other units; from whom, a rung of the rescue ladder says), 'indexes' (a
         tuple of `spica.kernels.indexes.Index`: the index files that the survey names), 'tile' (`spica.core.tiles.Tile` of units
-        of tiles), 'inputs' (facts of each detector that goes into a tile, by its unit's text), 'previous' (identifiers and places of the
+        of tiles), 'inputs' (facts of each detector that goes into a tile, by its unit's text), 'dust' (reddening over a tile; see `spica.engine.resolvers.dust`), 'previous' (identifiers and places of the
         objects that the release before published about a tile).
     section : for 'camera': 'amplifiers', 'grading', 'geometry', 'focal plane', 'filter', 'crosstalk', 'site'; a change elsewhere in the table
         does not re-run the task. For 'reference' and 'systems': what the stars are for, 'astrometry' or 'photometry'.

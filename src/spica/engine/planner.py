@@ -29,6 +29,7 @@ from spica.engine.selection import both, for_frames
 from spica.engine.spec import Recipe
 from spica.engine.targets import Target, in_key_order, targets
 from spica.engine.tiling.planning import Tiling
+from spica.files.dust import installed
 from spica.files.survey import Survey
 from spica.instruments import tables
 from spica.instruments.sections import section
@@ -117,6 +118,11 @@ class _Planner:
         def previous() -> Before:
             return chosen_previous(survey, order.release)
 
+        @cache
+        def dust() -> str:
+            found = installed(survey.references)
+            return found.checksum if found else ""
+
         masters = Masters(registry.masters(), registry.master_orders(), survey.settings.calibration)
         self._plan = Plan(order)
         self._chains = chains(order.pipeline)
@@ -125,7 +131,15 @@ class _Planner:
         self._circles = _visits(registry, self._chains)
         self._hops = _hops(self._chains)
         self._ground = Ground(
-            part, delivered, masters, self._circles, reference, finder(survey, camera, reference), indexes, previous
+            part,
+            delivered,
+            masters,
+            self._circles,
+            reference,
+            finder(survey, camera, reference),
+            indexes,
+            previous,
+            dust,
         )
         self._rows: list[list[DetectorRow]] = []
 

@@ -17,7 +17,7 @@ from spica.pipelines.reading import nearest
 SECTIONS = ("amplifiers", "grading", "geometry", "focal plane", "filter", "crosstalk", "site")
 PIXELS = frozenset({"raw", "delivered", "detector"})
 FACTS = frozenset({"exposure", "exposures", "camera", "unit", "members", "reference", "wcs", "systems", "indexes"})
-OF_TILES = frozenset({"tile", "inputs", "previous"})
+OF_TILES = frozenset({"tile", "inputs", "previous", "dust"})
 SOURCES = RENAMED | FACTS | OF_TILES | PIXELS
 LATE = frozenset({"lent", "camera", "unit"})
 PURPOSES = ("", "astrometry", "photometry")

@@ -16,7 +16,8 @@ import psutil
 
 from spica import __version__
 from spica.core.faults import Fault, SetupFault
-from spica.files import atomic
+from spica.files import atomic, dust
+from spica.files.dust import installed
 from spica.files.survey import Survey
 from spica.services import kernels
 from spica.services.progress import Watcher, unwatched
@@ -183,10 +184,19 @@ def _survey(survey: Survey) -> Iterator[Check]:
         yield from _pipelines(survey)
     yield from _areas(survey)
     yield _registry(survey)
+    yield _dust(survey)
     left = [path for path in survey.folder("scratch").rglob("*") if path.is_file()]
     if left:
         advice = "left by an interrupted run; the same run uses and then deletes them"
         yield Check("scratch", Verdict.NOTE, f"{len(left)} files", advice)
+
+
+def _dust(survey: Survey) -> Check:
+    found = installed(survey.references)
+    if found is None:
+        advice = f"objects have no extinction; put {dust.NORTH} and {dust.SOUTH} (SFD) into {survey.references / dust.FOLDER}"
+        return Check("dust map", Verdict.NOTE, "none installed", advice)
+    return Check("dust map", Verdict.GOOD, f"{found.north.name} and {found.south.name}")
 
 
 def _areas(survey: Survey) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from spica.core.bright import within
 from spica.core.columns import Catalogue, Column
+from spica.core.extinction import reddened
 from spica.core.faults import DataFault
 from spica.core.records import Grain, Scalar, Unit
 from spica.core.settings import Settings, setting
@@ -43,13 +45,15 @@ def objects(
     forced: tuple[Member, ...],
     previous: Catalogue | None,
     bright_stars: Catalogue | None,
+    dust: Mapping[str, Any] | None,
 ) -> Products:
     """Put what each band says of the tile's sources side by side; say which of them are the tile's own.
 
     Returns
     -------
     objects : Catalogue in the order of `object_id`: places and shapes, and the columns of `forced` of each band with ``_band`` behind
-        their names. `own` is 1 where no other tile of the release has the object; `bright_star` is 1 in the circle of a bright star.
+        their names. `own` is 1 where no other tile of the release has the object; `bright_star` is 1 in the circle of a bright star. With a
+        dust map `reddening`, E(B-V), and `extinction_BAND` of each band of which the coefficient is known.
     object_figures : metrics.
 
     Raises
@@ -87,6 +91,10 @@ def objects(
             columns[full] = table[name]
             declared[full] = replace(each, name=full, meaning=f"{each.meaning}; band {band}")
     header["BANDS"] = " ".join(bands)
+    if dust is not None:
+        added, kinds = reddened(dust, detected, bands)
+        columns |= added
+        declared |= kinds
     order = np.argsort(number, kind="stable")
     typed = {name: np.asarray(columns[name])[order].astype(each.dtype) for name, each in declared.items()}
     figures = {
@@ -131,6 +139,7 @@ TASK = Task(
         Need("forced", grain=Grain.TILE_BAND, quorum=1),
         Need("previous", source="previous", optional=True),
         Need("bright_stars", optional=True),
+        Need("dust", source="dust", optional=True),
     ),
     gives=(
         Give("objects", Form.CATALOGUE, meaning="the objects of a tile, all bands side by side"),

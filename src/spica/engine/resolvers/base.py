@@ -62,6 +62,7 @@ class Ground:
     reference : name and checksum of the reference catalogue for a purpose; SetupFault where there is none.
     systems : photometric systems of a camera's bands and that catalogue's, by camera and purpose.
     indexes : path and identity of each index file that the survey names.
+    dust : checksum of the dust map that is installed; '' where there is none.
     previous : folder (in the survey's) and checksum of the objects of the release before; '' where there is none.
     section : digest of a camera's section, by camera, detector, section and band.
     delivered : digest of what a camera's table says of frames reduced elsewhere.
@@ -82,6 +83,7 @@ class Ground:
     systems: Callable[[str, str], Systems]
     indexes: Callable[[], tuple[tuple[str, str], ...]]
     previous: Callable[[], tuple[str, str]]
+    dust: Callable[[], str]
     places: list[dict[tuple[str, ...], int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     broken: dict[int, FaultRecord] = field(default_factory=dict)

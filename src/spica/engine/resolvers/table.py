@@ -1,4 +1,4 @@
-"""The resolvers by source. A new source (neighbour, dust map …) is one more module and one line."""
+"""The resolvers by source. A new source (a neighbour, say) is one more module and one line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from spica.engine.resolvers import plain
 from spica.engine.resolvers.base import Resolver
+from spica.engine.resolvers.dust import Dust
 from spica.engine.resolvers.indexes import Indexes
 from spica.engine.resolvers.lent import Lent
 from spica.engine.resolvers.master import Master
@@ -34,4 +35,5 @@ RESOLVERS: Mapping[str, Resolver] = {
     "tile": TileItself(),
     "inputs": Inputs(),
     "previous": Previous(),
+    "dust": Dust(),
 }
