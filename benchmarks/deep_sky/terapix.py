@@ -36,7 +36,7 @@ RELEASE = """
 name = "{name}"
 [tiles]
 grid = "{grid}"
-size = 0.25
+size = 0.08
 scale = 0.186
 overlap = 20.0
 [[rule]]
