@@ -41,7 +41,7 @@ scale = 0.186
 overlap = 20.0
 [[rule]]
 name = "verdict"
-where = "detector >= 0"
+where = "sky_verdict <= 1"
 [settings.stack]
 method = "mean"
 [settings.completeness]
