@@ -113,7 +113,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("TILE", "text", "", "tile of sky", "catalogue"),
     Keyword("SEED", "int", "", "seed of random places", "catalogue"),
     Keyword("BACKBOX", "int", "pixel", "mesh of the background"),
-    Keyword("BACKMETH", "text", "", "mesh, constant or none"),
+    Keyword("BACKMETH", "text", "", "mesh, matched, constant or none"),
     Keyword("CALBLOCK", "text", "", "calibration block"),
     Keyword("MJDFROM", "float", "d", "the master serves from then on, MJD TAI"),
     Keyword("MJDTO", "float", "d", "the master serves until then, MJD TAI"),

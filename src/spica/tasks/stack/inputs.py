@@ -97,6 +97,10 @@ def make(settings: StackSettings, canvas: Canvas, given: Given) -> Input | None:
         nodes[3] = np.where(here, sky_at(np.array(given.mesh["level"], np.float64), shape, x, y), 0.0).reshape(
             nodes[3].shape
         )
+    if given.mesh is not None and settings.background == "matched":
+        nodes[3] = np.where(here, float(np.median(np.array(given.mesh["level"], np.float64))), 0.0).reshape(
+            nodes[3].shape
+        )
     area = float(np.median(nodes[2].ravel()[here]))
     noise = _noise(given) * (scale * area) ** 2
     if not noise > 0.0 or not np.isfinite(noise) or not given.weight > 0.0:

@@ -19,7 +19,13 @@ class StackSettings(Settings):
     kernel: Literal["nearest", "bilinear", "lanczos2", "lanczos3", "lanczos4"] = setting("lanczos3", "interpolation")
     kappa: float = setting(4.0, "a value is clipped that is farther from the median", "sigma", gt=0)
     fraction: float = setting(0.3, "and by this fraction of the flux more: stars of another seeing stay", ge=0)
-    background: Literal["mesh", "none"] = setting("mesh", "sky that is taken off each exposure: its mesh, or none")
+    background: Literal["mesh", "matched", "none"] = setting(
+        "mesh",
+        "sky that is taken off each exposure: its mesh; one level, matched where exposures overlap, so that wide light stays; none",
+    )
+    match_order: int = setting(
+        0, "matched skies may differ by a constant (0), a slope (1), a curved plane (2)", ge=0, le=2
+    )
     magzero: float = setting(30.0, "AB magnitude of one unit of the stack", "mag")
     flux: Literal["photometry", "keyword", "table"] = setting(
         "photometry",

@@ -16,6 +16,7 @@ from spica.kernels.projection import projection
 from spica.tasks.stack.bands import Quality, bands
 from spica.tasks.stack.inputs import Canvas, Given, Input, dated, depth, make
 from spica.tasks.stack.keywords import Source, propagated, understood
+from spica.tasks.stack.matching import matched
 from spica.tasks.stack.settings import StackSettings
 
 _READ = 256
@@ -80,6 +81,9 @@ def stack(
     used, day = dated(used)
     deep, _ = depth(canvas, used)
     quality = Quality()
+    if settings.background == "matched":
+        used, told = matched(settings.match_order, canvas, used)
+        quality.update(told)
     quality["stack_inputs"] = Measured(float(len(used)))
     quality["stack_left_out"] = Measured(float(len(left_out)))
     cards = _cards(settings, canvas, used, left_out, day, without_sky=sky_mesh is None)
@@ -165,7 +169,7 @@ def _cards(
         "BUNIT": "",
         "MAGZERO": settings.magzero,
         "MAGSYS": used[0].system,
-        "BACKMETH": "none" if without_sky else settings.background,
+        "BACKMETH": "none" if without_sky and settings.background == "mesh" else settings.background,
         "NCOMBINE": len(used),
         "NLEFTOUT": len(left_out),
         "COMBINE": settings.method,

@@ -1,0 +1,169 @@
+"""Skies of exposures made to agree where they overlap, so that light wider than the cells of a sky mesh stays in the stack.
+
+Each exposure's detector loses one level, and what its overlaps ask for beside it: a constant, a slope or a curved plane (as Montage's and the
+Rubin pipelines' background matching do). Differences in cells of the tile tell it, in which sources have no part: they are in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from spica.core.faults import DataFault
+from spica.core.mask import Mask
+from spica.core.task import Measured
+from spica.kernels.resample_way import CHUNK, Way
+from spica.kernels.robust import MAD_TO_SIGMA
+from spica.tasks.stack.inputs import Canvas, Input
+
+Floats = npt.NDArray[np.float64]
+_FULL = 0.25
+"""Part of a cell's pixels that have to be good."""
+_SIDE = 32
+"""Pixels along a cell whose median is taken."""
+_CLIP, _ROUNDS = 4.0, 8
+"""A level so many times the scatter off is left out, in so many rounds: a trail, a wing of another seeing."""
+_WEAK = 1e-10
+"""Part of the largest weight that holds to zero what overlaps leave open: the common level, exposures that nothing overlaps."""
+
+
+def matched(order: int, canvas: Canvas, used: list[Input]) -> tuple[list[Input], Mapping[str, Measured]]:
+    """The inputs with what is taken off each made to agree with the others', and how well that went.
+
+    Parameters
+    ----------
+    order : of the polynomial of the place in the tile that an input may differ by: 0 a constant.
+
+    Returns
+    -------
+    inputs : as `used`, with `path.nodes[3]` changed. The mean of all corrections of a term is 0.
+    metrics : inputs that overlaps tie, largest correction of a level, scatter of the cells about the answer in units of their noise.
+
+    Raises
+    ------
+    DataFault
+        ``stack.input`` where one cannot be read.
+    """
+    middles = np.stack(np.meshgrid(*(np.arange(-(-size // CHUNK)) for size in canvas.shape[::-1])), axis=-1)
+    places = CHUNK * (middles.reshape(-1, 2) + 0.5) - 0.5
+    level, weight = (np.zeros((len(used), len(places))) for _ in range(2))
+    for n, each in enumerate(used):
+        level[n], weight[n] = _levels(each, places)
+    terms = _terms(order, canvas, *places.T)
+    answer, scatter = _agree(level, weight, terms)
+    made = [
+        replace(each, path=each.path._replace(nodes=_with(each, canvas, order, own)))
+        for each, own in zip(used, answer, strict=True)
+    ]
+    tied = np.count_nonzero(np.any((weight > 0.0) & (np.count_nonzero(weight, axis=0) > 1), axis=1))
+    return made, {
+        "stack_match_tied": Measured(float(tied)),
+        "stack_match_largest": Measured(float(np.abs(answer[:, 0]).max())),
+        "stack_match_scatter": Measured(scatter),
+    }
+
+
+def _terms(order: int, canvas: Canvas, x: Floats, y: Floats) -> Floats:
+    """Powers of the place in the tile, from -1 to 1 along its longer side, (n, terms)."""
+    half = 0.5 * max(canvas.shape)
+    u, v = x / half - canvas.shape[1] / (2.0 * half), y / half - canvas.shape[0] / (2.0 * half)
+    return np.stack([u ** (total - j) * v**j for total in range(order + 1) for j in range(total + 1)], axis=-1)
+
+
+def _levels(each: Input, places: Floats) -> tuple[Floats, Floats]:
+    """Level of an input about places of the tile, less what is taken off already, in units of the stack; and its weight, 0: none."""
+    level, weight = np.zeros(len(places)), np.zeros(len(places))
+    at = _between(each.path, places)
+    half = 0.5 * CHUNK * np.sqrt(np.maximum(at[:, 2], 0.0))
+    ny, nx = each.rows.shape
+    inside = (at[:, 0] - half >= 0) & (at[:, 0] + half <= nx - 1) & (at[:, 1] - half >= 0) & (at[:, 1] + half <= ny - 1)
+    if not inside.any():
+        return level, weight
+    pixels = _pixels(each)
+    for n in np.flatnonzero(inside):
+        low_x, high_x, low_y, high_y = (
+            round(at[n, axis] + side * half[n]) for axis in (0, 1) for side in (-1.0, 1.0)
+        )
+        step = max(int(2.0 * half[n]) // _SIDE, 1)
+        cell = pixels[low_y : high_y + 1 : step, low_x : high_x + 1 : step]
+        good = cell[np.isfinite(cell)]
+        if good.size >= max(_FULL * cell.size, 1.0):
+            level[n] = (float(np.median(good)) - at[n, 3]) * at[n, 2] * each.facts.scale
+            # A median's variance is π/2 of a mean's.
+            weight[n] = each.facts.weight * good.size * 2.0 / np.pi
+    return level, weight
+
+
+def _pixels(each: Input) -> npt.NDArray[np.float32]:
+    """All pixels of an input, NaN where one is of no use: of one input at a time."""
+    try:
+        pixels = np.array(each.rows.read(0, each.rows.shape[0], "science"), np.float32)
+        try:
+            mask = each.rows.read(0, each.rows.shape[0], "mask")
+        except KeyError:
+            return pixels
+    except (DataFault, OSError) as error:
+        raise DataFault("stack.input", f"{each.unit} cannot be read: {error}", unit=each.unit) from error
+    pixels[mask & int(Mask.unusable()) != 0] = np.nan
+    return pixels
+
+
+def _between(path: Way, places: Floats) -> Floats:
+    """What the nodes of a way say at places of the tile, (n, 4), linearly between; far outside where there is nothing."""
+    gy, gx = path.nodes.shape[1:]
+    i, j = (places[:, 0] - path.x0) / path.step, (places[:, 1] - path.y0) / path.step
+    out = (i < 0) | (i > gx - 1) | (j < 0) | (j > gy - 1)
+    i0, j0 = np.clip(i.astype(int), 0, gx - 2), np.clip(j.astype(int), 0, gy - 2)
+    di, dj = i - i0, j - j0
+    nodes = path.nodes
+    upper = nodes[:, j0, i0] * (1.0 - di) + nodes[:, j0, i0 + 1] * di
+    lower = nodes[:, j0 + 1, i0] * (1.0 - di) + nodes[:, j0 + 1, i0 + 1] * di
+    made = (upper * (1.0 - dj) + lower * dj).T
+    made[out] = -1e9
+    return np.asarray(made)
+
+
+def _agree(level: Floats, weight: Floats, terms: Floats) -> tuple[Floats, float]:
+    """Corrections (inputs, terms) by which levels (inputs, cells) agree best, and their scatter in units of the noise."""
+    number, count = len(level), terms.shape[1]
+    answer, scatter = np.zeros((number, count)), 0.0
+    weight = weight.copy()
+    for _ in range(_ROUNDS):
+        weight[:, np.count_nonzero(weight, axis=0) < 2] = 0.0
+        total = weight.sum(axis=0)
+        if not total.any():
+            break
+        share = np.divide(weight, total, out=np.zeros_like(weight), where=total > 0.0)
+        off = level - np.sum(share * level, axis=0)
+        design = (weight[:, None, :] * terms.T).reshape(number * count, -1)
+        root = np.divide(1.0, np.sqrt(total), out=np.zeros_like(total), where=total > 0.0)
+        matrix = -(design * root) @ (design * root).T
+        for n in range(number):
+            part = slice(n * count, (n + 1) * count)
+            matrix[part, part] += (terms.T * weight[n]) @ terms
+        matrix[np.diag_indices_from(matrix)] += _WEAK * matrix.diagonal().max()
+        gradient = ((weight * off) @ terms).ravel()
+        answer = np.linalg.solve(matrix, gradient).reshape(number, count)
+        left = level - answer @ terms.T
+        left = (left - np.sum(share * left, axis=0)) * np.sqrt(weight)
+        known = weight > 0.0
+        scatter = MAD_TO_SIGMA * float(np.median(np.abs(left[known])))
+        lost = np.abs(left) > _CLIP * max(scatter, 1.0)
+        if not lost.any():
+            break
+        weight[lost] = 0.0
+    return answer, scatter
+
+
+def _with(each: Input, canvas: Canvas, order: int, own: Floats) -> Floats:
+    """Nodes of an input with its correction beside what is taken off."""
+    path, nodes = each.path, each.path.nodes.copy()
+    gy, gx = nodes.shape[1:]
+    x, y = np.meshgrid(path.x0 + path.step * np.arange(gx), path.y0 + path.step * np.arange(gy))
+    more = (_terms(order, canvas, x.ravel().astype(float), y.ravel().astype(float)) @ own).reshape(gy, gx)
+    there = nodes[2] > 0.0
+    nodes[3, there] += more[there] / (each.facts.scale * nodes[2, there])
+    return nodes
