@@ -268,6 +268,19 @@ def test_factors_and_cards_of_delivered_headers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_factor_that_no_header_tells(tmp_path: Path) -> None:
+    """The stack fails with the exposure's name; by its zero points it is made."""
+    terminal = survey(tmp_path)
+    run(terminal, "--set", "stack.flux=keyword", code=1)
+    told = fault(terminal)
+    assert (told["code"], told["subject"]) == ("stack.no-flux-scale", "tile-band:here/r")
+    assert "detector:mine-0000/1" in told["message"]
+    assert "FLXSCALE" in told["message"]
+    assert run(terminal)["failed"] == 0
+    assert stack(terminal).header["NCOMBINE"] == 4
+
+
+@pytest.mark.slow
 def test_a_stack_is_cut_and_its_grid_is_swarps(tmp_path: Path) -> None:
     """By position and by box, through the commands; SWarp with TILE.head makes an image of the same pixels."""
     terminal = survey(tmp_path, count=2)

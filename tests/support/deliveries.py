@@ -59,7 +59,7 @@ title = "Stacks of delivered frames, and no more"
 extends = "delivered-deep"
 remove = [
   "detect", "measure", "quality", "quicklook", "merge", "grade", "summary", "focal_plane", "deep_background", "deep_noise", "deep_detect",
-  "deep_measure", "deep_stars", "deep_psf", "deep_psf_measure", "deep_sources", "completeness", "detection", "forced", "bright_stars", "objects",
+  "deep_measure", "deep_stars", "deep_psf", "psf_map", "deep_psf_measure", "deep_sources", "completeness", "detection", "forced", "bright_stars", "objects",
   "thumbnail",
   "colour",
 ]

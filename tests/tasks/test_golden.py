@@ -68,6 +68,7 @@ from spica.tasks import (
     plane,
     pointing,
     psf,
+    psf_map,
     psf_measure,
     quality,
     quicklook,
@@ -100,7 +101,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         anchored, background, bright_stars, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
-        focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_measure, quality, quicklook, read_noise, register, registered,
+        focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_map, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, trusted, zero_point,
     )
 }  # fmt: skip
@@ -281,7 +282,7 @@ def outputs() -> dict[str, Mapping[str, Any]]:
     found["pointing"] = run("pointing", exposure=exposure, **found_field())
     found["stars"] = run("stars", sources=sources)
     found["psf"] = run("psf", science=science, background=sky, sources=sources, stars=found["stars"]["stars"])
-    found |= series_of_two(run)
+    found |= series_of_two(run) | mapped(run, model.to_catalogue())
     found["quicklook"] = run("quicklook", science=science)
     found["merge"] = run("merge", sources=(Member("detector:demo-1/2", MemoryTable(Catalogue({"x": np.arange(3.0)}))),))
     found["grade"] = run(
@@ -332,6 +333,16 @@ def stacked() -> dict[str, Mapping[str, Any]]:
     )
     names = ("deep_noise", "deep_sources", "completeness", "detection", "forced", "objects", "bright_stars")
     return {name: {give.name: made[give.name] for give in TASKS[name].gives} for name in names}
+
+
+def mapped(run: Callable[..., Mapping[str, Any]], model: Catalogue) -> dict[str, Mapping[str, Any]]:
+    """The map of a stack's point spread function, with one exposure on the same pixels."""
+    cd = 2e-4 * np.array([[-1.0, 0.0], [0.0, 1.0]])
+    cards = Projection("TAN", np.array([10.0, 20.0]), np.array([80.0, 80.0]), cd).cards()
+    tile = Tile("t", 300, 300, cards, ((0.0, 1.0, 1.0), (0.0, 0.0, 1.0)))
+    one = (Member("detector:demo-1/2", MemoryTable(model)),)
+    place = (Member("detector:demo-1/2", {"cards": cards}),)
+    return {"psf_map": run("psf_map", tile=tile, stack_psf=model, psf=one, sky_solution=place, sky_mesh=None)}
 
 
 def painting(run: Callable[..., Mapping[str, Any]], stack: Image) -> dict[str, Mapping[str, Any]]:

@@ -28,7 +28,7 @@ def _mesh(pixels: Array) -> dict[str, Any]:
     return {"level": pixels.reshape(SIZE // 64, 64, SIZE // 64, 64).mean(axis=(1, 3)).tolist(), "rms": NOISE}
 
 
-def _exposures(slope: float = 0.0, halo: bool = True) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _exposures(slope: float = 0.0, *, halo: bool = True) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     random = np.random.default_rng(5)
     given, skies = [], {}
     for n, ((dx, dy), sky) in enumerate(zip(MOVES, SKIES, strict=True)):

@@ -33,7 +33,7 @@ from spica.kernels.draw_warm import DRAWING
 from spica.kernels.interpolate import interpolate
 from spica.kernels.measure import Photometry, measure_sources
 from spica.kernels.overscan import overscan_rows
-from spica.kernels.psf_again import brightest_point
+from spica.kernels.psf_companion import brightest_point
 from spica.kernels.psf_cut import Neighbours, cut_stars
 from spica.kernels.psf_fit import Stamps, apply_normal
 from spica.kernels.psf_model import psf_stamps, stamp_at

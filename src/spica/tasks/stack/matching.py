@@ -84,9 +84,7 @@ def _levels(each: Input, places: Floats) -> tuple[Floats, Floats]:
         return level, weight
     pixels = _pixels(each)
     for n in np.flatnonzero(inside):
-        low_x, high_x, low_y, high_y = (
-            round(at[n, axis] + side * half[n]) for axis in (0, 1) for side in (-1.0, 1.0)
-        )
+        low_x, high_x, low_y, high_y = (round(at[n, axis] + side * half[n]) for axis in (0, 1) for side in (-1.0, 1.0))
         step = max(int(2.0 * half[n]) // _SIDE, 1)
         cell = pixels[low_y : high_y + 1 : step, low_x : high_x + 1 : step]
         good = cell[np.isfinite(cell)]
