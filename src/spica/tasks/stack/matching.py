@@ -48,7 +48,7 @@ def matched(order: int, canvas: Canvas, used: list[Input]) -> tuple[list[Input],
         ``stack.input`` where one cannot be read.
     """
     middles = np.stack(np.meshgrid(*(np.arange(-(-size // CHUNK)) for size in canvas.shape[::-1])), axis=-1)
-    places = CHUNK * (middles.reshape(-1, 2) + 0.5) - 0.5
+    places = np.asarray(CHUNK * (middles.reshape(-1, 2) + 0.5) - 0.5, np.float64)
     level, weight = (np.zeros((len(used), len(places))) for _ in range(2))
     for n, each in enumerate(used):
         level[n], weight[n] = _levels(each, places)
@@ -100,7 +100,7 @@ def _pixels(each: Input) -> npt.NDArray[np.float32]:
     try:
         pixels = np.array(each.rows.read(0, each.rows.shape[0], "science"), np.float32)
         try:
-            mask = each.rows.read(0, each.rows.shape[0], "mask")
+            mask = np.asarray(each.rows.read(0, each.rows.shape[0], "mask"), np.int32)
         except KeyError:
             return pixels
     except (DataFault, OSError) as error:
