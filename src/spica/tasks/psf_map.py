@@ -60,7 +60,7 @@ def psf_map(
     shape = {"fwhm": found.fwhm * pixel, "e1": found.e1, "e2": found.e2, "beta": found.beta}
     columns = place | shape | seen
     typed = {name: np.asarray(columns[name]).astype(each.dtype) for name, each in DECLARED.items()}
-    return {"psf_map": Catalogue(typed, {"CELL": settings.cell}, DECLARED), "psf_map_figures": _figures(typed)}
+    return {"psf_map": Catalogue(typed, {}, DECLARED), "psf_map_figures": _figures(typed)}
 
 
 def _exposures(
