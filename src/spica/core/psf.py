@@ -166,3 +166,9 @@ def _declared(n: int) -> dict[str, Column]:
             Column(_ERRORS, "f4", "", "stat.error;instr.det.psf", "standard errors of the samples", n * n),
         )
     }
+
+
+def width_and_domain(header: Mapping[str, Scalar]) -> tuple[float, tuple[float, float], tuple[float, float]]:
+    """Of a model's product without its samples: `fwhm`, `centre` and `scale` of the model [pixel]."""
+    fwhm, x, y, wide, high = (float(header[card] or 0.0) for card in ("PSFFWHM", "PSFX0", "PSFY0", "PSFXS", "PSFYS"))
+    return fwhm, (x, y), (wide, high)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spica.core.columns import Catalogue, Column
 from spica.core.faults import DataFault
-from spica.core.psf import PsfModel
+from spica.core.psf import PsfModel, width_and_domain
 from spica.core.records import Grain
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
@@ -75,12 +75,12 @@ def _exposures(
     for each in sorted(psf, key=lambda each: each.unit):
         if each.unit not in solutions:
             continue
-        header, wcs = each.value.header, _wcs(each.unit, solutions[each.unit])
+        wcs = _wcs(each.unit, solutions[each.unit])
+        fwhm, centre, scale = width_and_domain(each.value.header)
         u, v = sky_to_pixel(wcs, ra, dec)
         # The model's domain is the detector.
-        inside = np.abs(u - float(header["PSFX0"])) <= float(header["PSFXS"])
-        inside &= np.abs(v - float(header["PSFY0"])) <= float(header["PSFYS"])
-        width = float(header["PSFFWHM"]) * ARCSEC * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
+        inside = (np.abs(u - centre[0]) <= scale[0]) & (np.abs(v - centre[1]) <= scale[1])
+        width = fwhm * ARCSEC * float(np.sqrt(abs(np.linalg.det(wcs.cd))))
         weight = 1.0 / max(skies.get(each.unit, 1.0), 1e-30) ** 2
         count[inside] += 1.0
         total[inside] += weight
