@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +91,8 @@ def seams(tiles: Mapping[str, Path], radius: float = RADIUS) -> dict[str, Seam]:
 
     cones = [_cone(places(number)) for number in range(len(names))]
     met = _Met([np.zeros(len(places(number).own), np.bool_) for number in range(len(names))])
-    for one, two in combinations(range(len(names)), 2):
-        (middle, wide), (other, broad) = cones[one], cones[two]
-        if np.arccos(np.clip(middle @ other, -1.0, 1.0)) <= wide + broad + np.radians(radius / 3600.0):
-            met.add((one, two), (places(one), places(two)), radius)
+    for one, two in _near(cones, np.radians(radius / 3600.0)):
+        met.add((one, two), (places(one), places(two)), radius)
     left: list[list[int]] = [[] for _ in names]
     taken: list[list[int]] = [[] for _ in names]
     for group in _groups(met.pairs):
@@ -121,6 +118,19 @@ def _cone(of: _Places) -> tuple[npt.NDArray[np.float64], float]:
     middle = place.sum(axis=0)
     middle = middle / max(float(np.linalg.norm(middle)), 1e-12)
     return middle, float(np.arccos(np.clip((place @ middle).min(), -1.0, 1.0)))
+
+
+def _near(cones: Sequence[tuple[npt.NDArray[np.float64], float]], slack: float) -> list[tuple[int, int]]:
+    """Pairs of tiles whose circles are within `slack` [radian] of each other."""
+    # Few publish, and it takes long to load.
+    from scipy.spatial import cKDTree
+
+    middles, wide = np.array([middle for middle, _ in cones]).reshape(-1, 3), np.array([each for _, each in cones])
+    reach = float(np.clip(2.0 * wide.max(initial=0.0) + slack, 0.0, np.pi))
+    pairs = cKDTree(middles).query_pairs(2.0 * np.sin(0.5 * reach) * (1.0 + 1e-9) + 1e-12, output_type="ndarray")
+    apart = np.arccos(np.clip(np.sum(middles[pairs[:, 0]] * middles[pairs[:, 1]], axis=1), -1.0, 1.0))
+    kept = pairs[apart <= wide[pairs[:, 0]] + wide[pairs[:, 1]] + slack]
+    return [(int(one), int(two)) for one, two in sorted(map(tuple, np.sort(kept, axis=1).tolist()))]
 
 
 def _same(first: _Places, second: _Places, radius: float) -> tuple[Rows, Rows]:
