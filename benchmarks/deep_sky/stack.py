@@ -17,6 +17,7 @@ from benchmarks.measure import Usage, run_program
 from spica.core.images import Image
 from spica.files.images import open_rows, write_image
 from spica.kernels.projection import Projection
+from spica.kernels.warm import compile_all
 from spica.kernels.wcs import tangent_wcs
 from spica.kernels.wcs_cards import to_cards
 
@@ -92,6 +93,7 @@ def swarp(folder: Path, method: str) -> Usage:
 def figures() -> Iterator[Figure]:
     """Seconds and memory of both, and how far the blank sky of ours is from SWarp's."""
     with tempfile.TemporaryDirectory() as name:
+        compile_all()
         folder = Path(name)
         _write(folder)
         for ours, theirs, speed, memory in (
