@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spica.core.columns import Catalogue
+from spica.core.faults import DataFault
 from spica.core.psf import PsfModel
 from spica.core.task import Member
 from spica.core.tiles import Tile
@@ -81,6 +83,14 @@ def test_exposures_are_where_they_lie_and_weigh_by_their_skies() -> None:
     assert told["psf_map_figures"]["psf_map_jump"].value == pytest.approx(0.5 * (0.96 - 0.8) / 0.88, rel=1e-4)
     backwards = _run(given[::-1], _model(4.4))["psf_map"]
     assert all(np.array_equal(np.asarray(made[name]), np.asarray(backwards[name])) for name in made.columns)
+
+
+def test_what_is_no_model_is_refused() -> None:
+    given = [_exposure("detector:a/1", 4.0, 0.0, 2.0)]
+    given[0]["psf"] = Member("detector:a/1", MemoryTable(Catalogue({"x": np.zeros(1)})))
+    with pytest.raises(DataFault, match="no PSF model") as told:
+        _run(given, _model(4.0))
+    assert told.value.code == "data.bad-value"
 
 
 def test_ra_and_dec_are_those_of_the_tile() -> None:

@@ -169,6 +169,16 @@ def _declared(n: int) -> dict[str, Column]:
 
 
 def width_and_domain(header: Mapping[str, Scalar]) -> tuple[float, tuple[float, float], tuple[float, float]]:
-    """Of a model's product without its samples: `fwhm`, `centre` and `scale` of the model [pixel]."""
-    fwhm, x, y, wide, high = (float(header[card] or 0.0) for card in ("PSFFWHM", "PSFX0", "PSFY0", "PSFXS", "PSFYS"))
+    """Of a model's product without its samples: `fwhm`, `centre` and `scale` of the model [pixel].
+
+    Raises
+    ------
+    DataFault
+        ``data.bad-value`` where the header is that of no PSF model.
+    """
+    told = [header.get(card) for card in ("PSFFWHM", "PSFX0", "PSFY0", "PSFXS", "PSFYS")]
+    numbers = [float(each) for each in told if isinstance(each, int | float)]
+    if len(numbers) != len(told):
+        raise DataFault("data.bad-value", "the catalogue holds no PSF model", cards=len(numbers))
+    fwhm, x, y, wide, high = numbers
     return fwhm, (x, y), (wide, high)
