@@ -149,3 +149,19 @@ def test_the_command(reduced_once: Small, tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["facts"]["grade"] in "ABCD"
     assert Path(told["page"]).is_file()
+
+
+def test_what_no_step_drew_is_drawn_of_the_images(done: Small, tmp_path: Path) -> None:
+    for path in [*done.folder.glob("products/*/**/*_quicklook.*"), *done.folder.glob("products/*/**/*_focal_plane.*")]:
+        path.unlink()
+    for name, wide in ((SCIENCE[0], True), (f"{SCIENCE[0]}/1", False)):
+        made = report(name, done.folder, output=tmp_path)
+        look = Path(made.page).read_text().partition('<section id="look">')[2].partition("</section>")[0]
+        assert "Not shown" not in look
+        assert ("picture wide" in look) == wide
+        assert look.count("data:image/png") == 1
+    for path in done.folder.glob("products/science/**/*_1_science.*"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    (done.folder / "thumbnails").rename(tmp_path / "away")
+    page = Path(report(f"{SCIENCE[0]}/1", done.folder, output=tmp_path).page).read_text()
+    assert "has other bytes than recorded" in page

@@ -1,4 +1,4 @@
-"""`spica picture`: colour composites of image files, before and after."""
+"""`spica picture`: colour composites of image files, before and after, small pictures of every product."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from spica.cli.door import ExitCode
 from spica.cli.options import JsonOption, SurveyOption, examples, numbers
-from spica.cli.render import facts, print_json, say
+from spica.cli.render import facts, print_json, say, show_table
+from spica.cli.watching import watching
 
-app = typer.Typer(no_args_is_help=True, help="Pictures: colour composites of image files, before and after.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Pictures: colour composites of image files, before and after, small ones of every product.",
+)
 
 COLOUR = examples(
     "spica picture colour i.fits r.fits g.fits -o field.png",
@@ -22,6 +27,14 @@ BEFORE_AFTER = examples(
     "spica picture before-after demo-20261120-00010/3 -o detrended.png            raw and detrended",
     "spica picture before-after exposure.fits stack.fits -o depth.png --split     on the pixels of the stack",
     "spica picture before-after mean.fits clipped.fits -o clipped.png --box 100,100,600,400",
+)
+THUMBNAILS = examples(
+    "spica picture thumbnails --sheet survey.html                          all that the survey has, on one page",
+    "spica picture thumbnails \"night='2026-11-20'\" --kind science --out small",
+    "spica picture thumbnails --kind weight                                weight maps of exposures and stacks",
+    "spica picture thumbnails --kind mosaic --sheet night.png              whole exposures",
+    "spica picture thumbnails --unit tile-band:r0123-0456/r --size 512",
+    "spica picture thumbnails --kind flat                                  master flats",
 )
 
 
@@ -138,3 +151,53 @@ def before_after(
     facts({"factor of the first": f"{done.factor:g}"})
     for name, sky, noise in zip(("first", "second"), done.skies, done.noises, strict=True):
         facts({f"sky, noise of the {name}": f"{sky:g}, {noise:g}"})
+
+
+@app.command("thumbnails", epilog=THUMBNAILS)
+def thumbnails(
+    selection: Annotated[
+        str, typer.Argument(help="Which detectors: a selection such as \"band='r'\"; all products by default.")
+    ] = "",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="Product (science, stack, flat, depth_map …), plane (weight, mask, number, time, epoch), PRODUCT:PLANE, mosaic.",
+        ),
+    ] = "",
+    unit: Annotated[str, typer.Option("--unit", help="Of this unit alone: exposure, detector, tile, master.")] = "",
+    size: Annotated[int, typer.Option("--size", help="Longest side at most, 16 to 4096 pixels.")] = 256,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for copies with names that tell what they are of.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Contact sheet of them all: .html with everything in it, or .png.")
+    ] = None,
+    survey: SurveyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Small pictures of image products: pixels, weights, masks and the other planes of each; whole exposures as mosaics.
+
+    Made when asked for, and kept in the survey as long as the product has the same bytes.
+    """
+    from spica.services.thumbnails.many import ThumbnailsOrder
+    from spica.services.thumbnails.many import thumbnails as service
+
+    order = ThumbnailsOrder(selection, unit, kind, size, out, sheet)
+    with watching() as watcher:
+        done = service(survey, order, watcher)
+    if as_json:
+        print_json(done)
+    else:
+        kinds = [each.kind for each in done.pictures]
+        made = [each.kind for each in done.pictures if each.made]
+        rows = [(name, kinds.count(name), made.count(name)) for name in dict.fromkeys(kinds)]
+        show_table("", ("kind", "pictures", "made now"), rows)
+        for problem in done.problems:
+            say(f"  {problem.code} {problem.path}", "red")
+            say(f"    {problem.message}")
+            say(f"    next: {problem.advice}")
+        where = f" in {done.folder}" if done.folder else ""
+        say(f"{len(done.pictures)} pictures{where}" + (f", {done.sheet}" if done.sheet else ""), "bold green")
+    if done.problems:
+        raise typer.Exit(ExitCode.SOME_FAILED)

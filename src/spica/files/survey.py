@@ -23,7 +23,7 @@ from spica.files import atomic
 FILE_NAME = "survey.toml"
 FOLDERS = (
     "raw", "products", "scratch", "quarantine", "cameras", "pipelines", "wrappers", "releases", "references", "systems",
-    "published",
+    "published", "thumbnails",
 )  # fmt: skip
 LOCAL = "local"
 """The storage area that is the survey folder itself."""

@@ -75,7 +75,7 @@ def place(
 
     Parameters
     ----------
-    picture : (h, w) grey picture that fills the rectangle, or one colour.
+    picture : (h, w) grey or (h, w, 3) coloured picture that fills the rectangle, or one colour.
     matrix, origin : canvas (x, y) = matrix @ (u, v) + origin, for (u, v) in the rectangle's own pixels.
     shape : (nv, nu) size of the rectangle in its own pixels.
     edge : colour and width [canvas pixel] of the outline, which lies inside.
@@ -96,10 +96,10 @@ def place(
     if isinstance(picture, tuple):
         part[inside] = picture
     else:
-        h, w = picture.shape
+        h, w = picture.shape[:2]
         rows = np.clip((v[inside] * h / nv).astype(int), 0, h - 1)
         columns = np.clip((u[inside] * w / nu).astype(int), 0, w - 1)
-        part[inside] = picture[rows, columns][:, None]
+        part[inside] = picture[rows, columns].reshape(rows.size, -1)
     colour, width = edge
     scale = np.sqrt(abs(np.linalg.det(matrix)))
     nearest = np.minimum(np.minimum(u, nu - u), np.minimum(v, nv - v)) * scale

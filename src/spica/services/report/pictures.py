@@ -1,12 +1,18 @@
-"""Pictures that the pipeline made and that a page shows: the focal plane, the small pictures, the PSF's galleries."""
+"""Pictures that a page shows: the focal plane and small pictures that the pipeline made, or such as are drawn now; the PSF's galleries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from spica.core.faults import DataFault
 from spica.core.records import Grain, Unit
+from spica.core.task import Form
 from spica.services.report.gather import Material
+from spica.services.thumbnails import SHOWN, mosaic, thumbnail
 
+_SIZE, _WHOLE = 512, 1400
+"""Longest side of what is drawn of a detector and of a whole exposure, as the tasks `quicklook` and `focal_plane` have it."""
 _MOST = 4
 """Galleries of PSFs that are shown, the worst first."""
 
@@ -31,16 +37,37 @@ def pictures_of(material: Material) -> dict[str, tuple[Picture, ...]]:
     if scope.kind == Grain.DETECTOR:
         [unit] = scope.units
         look = _picture(material, unit, "quicklook", "Quick look", "The detector as it was reduced, small.")
+        if look.missing:
+            look = _drawn(material, [unit], look)
     else:
         text = (
             "All detectors where they stand, framed in the colours of their verdicts: green A, blue B, yellow C, red D."
         )
         look = _picture(material, exposure, "focal_plane", "Focal plane", text, wide=True)
+        if look.missing:
+            plain = replace(look, text="All detectors where they stand, each less its own sky.")
+            look = _drawn(material, material.scope.units, plain)
     found: dict[str, tuple[Picture, ...]] = {"Look": (look,)}
     galleries = tuple(_galleries(material))
     if galleries:
         found["Point spread function"] = galleries
     return found
+
+
+def _drawn(material: Material, units: Iterable[Unit], look: Picture) -> Picture:
+    """The same of image products, where the pipeline made no picture but images; or why not."""
+    every = [material.products[unit].get(SHOWN) for unit in units]
+    there = [each for each in every if each is not None and each.form is Form.IMAGE and each.path]
+    if not there:
+        return look
+    try:
+        if look.wide:
+            made = mosaic(material.house, material.scope.exposures[0], there, _WHOLE)
+        else:
+            made = thumbnail(material.house.survey, there[0], size=_SIZE)
+    except DataFault as fault:
+        return replace(look, missing=f"{look.missing}; {fault.message}")
+    return replace(look, png=made.png(), missing="")
 
 
 def _galleries(material: Material) -> list[Picture]:
