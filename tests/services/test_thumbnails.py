@@ -20,9 +20,9 @@ from spica.files.checksums import of_file
 from spica.files.images import FileRows, ImageSink, open_rows, write_image
 from spica.files.pictures import write_png
 from spica.files.survey import Survey
+from spica.services.thumbnailing import ThumbnailsOrder, thumbnails
 from spica.services.thumbnails import planes_of, small, thumbnail
 from spica.services.thumbnails.looks import LEGEND, NOTHING, PIXELS, ZERO, Look
-from spica.services.thumbnails.many import ThumbnailsOrder, thumbnails
 from tests.support.survey import SCIENCE, Small
 from tests.support.terminal import Terminal
 

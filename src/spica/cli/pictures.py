@@ -180,8 +180,8 @@ def thumbnails(
 
     Made when asked for, and kept in the survey as long as the product has the same bytes.
     """
-    from spica.services.thumbnails.many import ThumbnailsOrder
-    from spica.services.thumbnails.many import thumbnails as service
+    from spica.services.thumbnailing import ThumbnailsOrder
+    from spica.services.thumbnailing import thumbnails as service
 
     order = ThumbnailsOrder(selection, unit, kind, size, out, sheet)
     with watching() as watcher:

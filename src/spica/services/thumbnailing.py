@@ -13,12 +13,12 @@ from spica.core.jobs import ProductRecord
 from spica.core.records import Grain, Unit
 from spica.core.task import Form
 from spica.files import storage
+from spica.services.contact_sheet import ENDINGS, write_sheet
 from spica.services.products import latest
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
 from spica.services.thumbnails import MOSAIC, SHOWN, SIZE, Thumbnail, mosaic, planes_of, thumbnail
 from spica.services.thumbnails.looks import PIXELS
-from spica.services.thumbnails.sheet import ENDINGS, write_sheet
 
 _FORMS = (Form.IMAGE, Form.PICTURE)
 
