@@ -387,7 +387,7 @@ def test_each_row_is_read_once() -> None:
 
 
 def test_what_is_kept_of_inputs_has_a_bound() -> None:
-    given = [_input(f"e{n}/1", _noise(n), _cards(2.2, 3.3, 0.02)) for n in range(6)]
+    given = [_input(f"e{n}/1", _noise(n), _cards(2.2, 3.3, 0.2)) for n in range(6)]
     _run(given, _tile(), memory=1)
     again = 0
     for each in given:

@@ -91,9 +91,25 @@ def _bits(mask: Int32, y: int, swapped: bool, out: Int32) -> None:
             out[x] = _native(out[x])
 
 
+@inner
+def _reverse(line: Int32) -> None:
+    last = np.uint64(line.size - 1)
+    for k in range(line.size // 2):
+        here = np.uint64(k)
+        line[here], line[last - here] = line[last - here], line[here]
+
+
 @compiled
 def _prepare(
-    pixels: Int32, variance: Int32, mask: Int32, swapped: bool, bad: int, out: Int32, errors: Int32, bits: Int32
+    pixels: Int32,
+    variance: Int32,
+    mask: Int32,
+    swapped: bool,
+    mirrored: bool,
+    bad: int,
+    out: Int32,
+    errors: Int32,
+    bits: Int32,
 ) -> None:
     width, unfit = pixels.shape[1], np.int32(bad)
     nan, one, none = np.int32(0x7FC00000), np.int32(0x3F800000), np.int32(0)
@@ -113,6 +129,10 @@ def _prepare(
             for x in range(width):
                 value, noise = pixels[y, x], variance[y, x]
                 line[x], error[x] = _usable(value, noise, bit[x] & unfit), noise
+        if mirrored:
+            _reverse(line[:width])
+            _reverse(error[:width])
+            _reverse(bit[:width])
 
 
 def prepare(
@@ -123,10 +143,11 @@ def prepare(
     out: tuple[Float32, Float32, Int32] | None = None,
     *,
     swapped: bool = False,
+    mirrored: bool = False,
 ) -> tuple[Float32, Float32, Int32]:
     """Rows of an image with its margin at both sides: NaN where a pixel has no use; variance; mask bits. Into `out`, if given.
 
-    ``swapped``: they are given as 32-bit words, int32, with their bytes the other way round.
+    ``swapped``: they are given as 32-bit words, int32, with their bytes the other way round. ``mirrored``: the last column comes first.
     """
     if out is None:
         shape = (pixels.shape[0], pixels.shape[1] + 2 * MARGIN)
@@ -134,7 +155,7 @@ def prepare(
     told = np.empty((0, 0), np.int32) if mask is None else as_bits(mask)
     science, noise = (each if swapped else as_pixels(each).view(np.int32) for each in (pixels, variance))
     line, error, bits = (each.view(np.int32) for each in out)
-    _prepare(science, noise, told, bool(swapped), int(bad), line, error, bits)
+    _prepare(science, noise, told, bool(swapped), bool(mirrored), int(bad), line, error, bits)
     return out
 
 

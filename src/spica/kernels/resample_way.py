@@ -77,12 +77,13 @@ def way(projection: Projection, tile: tuple[int, int], wcs: TangentWcs, shape: t
             nodes = np.stack([*there, area, np.zeros(area.shape)])
             # A cell with a corner that is nowhere gives nothing.
             nodes[:, lost] = np.array([_NOWHERE, _NOWHERE, 0.0, 0.0])[:, None]
-            return Way(int(x[0]), int(y[0]), step, nodes, not lost.any() and _is_level(nodes, step))
+            return Way(int(x[0]), int(y[0]), step, nodes, _is_level(nodes, step))
         step //= 2
     raise ValueError("no grid of 4 pixels or more leads to the image's pixels within 0.001 pixel")
 
 
 def _is_level(nodes: Float64, step: int) -> bool:
+    # A node that leads nowhere is far from its neighbours.
     along, down = np.diff(nodes[0], axis=1), np.diff(nodes[1], axis=1)
     stretched = (along < _STRETCH[0] * step) | (along > _STRETCH[1] * step)
     return not bool(stretched.any()) and bool(np.all(np.abs(down) <= LEVEL * along))
@@ -104,6 +105,31 @@ def _footprint(
     x0, x1 = max(int(max(box[0], -1e6)), 0), min(int(min(box[1], 1e6)), tile[1])
     y0, y1 = max(int(max(box[2], -1e6)), 0), min(int(min(box[3], 1e6)), tile[0])
     return (x0, x1, y0, y1) if x0 < x1 and y0 < y1 else None
+
+
+def turned(path: Way) -> Way:
+    """The same way from a tile whose rows and columns have been exchanged."""
+    nodes = np.ascontiguousarray(path.nodes.transpose(0, 2, 1))
+    return Way(path.y0, path.x0, path.step, nodes, _is_level(nodes, path.step))
+
+
+def mirrored(path: Way, nx: int) -> Way:
+    """The same way to an image of `nx` columns whose columns have been put in the opposite order."""
+    nodes = path.nodes.copy()
+    there = nodes[0] > 0.1 * _NOWHERE
+    nodes[0, there] = nx - 1 - nodes[0, there]
+    return path._replace(nodes=nodes, level=_is_level(nodes, path.step))
+
+
+def heading(path: Way) -> tuple[float, float]:
+    """Columns and rows of the image that a step of one pixel along the tile's rows leads on, in the middle of the way."""
+    x, y = path.nodes[0], path.nodes[1]
+    good = (x > 0.1 * _NOWHERE) & (y > 0.1 * _NOWHERE)
+    both = good[:, 1:] & good[:, :-1]
+    if not both.any():
+        return 1.0, 0.0
+    along, across = (float(np.median(np.diff(each, axis=1)[both])) / path.step for each in (x, y))
+    return along, across
 
 
 class Reach(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from spica.core.mask import Mask
 from spica.core.streams import Band, StoredRows
 from spica.core.task import Measured
 from spica.kernels.resample import Kernel, kernel, prepare
-from spica.kernels.resample_way import MARGIN, reach, spans
+from spica.kernels.resample_way import MARGIN, Way, heading, mirrored, reach, spans, turned
 from spica.kernels.stack import METHODS, Bits, Sums, Values, clear, deposit, empty_sums, empty_values, finish
 from spica.kernels.stack_settle import settle
 from spica.tasks.stack.inputs import Canvas, Input
@@ -26,7 +26,7 @@ BITS = Bits(int(Mask.INTERPOLATED), int(Mask.CLIPPED), int(Mask.SATURATED | Mask
 _SUMS = 80
 """Bytes per pixel of the sums of a band and of what is made of them."""
 _MOST_ROWS = 64
-_KEPT = 16
+_KEPT = 2
 """Part of the memory for rows that the next band needs too, of all inputs; others are read again."""
 
 
@@ -65,6 +65,8 @@ class _Window:
     """One input: the rows that each band needs of it (half open, margin included), and those that were read and are needed again."""
 
     input: Input
+    path: Way
+    mirrored: bool
     spans: list[tuple[int, int]]
     begin: int = 0
     end: int = 0
@@ -119,7 +121,7 @@ class _Window:
             raise DataFault("stack.input", f"{unit} cannot be read: {error}", unit=unit, row=low) from error
         part = slice(low - top, high - top)
         bad, place = int(Mask.unusable()), (out[0][part], out[1][part], out[2][part])
-        prepare(science, variance, mask, bad, place, swapped=self.stored is not None)
+        prepare(science, variance, mask, bad, place, swapped=self.stored is not None, mirrored=self.mirrored)
 
 
 @dataclass(eq=False)
@@ -153,16 +155,36 @@ class Quality(dict[str, Measured]):
             self["stack_depth_pixel"] = Measured(magzero - 2.5 * float(np.log10(5.0 * noise)), "mag")
 
 
-def height(settings: StackSettings, canvas: Canvas, deep: int) -> int:
-    """Rows of a band that fit into the memory."""
+def height(settings: StackSettings, nx: int, deep: int) -> int:
+    """Rows of a band of `nx` columns that fit into the memory."""
     kept = 0 if settings.method == "mean" else 12 * deep
-    return int(np.clip(settings.memory * 2**20 // (canvas.shape[1] * (_SUMS + kept)), 4, _MOST_ROWS))
+    return int(np.clip(settings.memory * 2**20 // (nx * (_SUMS + kept)), 4, _MOST_ROWS))
 
 
 def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: int, quality: Quality) -> Iterator[Band]:
-    """The bands of the stack, in order."""
-    by, ny = kernel(settings.kernel), canvas.shape[0]
-    rows = height(settings, canvas, deep)
+    """The bands of the stack, in order.
+
+    Where the rows of most inputs run along the tile's columns it is made column by column: each row of theirs is then read once.
+    The planes of the whole tile are in memory in that case.
+    """
+    if 2 * sum(abs(across) > abs(along) for along, across in (heading(each.path) for each in inputs)) <= len(inputs):
+        yield from _made(settings, canvas.shape, inputs, deep, quality)
+        return
+    ny, nx = canvas.shape
+    whole: dict[str, npt.NDArray[Any]] = {}
+    for band in _made(settings, (nx, ny), [replace(each, path=turned(each.path)) for each in inputs], deep, quality):
+        for name, plane in band.planes.items():
+            whole.setdefault(name, np.empty((ny, nx), plane.dtype))[:, band.y0 : band.y0 + len(plane)] = plane.T
+    for y0 in range(0, ny, _MOST_ROWS):
+        yield Band(y0, {name: plane[y0 : y0 + _MOST_ROWS] for name, plane in whole.items()})
+
+
+def _made(
+    settings: StackSettings, shape: tuple[int, int], inputs: list[Input], deep: int, quality: Quality
+) -> Iterator[Band]:
+    """The bands of a tile (ny, nx), to which the ways of the inputs belong."""
+    by, (ny, nx) = kernel(settings.kernel), shape
+    rows = height(settings, nx, deep)
     kept = METHODS[settings.method] != METHODS["mean"]
     waiting = sorted(range(len(inputs)), key=lambda n: inputs[n].path.height[0])
     active: dict[int, _Window] = {}
@@ -170,14 +192,13 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     for y0 in range(0, ny, rows):
         y1 = min(y0 + rows, ny)
         if y0 == 0 or y1 - y0 < rows:
-            sums = empty_sums(y1 - y0, canvas.shape[1])
-            values = empty_values(y1 - y0, canvas.shape[1], deep if kept else 0)
+            sums = empty_sums(y1 - y0, nx)
+            values = empty_values(y1 - y0, nx, deep if kept else 0)
         while waiting and inputs[waiting[0]].path.height[0] < y1:
             n = waiting.pop(0)
-            path, each = inputs[n].path, inputs[n].rows
-            active[n] = _Window(inputs[n], spans(path, reach(path), rows, ny, each.shape[0], 2 * len(by.weights)))
+            active[n] = _window(inputs[n], rows, ny, 2 * len(by.weights))
         for n in sorted(active):
-            if active[n].input.path.height[1] <= y0:
+            if active[n].path.height[1] <= y0:
                 active.pop(n).let_go(desk)
             else:
                 _lay(active[n], desk, n, by, y0 // rows, y0, sums, values)
@@ -191,11 +212,18 @@ def bands(settings: StackSettings, canvas: Canvas, inputs: list[Input], deep: in
     quality.finish(settings.magzero)
 
 
+def _window(each: Input, rows: int, ny: int, taps: int) -> _Window:
+    """An input as a tile's bands of so many rows see it: its columns run as the tile's do."""
+    opposite = heading(each.path)[0] < 0.0
+    path = mirrored(each.path, each.rows.shape[1]) if opposite else each.path
+    return _Window(each, path, opposite, spans(path, reach(path), rows, ny, each.rows.shape[0], taps))
+
+
 def _lay(window: _Window, desk: _Desk, number: int, by: Kernel, band: int, y0: int, sums: Sums, values: Values) -> None:
     """Resample the rows of an input onto a band, the first row of which is `y0`."""
     each = window.input
     begin, end = window.spans[band]
     if begin < end:
         rows = window.lay_out(desk, begin, end)
-        deposit(rows, begin, each.rows.shape[0], each.path, by, y0, each.facts, number, BITS, sums, values)
+        deposit(rows, begin, each.rows.shape[0], window.path, by, y0, each.facts, number, BITS, sums, values)
         window.keep(desk, rows, begin, window.spans[band + 1] if band + 1 < len(window.spans) else (0, 0))

@@ -188,7 +188,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=8,
+    version=9,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
