@@ -7,12 +7,15 @@ skip is a failure always.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 
 from tests.support.groups import GROUPS, real_data_folder
 from tests.support.postgres import PrivateServer
@@ -21,6 +24,9 @@ from tests.support.postgres import PrivateServer
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# typer builds all commands anew for every order that a test gives in its process, which takes longer than most orders do.
+vars(typer.testing).update(_get_command=functools.cache(typer.main.get_command))
 
 _LEFT_OUT = "left out: "
 

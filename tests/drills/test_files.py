@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,13 +102,8 @@ DRILLS: list[tuple[Spoil, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "code", "evidence"), DRILLS, ids=lambda value: getattr(value, "__name__", None))
-def test_a_bad_file(field: Field, expected: dict[str, bytes], spoil: Spoil, code: str, evidence: str) -> None:
-    bad = field.raw(LAST)
-    good = bad.read_bytes()
-    spoil(bad)
-    summary = field.ask("ingest", field.delivery, code=1)
-    assert (summary["new"], summary["quarantined"]) == (EXPOSURES - 1, 1)
+def put_aside(field: Field, summary: dict[str, Any], bad: Path, code: str, evidence: str) -> None:
+    """The order to take files in named the bad one, and the survey tells of it."""
     (problem,) = summary["problems"]
     assert (problem["code"], problem["path"]) == (code, str(bad))
     assert bad.name in problem["message"]
@@ -116,11 +112,45 @@ def test_a_bad_file(field: Field, expected: dict[str, bytes], spoil: Spoil, code
     (told,) = field.ask("faults")["faults"]
     assert (told["code"], told["subject"], told["advice"]) == (code, str(bad), problem["advice"])
     assert field.ask("why", bad)["todo"] == [problem["advice"]]
-    # The neighbours are reduced meanwhile.
-    assert field.night()["done"] == ONE_LESS
+
+
+def mend(bad: Path, good: bytes) -> None:
     if bad.is_symlink():
         bad.unlink()
     bad.write_bytes(good)
+
+
+@pytest.mark.parametrize(("spoil", "code", "evidence"), DRILLS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_bad_file(field: Field, spoil: Spoil, code: str, evidence: str) -> None:
+    bad, neighbour = field.raw(LAST), field.raw(LAST - 1)
+    good = bad.read_bytes()
+    spoil(bad)
+    summary = field.ask("ingest", bad, neighbour, code=1)
+    assert (summary["new"], summary["quarantined"]) == (1, 1)
+    put_aside(field, summary, bad, code, evidence)
+    mend(bad, good)
+    again = field.ask("ingest", bad, neighbour)
+    assert (again["new"], again["known"]) == (1, 1)
+    assert field.ask("faults")["faults"] == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "evidence"),
+    [drill if drill[0] is truncated else pytest.param(*drill, marks=pytest.mark.slow) for drill in DRILLS],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_night_of_a_bad_file(
+    field: Field, expected: dict[str, bytes], spoil: Spoil, code: str, evidence: str
+) -> None:
+    bad = field.raw(LAST)
+    good = bad.read_bytes()
+    spoil(bad)
+    summary = field.ask("ingest", field.delivery, code=1)
+    assert (summary["new"], summary["quarantined"]) == (EXPOSURES - 1, 1)
+    put_aside(field, summary, bad, code, evidence)
+    # The neighbours are reduced meanwhile.
+    assert field.night()["done"] == ONE_LESS
+    mend(bad, good)
     again = field.ask("ingest", field.delivery)
     assert (again["new"], again["known"]) == (1, EXPOSURES - 1)
     assert field.ask("faults")["faults"] == []
@@ -138,19 +168,18 @@ def test_a_folder_with_the_name_of_a_file(field: Field) -> None:
     assert said["code"] == "order.nothing"
 
 
-def test_a_file_without_permission(field: Field, expected: dict[str, bytes]) -> None:
-    bad = field.raw(LAST)
+def test_a_file_without_permission(field: Field) -> None:
+    bad, neighbour = field.raw(LAST), field.raw(LAST - 1)
     bad.chmod(0)
     plain = Program(field.folder, before=obey_permissions)
-    summary = plain.order("ingest", field.delivery, "--json", code=1).answer
+    summary = plain.order("ingest", bad, neighbour, "--json", code=1).answer
     (problem,) = summary["problems"]
     assert (problem["code"], problem["path"]) == ("file.unreadable", str(bad))
     assert "permission" in problem["advice"]
-    assert summary["new"] == EXPOSURES - 1
+    assert summary["new"] == 1
     bad.chmod(0o600)
-    assert plain.order("ingest", field.delivery, "--json").answer["new"] == 1
-    field.night()
-    assert field.contents() == expected
+    assert plain.order("ingest", bad, neighbour, "--json").answer["new"] == 1
+    assert field.ask("faults")["faults"] == []
 
 
 @pytest.mark.slow

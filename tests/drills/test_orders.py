@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.ground import Field, Program
+from tests.support.survey import NIGHT_UNITS
 
 ORDERS: list[tuple[tuple[str, ...], str, str]] = [
     (("run", "nihgt"), "pipeline.unknown", "night"),
@@ -98,7 +99,7 @@ def test_wrong_settings_of_the_survey(taken: Field, text: str, code: str, eviden
     assert (fault["code"], evidence in fault["message"]) == (code, True), fault
     assert fault["advice"]
     path.write_text(good)
-    assert taken.night()["complete"]
+    assert taken.ask("run", "night", "--dry-run")["to_run"] == NIGHT_UNITS
 
 
 def test_a_broken_camera_table_of_the_survey(field: Field) -> None:

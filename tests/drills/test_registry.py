@@ -83,7 +83,14 @@ DRILLS: list[tuple[Callable[[Path], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "code"), DRILLS, ids=lambda value: getattr(value, "__name__", None))
+QUICK = (rubbish, a_table_short, gone, of_something_else)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [drill if drill[0] in QUICK else pytest.param(*drill, marks=pytest.mark.slow) for drill in DRILLS],
+    ids=lambda value: getattr(value, "__name__", None),
+)
 def test_a_registry_that_cannot_be_used(
     done: Field, expected: dict[str, bytes], spoil: Callable[[Path], None], code: str
 ) -> None:
@@ -122,7 +129,11 @@ def test_without_a_backup_everything_is_made_again(done: Field, expected: dict[s
     assert done.contents() == expected
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a backup", None], ids=["empty", "rubbish", "truncated"])
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(b"", marks=pytest.mark.slow), pytest.param(b"not a backup", marks=pytest.mark.slow), None],
+    ids=["empty", "rubbish", "truncated"],
+)
 def test_a_backup_that_cannot_be_used(done: Field, damage: bytes | None, expected: dict[str, bytes]) -> None:
     backup = done.folder.parent / "registry.backup"
     done.order("registry", "backup", backup)

@@ -6,13 +6,14 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from pathlib import Path
 
 import spica.tasks
 import spica.wrappers
 from spica.core.faults import Fault, SetupFault
+from spica.core.outside import entry_points
 from spica.core.task import Task
 from spica.pipelines.check import check
 from spica.pipelines.model import Pipeline
@@ -56,7 +57,7 @@ def _shipped() -> Iterator[tuple[Task, str]]:
 
 
 def _outside() -> Iterator[tuple[Task, str]]:
-    for point in sorted(entry_points(group=TASKS), key=lambda point: point.name):
+    for point in sorted(entry_points(TASKS), key=lambda point: point.name):
         loaded = _load(point)
         task = getattr(loaded, "TASK", loaded)
         if not isinstance(task, Task):
@@ -79,7 +80,7 @@ def tasks_of(folders: Iterable[Path | str]) -> Mapping[str, Task]:
         ``wrapper.invalid`` for a file that cannot be one; ``task.invalid`` where its name is taken.
     """
     found = dict(tasks())
-    points = sorted(entry_points(group=WRAPPERS), key=lambda point: point.name)
+    points = sorted(entry_points(WRAPPERS), key=lambda point: point.name)
     places = [_folder(point) for point in points] + [Path(folder).parent / "wrappers" for folder in folders]
     for path in (path for place in dict.fromkeys(places) for path in sorted(place.glob("*.toml"))):
         task = generic.read_file(path)
@@ -109,7 +110,7 @@ def _load(point: EntryPoint) -> object:
 def _places(folders: Iterable[Path | str]) -> Iterator[Path]:
     """Folders that hold pipelines; a later one's file hides an earlier one's of the same name."""
     yield Path(str(files("spica.pipelines") / "shipped"))
-    for point in sorted(entry_points(group=PIPELINES), key=lambda point: point.name):
+    for point in sorted(entry_points(PIPELINES), key=lambda point: point.name):
         yield _folder(point)
     for folder in folders:
         yield Path(folder)

@@ -12,7 +12,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from spica.core.camera import Camera
 from spica.core.faults import SetupFault
+from spica.core.outside import entry_points
 from spica.instruments.expand import expand, merge
 
 __all__ = ["load", "load_file", "load_text", "names", "path_of"]
@@ -112,7 +113,7 @@ def _invalid(source: str, what: str, count: int = 1) -> SetupFault:
 
 def _places(folders: tuple[Path | str, ...]) -> dict[str, Path]:
     found = {path.stem: path for path in _tables_in(Path(str(files(__name__))))}
-    for point in entry_points(group=GROUP):
+    for point in entry_points(GROUP):
         found.update({path.stem: path for path in _outside(point)})
     for folder in folders:
         found.update({path.stem: path for path in _tables_in(Path(folder))})
