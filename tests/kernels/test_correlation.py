@@ -7,7 +7,17 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from spica.kernels.compiled import Float32, as_pixels
-from spica.kernels.correlation import REACH, bell, circle, covariance, excess, excess_within, of_resampling
+from spica.kernels.correlation import (
+    REACH,
+    bell,
+    circle,
+    covariance,
+    excess,
+    excess_within,
+    of_resampling,
+    of_smoothing,
+    smoothing_reach,
+)
 from spica.kernels.resample import KERNELS, kernel
 
 
@@ -94,3 +104,25 @@ def test_a_large_sum_has_the_noise_of_the_pixels_that_went_into_it() -> None:
         usual = float(np.sqrt(of_resampling(name).sum()))
         for ratio in (1.4, 2.0, 3.0):
             assert float(np.sqrt(of_resampling(name, ratio).sum())) == pytest.approx(ratio * usual, rel=2e-3)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.6])
+def test_the_covariance_of_pixels_smoothed_before_they_are_resampled(ratio: float) -> None:
+    """Beside the sum over all pairs of the pixels that a Gaussian kernel joined."""
+    at = np.arange(-9.0, 10.0)
+    line = np.exp(-0.5 * (at / 1.5) ** 2)
+    line /= line.sum()
+    left, own = float(np.sum(line**2)), np.convolve(line, line)
+    resampled = of_resampling("lanczos3", ratio)
+    foretold = of_smoothing(resampled, left, ratio)
+    reach, more = resampled.shape[0] // 2, smoothing_reach(left, ratio)
+    assert foretold.shape[0] // 2 == reach + more
+    # Along x, all of y together.
+    direct = np.zeros(foretold.shape[0])
+    here = np.arange(-reach, reach + 1)
+    for apart, weight in zip(np.arange(-18, 19), own, strict=True):
+        direct += weight * np.interp(
+            np.arange(-reach - more, reach + more + 1) - apart * ratio, here, resampled.sum(0), 0, 0
+        )
+    assert foretold.sum(0) * left**2 == pytest.approx(direct, abs=0.04)
+    assert foretold.sum() == pytest.approx(resampled.sum() / left**2, rel=1e-6)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from spica.core.columns import PSF_COLUMNS, SOURCE_COLUMNS, Catalogue
 from spica.core.faults import DataFault
@@ -118,6 +119,26 @@ def test_without_blank_sky_the_kernel_tells_the_covariance() -> None:
     figures = deep_noise.TASK.run(deep_noise.TASK.settings(), wide, level)["noise_figures"]
     assert figures["noise_large"].value == pytest.approx(1.73 * 1.12346, rel=2e-3)
     assert figures["noise_point"].value > 1.6
+
+
+def test_of_homogenised_exposures_the_covariance_reaches_farther() -> None:
+    """Smooth noise: measured as far as the kernel joined pixels, and without blank sky foretold as much."""
+    sigma = 1.0 / (0.2 * np.sqrt(4.0 * np.pi))
+    pixels = gaussian_filter(np.random.default_rng(2).normal(0, 2.0, (400, 400)), sigma, mode="wrap").astype(np.float32)
+    spread = np.full_like(pixels, 4.0 * 0.2**2)
+    settings = deep_noise.DeepNoiseSettings(usual_fwhm=6.0)
+
+    def made_of(part: slice) -> Any:
+        image = Image(pixels[part, part], spread[part, part], None, {"RESAMPLE": "nearest", "HOMONOIS": 0.2})
+        level = Image(np.zeros_like(image.pixels), spread[part, part])
+        return deep_noise.TASK.run(settings, image, level)
+
+    measured, foretold = made_of(slice(0, 400)), made_of(slice(0, 120))
+    assert measured["noise_figures"]["noise_measured"].value == 1.0
+    assert foretold["noise_figures"]["noise_measured"].value == 0.0
+    for made in (measured, foretold):
+        assert made["noise_figures"]["noise_large"].value == pytest.approx(1.0 / 0.2, rel=0.1)
+        assert made["noise"]["point"] == pytest.approx(foretold["noise"]["point"], rel=0.05)
 
 
 def test_pixels_that_are_flagged_but_usable_tell_the_noise() -> None:

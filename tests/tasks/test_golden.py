@@ -55,6 +55,7 @@ from spica.tasks import (
     focal_plane,
     forced,
     grade,
+    homogenise,
     interpolate,
     judge,
     level,
@@ -101,7 +102,7 @@ TASKS: dict[str, Task] = {
     module.TASK.name: module.TASK
     for module in (
         anchored, background, bright_stars, colour, combine, compare, completeness, cosmics, crosstalk_fit, crosstalk_sums, dark_current, deep_noise, deep_sources, defects, defringe, delivered, detect, detection, detrend, express,
-        focal_plane, forced, grade, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_map, psf_measure, quality, quicklook, read_noise, register, registered,
+        focal_plane, forced, grade, homogenise, interpolate, judge, level, magnitudes, measure, merge, normalise, object_mask, objects, photon_transfer, plane, pointing, psf, psf_map, psf_measure, quality, quicklook, read_noise, register, registered,
         running_sky, sensitivity, signal, sky_summary, snaps, solve, stack_task, stars, summary, thumbnail, trails, trusted, zero_point,
     )
 }  # fmt: skip
@@ -342,7 +343,12 @@ def mapped(run: Callable[..., Mapping[str, Any]], model: Catalogue) -> dict[str,
     tile = Tile("t", 300, 300, cards, ((0.0, 1.0, 1.0), (0.0, 0.0, 1.0)))
     one = (Member("detector:demo-1/2", MemoryTable(model)),)
     place = (Member("detector:demo-1/2", {"cards": cards}),)
-    return {"psf_map": run("psf_map", tile=tile, stack_psf=model, psf=one, sky_solution=place, sky_mesh=None)}
+    made = {"psf_map": run("psf_map", tile=tile, stack_psf=model, psf=one, sky_solution=place, sky_mesh=None)}
+    rng = np.random.default_rng(12)
+    noise = Image(rng.normal(100.0, 10.0, (SIDE, SIDE)).astype(np.float32), np.full((SIDE, SIDE), np.float32(100.0)))
+    unit = Unit(Grain.DETECTOR, ("demo-1", "2"))
+    solution = {"cards": Projection("TAN", np.array([10.0, 20.0]), np.array([80.0, 80.0]), cd).cards()}
+    return made | {"homogenise": run("homogenise", unit=unit, science=noise, psf=model, sky_solution=solution)}
 
 
 def painting(run: Callable[..., Mapping[str, Any]], stack: Image) -> dict[str, Mapping[str, Any]]:

@@ -158,3 +158,24 @@ def test_cards_of_the_inputs_go_into_the_stacks_header() -> None:
     # Nothing else changes.
     assert {key: value for key, value in header.items() if key in without["stack"].header} == without["stack"].header
     assert np.array_equal(plain["science"], planes["science"], equal_nan=True)
+
+
+def test_exposures_that_were_homogenised_tell_how_wide_stars_are_and_what_noise_lost() -> None:
+    changed = {"HOMOFWHM": 1.1, "HOMOBETA": 3.0, "HOMONOIS": 0.2, "HOMOKEPT": 0}
+    plain, _ = _run([_given("a/1"), _given("b/1")], _tile(60))
+    two = [_given("a/1", changed), _given("b/1", changed | {"HOMONOIS": 0.4}, variance=8.0)]
+    planes, made = _run(two, _tile(60))
+    header = made["stack"].header
+    assert np.array_equal(planes["science"], plain["science"])
+    assert (header["HOMOFWHM"], header["HOMOBETA"], header["HOMOKEPT"]) == (1.1, 3.0, 0)
+    # The second has half of the first one's weight.
+    assert header["HOMONOIS"] == pytest.approx(np.sqrt((2 * 0.2**2 + 0.4**2) / 3), abs=1e-5)
+    assert header["NOISECOR"] == pytest.approx(1.1234 / header["HOMONOIS"], rel=2e-3)
+    mixed = [_given("a/1", changed), _given("b/1", {"HOMOFWHM": 1.3, "HOMONOIS": 1.0, "HOMOKEPT": 1}), _given("c/1")]
+    header = _run(mixed, _tile(60))[1]["stack"].header
+    assert (header["HOMOFWHM"], header["HOMOKEPT"]) == (1.1, 2)
+    apart = [_given("a/1", changed), _given("b/1", changed | {"HOMOFWHM": 1.2})]
+    header = _run(apart, _tile(60))[1]["stack"].header
+    assert "HOMOFWHM" not in header
+    assert header["HOMOBETA"] == 3.0
+    assert "HOMONOIS" not in _run([_given("a/1")], _tile(60))[1]["stack"].header

@@ -51,6 +51,12 @@ DEEP_CODES: dict[str, FaultCode] = {
         "an exposure of the stack cannot be read",
         "'spica check --deep' names the file: remove it, and the same command with --retry makes it again; or set lost = 'leave out'",
     ),
+    # one point spread function for all
+    "homogenise.seeing": FaultCode(
+        _D,
+        "stars of an image are broader than those that all images shall have",
+        "raise homogenise.fwhm, leave the image out by a rule on its seeing, or set broader = 'keep'",
+    ),
     # releases
     "release.unnamed": FaultCode(
         _S, "it is not said which release is meant", "name one with --release, or write releases/NAME.toml"

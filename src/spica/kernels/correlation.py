@@ -75,6 +75,41 @@ def of_resampling(name: str, ratio: float = 1.0) -> Float64:
     return np.asarray(np.outer(line, line) / line[reach] ** 2)
 
 
+def kernel_width(noise: float) -> float:
+    """Full width at half maximum [pixel] of the Gaussian of unit sum that leaves so much of a pixel's noise: its squares' sum is noise²."""
+    return float(np.sqrt(2.0 * np.log(2.0) / np.pi)) / noise
+
+
+def of_smoothing(covariance: Float64, noise: float, ratio: float = 1.0) -> Float64:
+    """What a covariance becomes where the pixels that bring the noise were convolved before, by about a Gaussian of unit sum.
+
+    Parameters
+    ----------
+    covariance : in units of the variance of uncorrelated pixels.
+    noise : of a pixel after the convolution over before, below 1.
+    ratio : width of those pixels in those of the covariance.
+
+    Returns
+    -------
+    In units of the variance that pixels would have, were they uncorrelated after the convolution; with a reach as much larger as it
+    asks for.
+    """
+    more = smoothing_reach(noise, ratio)
+    # Two pixels that share a kernel's reach are alike as a Gaussian √2 times as wide says.
+    step = np.arange(-more, more + 1.0)
+    line = np.exp(-2.0 * np.log(2.0) * (step / (kernel_width(noise) * ratio)) ** 2)
+    line /= line.sum()
+    wide = np.pad(covariance, more)
+    for axis in (0, 1):
+        wide = np.apply_along_axis(np.convolve, axis, wide, line, "same")
+    return np.asarray(wide / noise**2)
+
+
+def smoothing_reach(noise: float, ratio: float = 1.0) -> int:
+    """By how much farther pixels have something in common after such a convolution."""
+    return int(np.ceil(2.25 * kernel_width(noise) * ratio))
+
+
 def _weights(name: str, fraction: Float64) -> Float64:
     """Weights of the pixels about places at these fractions of one, ``(n, taps)``."""
     order = KERNELS[name]

@@ -14,7 +14,7 @@ from spica.core.mask import Mask
 from spica.core.records import Grain, Scalar
 from spica.core.settings import Settings, setting
 from spica.core.task import Form, Give, Measured, Need, Products, Task
-from spica.kernels.correlation import bell, covariance, excess, of_resampling
+from spica.kernels.correlation import REACH, bell, covariance, excess, of_resampling, of_smoothing, smoothing_reach
 from spica.kernels.detect import find_segments
 from spica.kernels.resample import KERNELS
 from spica.kernels.robust import half_sample_mode
@@ -70,7 +70,9 @@ def deep_noise(settings: DeepNoiseSettings, science: Image, background: Image) -
     if science.variance is None:
         raise DataFault("data.bad-value", "a stack is measured with its variance", need="science")
     fwhm = _seeing(settings, science, background)
-    found, pixels = covariance(_blank(settings, science, background, science.variance, fwhm))
+    ratio, noise = _card(science, "PIXRATIO"), _card(science, "HOMONOIS")
+    reach = REACH if noise >= 1.0 else REACH + smoothing_reach(noise, ratio)
+    found, pixels = covariance(_blank(settings, science, background, science.variance, fwhm), reach)
     measured = pixels >= ENOUGH
     if not measured:
         found = _foretold(science, pixels)
@@ -116,8 +118,27 @@ def _foretold(science: Image, pixels: float) -> Plane:
             f"{pixels:.0f} pixels of the stack are blank sky ({ENOUGH} needed), and no card RESAMPLE names its kernel",
             pixels=pixels,
         )
-    ratio = science.header.get("PIXRATIO")
-    return of_resampling(str(kernel), float(ratio) if isinstance(ratio, int | float) else 1.0)
+    ratio, noise = _card(science, "PIXRATIO"), _card(science, "HOMONOIS")
+    made = of_resampling(str(kernel), ratio)
+    return of_smoothing(made, noise, ratio) if noise < 1.0 else made
+
+
+def _louder(science: Image, fwhm: float) -> np.float32:
+    """What the variance of a point source's filter has to be raised by beside that of single pixels, where exposures were homogenised.
+
+    Pixels that are as alike as there would be sources all over a blank sky.
+    """
+    if _card(science, "HOMONOIS") >= 1.0 or science.header.get("RESAMPLE") not in KERNELS:
+        return np.float32(1.0)
+    found = _foretold(science, 0.0)
+    middle = found.shape[0] // 2
+    return np.float32(excess(found, bell(fwhm)[0]) ** 2 / found[middle, middle])
+
+
+def _card(science: Image, name: str) -> float:
+    """A positive number of the header, 1 where there is none."""
+    value = science.header.get(name)
+    return float(value) if isinstance(value, int | float) and value > 0 else 1.0
 
 
 def _seeing(settings: DeepNoiseSettings, science: Image, background: Image) -> float:
@@ -138,15 +159,16 @@ def _blank(
     """Patches of the stack in units of its stated error, and which pixels are blank sky."""
     from scipy.ndimage import binary_dilation
 
-    planes = science.pixels, background.pixels, _scatter(background), fwhm, BLANK, science.mask
+    spread = _scatter(background) * _louder(science, fwhm)
+    planes = science.pixels, background.pixels, spread, fwhm, BLANK, science.mask
     sets = find_segments(*planes, bad_bits=int(Mask.unusable()), min_area=3)
     labels = sets.labels()
     ny, nx = science.shape
     side, margin = settings.patch, round(settings.grow * fwhm)
     for y0, x0 in _corners(ny, nx, side, settings.patches):
         here = slice(y0, y0 + side), slice(x0, x0 + side)
-        spread = variance[here]
-        good = np.isfinite(science.pixels[here]) & (spread > 0)
+        stated = variance[here]
+        good = np.isfinite(science.pixels[here]) & (stated > 0)
         if science.mask is not None:
             good &= science.mask[here] & int(Mask.unusable()) == 0
         if margin:
@@ -156,7 +178,7 @@ def _blank(
         light = science.pixels[here] - background.pixels[here]
         # As they scatter, not as they are said to.
         good &= np.abs(light) < WILD * np.sqrt(_scatter(background)[here])
-        yield np.divide(light, np.sqrt(spread), out=np.zeros_like(light), where=good), good
+        yield np.divide(light, np.sqrt(stated), out=np.zeros_like(light), where=good), good
 
 
 def _corners(ny: int, nx: int, side: int, most: int) -> Iterator[tuple[int, int]]:

@@ -21,6 +21,8 @@ from spica.kernels.seeing import star_widths
 
 Plane = npt.NDArray[np.float32]
 
+HIGH = 30.0
+"""Peaks so many times the scatter of pixels tell the seeing."""
 FEWEST_STARS = 5
 """Fewer peaks than this say nothing about the seeing."""
 WIDEST, UNLIKE = 24.0, 1.5
@@ -103,7 +105,10 @@ def _seeing(settings: DetectSettings, science: Image, level: Plane, sky: Plane) 
     Of a trail, whose light does not fall along it, the width is any large number: where most are wider than what is looked at, and
     do not agree, nothing is known.
     """
-    widths = star_widths(science.pixels, level, sky, science.mask, bad_bits=int(Mask.unusable()))
+    raised = science.header.get("NOISEFAC") if "HOMONOIS" in science.header else 1.0
+    # Of homogenised exposures errors are raised several times, far above the scatter of pixels, which is what peaks stand out of.
+    height = HIGH / float(raised) if isinstance(raised, int | float) and raised > 0 else HIGH
+    widths = star_widths(science.pixels, level, sky, science.mask, bad_bits=int(Mask.unusable()), height=height)
     if widths.size < FEWEST_STARS:
         return settings.usual_fwhm
     low, middle, high = np.quantile(widths, [0.25, 0.5, 0.75])

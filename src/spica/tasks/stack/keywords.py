@@ -31,7 +31,7 @@ OWN = frozenset(
             "NOISECOR",
             "MJDREF",
         ),
-        *("EXPTIME", "FLUXFROM"),
+        *("EXPTIME", "FLUXFROM", "HOMOFWHM", "HOMOBETA", "HOMONOIS", "HOMOKEPT"),
     }
 )
 """Cards that a stack writes of itself."""

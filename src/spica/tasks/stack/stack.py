@@ -14,6 +14,7 @@ from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.kernels.correlation import of_resampling
 from spica.kernels.projection import projection
 from spica.tasks.stack.bands import Quality, bands
+from spica.tasks.stack.homogenised import homogenised
 from spica.tasks.stack.inputs import Canvas, Given, Input, dated, depth, make
 from spica.tasks.stack.keywords import Source, propagated, understood
 from spica.tasks.stack.matching import matched
@@ -164,6 +165,7 @@ def _cards(
     without_sky: bool,
 ) -> dict[str, Scalar]:
     ratio = round(_pixel_ratio(used), 4)
+    alike = homogenised([(each.rows.header, each.facts.weight) for each in used])
     cards: dict[str, Scalar] = {
         **canvas.projection.cards(),
         "BUNIT": "",
@@ -175,12 +177,15 @@ def _cards(
         "COMBINE": settings.method,
         "RESAMPLE": settings.kernel,
         "PIXRATIO": ratio,
-        "NOISECOR": round(float(np.sqrt(of_resampling(settings.kernel, ratio).sum())), 5),
+        "NOISECOR": round(
+            float(np.sqrt(of_resampling(settings.kernel, ratio).sum())) / float(alike.get("HOMONOIS", 1.0)), 5
+        ),
         "MJDREF": day,
         "EXPTIME": float(
             np.sum([each.facts.time for each in {each.unit.rpartition("/")[0]: each for each in used}.values()])
         ),
     }
+    cards |= alike
     if settings.flux != "photometry":
         cards["FLUXFROM"] = f"keyword {settings.flux_keyword}" if settings.flux == "keyword" else "table"
     return cards | {f"LEFT{number:02d}": f"{name} {code}" for number, (name, code) in enumerate(left_out.items(), 1)}
