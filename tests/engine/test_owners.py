@@ -20,7 +20,7 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def lease(registry: Registry, owner: str) -> None:
-    registry.open_production("p", "null", "", {}, owner)
+    registry.queue.add("p", "null", owner=owner)
     assert registry.lease([KEY], owner, 120) == {KEY}
 
 

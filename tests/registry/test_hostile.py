@@ -72,7 +72,7 @@ def test_in_reports(registry: Registry, text: str) -> None:
         traceback=text,
         versions={text: text},
     )
-    number = registry.open_production(text, text, text, {text: text}, text)
+    number = registry.queue.add(text, text, text, {text: text}, owner=text)
     assert registry.lease([given.key], text, 60.0) == {given.key}
     registry.record(given, number, text)
     assert registry.release(text) == 0
@@ -90,7 +90,7 @@ def test_in_reports(registry: Registry, text: str) -> None:
     registry.quarantine(text, text, fault)
     assert registry.quarantined()[0].path == text
     assert registry.release_from_quarantine(text) == 1
-    assert registry.productions()[0].settings == {text: text}
+    assert registry.queue.listed()[0].settings == {text: text}
     assert registry.counts().jobs == {text: {"done": 1}}
 
 

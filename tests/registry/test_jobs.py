@@ -7,6 +7,7 @@ import pytest
 
 from spica.core.faults import Outcome, SetupFault
 from spica.core.jobs import InputRecord
+from spica.core.orders import State
 from spica.core.records import Grain, Metric, Unit
 from spica.core.task import Form
 from spica.registry import last
@@ -17,7 +18,7 @@ UNIT = detector_unit(exposure(1), 0)
 
 
 def test_a_report_is_kept_in_full(registry: Registry) -> None:
-    number = registry.open_production("night", "reduce", "band='r'", {"workers": 2}, "me")
+    number = registry.queue.add("night", "reduce", "band='r'", {"workers": 2}, owner="me")
     given = report(UNIT, rungs=("neighbour",), traceback="Traceback …\n")
     registry.record(given, number, "me")
     kept = registry.job(given.key)
@@ -31,8 +32,8 @@ def test_a_report_is_kept_in_full(registry: Registry) -> None:
     (row,) = registry.jobs_of(UNIT)
     assert (row.key, row.production, row.labels, row.owner) == (given.key, number, ("detrend", "detect"), "me")
     assert registry.jobs_of_production(number) == [row]
-    registry.close_production(number, {"done": 1})
-    (order,) = registry.productions()
+    registry.queue.end(number, {"done": 1}, State.DONE)
+    (order,) = registry.queue.listed()
     assert (order.selection, order.settings, order.outcomes) == ("band='r'", {"workers": 2}, {"done": 1})
     assert order.closed is not None
     assert order.closed >= order.opened

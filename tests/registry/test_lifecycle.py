@@ -177,7 +177,7 @@ def test_sqlite_settings(registry: Registry) -> None:
 def _fill(registry: Registry) -> None:
     registry.add_many([ingest(exposure(n), origin=f"/in/{n}\udcff.fits") for n in range(1, 4)])
     unit = detector_unit(exposure(1), 0)
-    registry.record_many([report(unit), master()], registry.open_production("p", "reduce"), "me")
+    registry.record_many([report(unit), master()], registry.queue.add("p", "reduce"), "me")
     registry.add_metrics([Metric(unit, "strange", float("inf")), Metric(unit, "none", float("nan"))])
     registry.grade(Unit(Grain.EXPOSURE, (exposure(1).name,)), "A", "fine\0", "me")
     registry.event("ingest", "three", details={"n": 3})

@@ -23,6 +23,7 @@ from spica.cli import (
     pictures,
     pipelines,
     published,
+    queue,
     refcat,
     registry,
     releases,
@@ -76,6 +77,7 @@ app.command("simulate", rich_help_panel=FRAMES, epilog=frames.SIMULATE)(frames.s
 app.command("ingest", rich_help_panel=FRAMES, epilog=frames.INGEST)(frames.ingest)
 app.command("inventory", rich_help_panel=FRAMES, epilog=frames.INVENTORY)(frames.inventory)
 app.command("run", rich_help_panel=WORK, epilog=work.RUN)(work.run)
+app.command("up", rich_help_panel=WORK, epilog=queue.UP)(queue.up)
 app.command("sources", rich_help_panel=WORK, epilog=work.SOURCES)(work.sources)
 app.command("tiles", rich_help_panel=WORK, epilog=releases.TILES)(releases.tiles)
 app.command("export", rich_help_panel=WORK, epilog=work.EXPORT)(work.export)
@@ -95,6 +97,7 @@ app.command("why", rich_help_panel=STORY, epilog=story.WHY)(story.why)
 app.command("grades", rich_help_panel=STORY, epilog=story.GRADES)(story.grades)
 app.command("report", rich_help_panel=STORY, epilog=reporting.REPORT)(reporting.report)
 app.command("check", rich_help_panel=STORY, epilog=story.CHECK)(story.check)
+app.add_typer(queue.app, name="queue", rich_help_panel=WORK)
 app.add_typer(pictures.app, name="picture", rich_help_panel=WORK)
 app.add_typer(hips.app, name="hips", rich_help_panel=WORK)
 app.add_typer(calib.app, name="calib", rich_help_panel=WORK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,14 +54,22 @@ def run(
         str, typer.Option("--release", help="Of which the tiles are: releases/NAME.toml; the only one by default.")
     ] = "",
     tile: Annotated[list[str] | None, typer.Option("--tile", help="Only this tile; repeated. spica tiles.")] = None,
+    priority: Annotated[
+        float, typer.Option("--priority", help="For the coordinator, where one is at work: the larger goes first.")
+    ] = 0.0,
+    here: Annotated[bool, typer.Option("--here", help="Not by the coordinator that is at work, but here.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and why, and what cannot and why; run nothing.")
     ] = False,
     survey: SurveyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a pipeline on the selected exposures. What is done already is not done again."""
+    """Run a pipeline on the selected exposures. What is done already is not done again.
+
+    A coordinator that is at work ('spica up') takes the production, and this follows it; Ctrl-C leaves it to the coordinator.
+    """
     from spica.services import run as service
+    from spica.services.handing import run_anyhow
 
     order = service.Order(pipeline, where, pairs(settings), workers, executor, name, retry, release, tuple(tile or ()))
     if dry_run:
@@ -71,7 +80,7 @@ def run(
             _show_foreseen(foreseen)
         return
     with watching() as watcher:
-        production = service.run(order, survey, watcher=watcher)
+        production = run_anyhow(order, survey, watcher, priority=priority, person=getpass.getuser(), here=here)
     report(production, as_json=as_json)
 
 

@@ -239,6 +239,12 @@ CODES: dict[str, FaultCode] = {
         _S, "the order selects nothing", "widen the selection; 'spica status' shows what there is"
     ),
     "order.unknown-unit": FaultCode(_S, "no such unit", "see 'spica status'"),
+    "order.unknown-production": FaultCode(_S, "no such production", "see 'spica queue list'"),
+    "production.state": FaultCode(
+        _S,
+        "a production cannot be treated so while it stands as it does",
+        "see 'spica queue show NUMBER'; what runs can be held or stopped, what has ended resumed, archived or deleted",
+    ),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
     # zero points

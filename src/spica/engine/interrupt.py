@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from spica.core.orders import State
+
 
 @dataclass
 class Wish:
-    """Whether somebody wishes to stop."""
+    """Whether somebody wishes to stop; and how what is stopped stands then: it waits (held or not), or is stopped."""
 
     asked: bool = False
+    then: State = State.STOPPED
+    held: bool = False
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 
+from spica.core.orders import State, Wished
 from spica.engine.meter import host
 from spica.registry.store import Registry
 
@@ -18,10 +19,15 @@ _RUNNING: set[str] = set()
 """Owners at work in this process: a process may outlive a run that could not free its leases (a full disk, say)."""
 
 
+def hand() -> str:
+    """How the names of owners in this process begin."""
+    return f"{host()}:{os.getpid()}"
+
+
 @contextmanager
 def owning() -> Iterator[str]:
     """A new owner's name, at work while the block runs."""
-    owner = f"{host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    owner = f"{hand()}:{uuid.uuid4().hex[:8]}"
     _RUNNING.add(owner)
     try:
         yield owner
@@ -30,11 +36,20 @@ def owning() -> Iterator[str]:
 
 
 def release_dead(registry: Registry) -> None:
-    """Free what dead coordinators on this machine had leased; others' leases run out by themselves."""
-    for each in registry.productions(_RECENT):
-        if each.closed is None and _dead(each.owner):
+    """Free what dead coordinators on this machine, and silent ones elsewhere, had leased; all other leases run out by themselves.
+
+    What they took from the queue goes back there.
+    """
+    queue = registry.queue
+    running = queue.listed([State.RUNNING], _RECENT)
+    silent = tuple(f"{each.name}:" for each in queue.hands() if each.seconds <= 0) if running else ()
+    for each in running:
+        if _dead(each.owner) or (silent and each.owner.startswith(silent)):
             registry.release(each.owner)
-            registry.close_production(each.id, {**each.outcomes, "killed": 1})
+            again = each.queued and each.wish != Wished.STOP
+            state = State.WAITING if again else State.STOPPED
+            held = again and each.wish == Wished.HOLD
+            queue.end(each.id, {**each.outcomes, "killed": each.outcomes.get("killed", 0) + 1}, state, held=held)
 
 
 def _dead(owner: str) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spica.core.faults import FaultRecord, ResourceFault
+from spica.core.orders import State
 from spica.engine.executors.base import Executor
-from spica.engine.interrupt import stopping
+from spica.engine.interrupt import Wish, stopping
 from spica.engine.owners import owning, release_dead
 from spica.engine.plan import Plan, Standing
 from spica.engine.planner import make_plan
@@ -71,6 +72,22 @@ class Result:
         """Every unit of the order is done."""
         return not (self.failed or self.refused or self.failed_before or self.left)
 
+    @property
+    def state(self) -> State:
+        """How the production stands, unless somebody wished otherwise."""
+        if self.stopped or self.interrupted:
+            return State.STOPPED
+        return State.DONE if self.complete else State.FAILED
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A production that its coordinator has claimed in the name of an owner, and what may be wished of it."""
+
+    production: int
+    owner: str
+    wish: Wish
+
 
 def execute(
     plan: Plan,
@@ -82,6 +99,7 @@ def execute(
     attempts: int | None = None,
     lease_seconds: float = 120.0,
     progress: Callable[[Progress], None] | None = None,
+    begun: Begun | None = None,
 ) -> Result:
     """Carry out a plan; closes neither the executor (unless it is stopped at once) nor the registry.
 
@@ -97,6 +115,7 @@ def execute(
     attempts : at a unit whose worker dies or hangs; the survey's setting by default.
     lease_seconds : how long others respect our leases after we have died.
     progress : told a few times a second.
+    begun : a production of the queue that has been claimed; without it one is opened.
 
     Raises
     ------
@@ -104,13 +123,21 @@ def execute(
         The registry cannot be used.
     """
     order = plan.order
-    with owning() as owner:
-        production = registry.open_production(
-            name or order.pipeline.name, order.pipeline.name, order.where, dict(order.overrides), owner
+    attempts = attempts or survey.settings.engine.attempts
+    if begun is not None:
+        hold = Hold(begun.production, begun.owner, lease_seconds, attempts)
+        return _carry_out(plan, executor, registry, survey, hold, progress, begun.wish)
+    with owning() as owner, stopping() as wish:
+        production = registry.queue.add(
+            *(name or order.pipeline.name, order.pipeline.name, order.where, order.overrides),
+            owner=owner,
+            release=order.release,
+            tiles=order.tiles,
+            retry=order.retry,
         )
         release_dead(registry)
-        hold = Hold(production, owner, lease_seconds, attempts or survey.settings.engine.attempts)
-        return _carry_out(plan, executor, registry, survey, hold, progress)
+        hold = Hold(production, owner, lease_seconds, attempts)
+        return _carry_out(plan, executor, registry, survey, hold, progress, wish)
 
 
 def _carry_out(
@@ -120,39 +147,39 @@ def _carry_out(
     survey: Survey,
     hold: Hold,
     progress: Callable[[Progress], None] | None,
+    wish: Wish,
 ) -> Result:
     """Wave after wave, the rest planned anew between them, until nothing is cut off by a failure."""
     order = plan.order
     tally, begun = Tally(), time.monotonic()
     already = plan.counts()[Standing.DONE]
     try:
-        with stopping() as wish:
-            while True:
-                _sweep(plan, survey)
-                _record_refusals(plan, registry, hold)
-                teller = _Teller(plan, tally, begun, progress)
-                wave = Wave(*(plan, registry, survey, executor), hold=hold, tally=tally, wish=wish, watch=teller.tell)
-                wave.run()
-                if tally.interrupted or tally.stopped or not (wave.cut or plan.waiting):
-                    break
-                waited = bool(plan.waiting)
-                plan = make_plan(
-                    *(registry, survey, order.pipeline, order.where, order.overrides),
-                    retry=order.retry,
-                    given_up=tally.given_up,
-                    release=order.release,
-                    tiles=order.tiles,
-                )
-                if waited:
-                    # Tiles that an earlier run made stand in the plan only now.
-                    already = plan.counts()[Standing.DONE] - tally.done - tally.elsewhere
-                tally.replanned(plan)
+        while True:
+            _sweep(plan, survey)
+            _record_refusals(plan, registry, hold)
+            teller = _Teller(plan, tally, begun, progress)
+            wave = Wave(*(plan, registry, survey, executor), hold=hold, tally=tally, wish=wish, watch=teller.tell)
+            wave.run()
+            if tally.interrupted or tally.stopped or not (wave.cut or plan.waiting):
+                break
+            waited = bool(plan.waiting)
+            plan = make_plan(
+                *(registry, survey, order.pipeline, order.where, order.overrides),
+                retry=order.retry,
+                given_up=tally.given_up,
+                release=order.release,
+                tiles=order.tiles,
+            )
+            if waited:
+                # Tiles that an earlier run made stand in the plan only now.
+                already = plan.counts()[Standing.DONE] - tally.done - tally.elsewhere
+            tally.replanned(plan)
         if not (tally.interrupted or tally.stopped):
             wave.purge()
         _sweep(plan, survey)
         teller.tell(0, now=True)
     finally:
-        result = _close(registry, hold, _result(hold.production, plan, tally, already, time.monotonic() - begun))
+        result = _close(registry, hold, wish, _result(hold.production, plan, tally, already, time.monotonic() - begun))
     return result
 
 
@@ -191,7 +218,7 @@ def _result(production: int, plan: Plan, tally: Tally, already: int, seconds: fl
     )
 
 
-def _close(registry: Registry, hold: Hold, result: Result) -> Result:
+def _close(registry: Registry, hold: Hold, wish: Wish, result: Result) -> Result:
     """Free the leases and close the production; a registry that cannot take it stops nothing that is done."""
     outcomes = {
         name: getattr(result, name)
@@ -199,7 +226,9 @@ def _close(registry: Registry, hold: Hold, result: Result) -> Result:
     }
     try:
         registry.release(hold.owner)
-        registry.close_production(hold.production, outcomes | {"interrupted": int(result.interrupted)})
+        state, held = (wish.then, wish.held) if result.interrupted and not result.stopped else (result.state, False)
+        outcomes["interrupted"] = int(result.interrupted)
+        registry.queue.end(hold.production, outcomes, state, result.stopped, held=held)
     except ResourceFault as fault:
         return replace(result, stopped=result.stopped or fault.record())
     return result

@@ -12,8 +12,8 @@ from spica.core.jobs import Cost, InputRecord, JobReport, ProductRecord, StepRec
 from spica.core.records import Unit
 from spica.registry import forms
 from spica.registry.door import Door
-from spica.registry.rows import JobRow, Production
-from spica.registry.schema import chains, environments, inputs, jobs, productions, products, units
+from spica.registry.rows import JobRow
+from spica.registry.schema import chains, environments, inputs, jobs, products, units
 
 
 def _job_query() -> Select[Any]:
@@ -155,34 +155,6 @@ def rewritten_products(door: Door, checksums: Mapping[str, str]) -> int:
             connection.execute(update(products).where(products.c.key == key).values(checksum=checksum)).rowcount
             for key, checksum in checksums.items()
         )
-
-
-def open_production(door: Door, order: Mapping[str, Any]) -> int:
-    """Record an order (name, pipeline, selection, settings, owner); answers its number."""
-    with door.write() as connection:
-        values = {**order, "opened": door.now(connection), "outcomes": {}}
-        made = connection.execute(productions.insert().values(values).returning(productions.c.id))
-        return int(made.scalar_one())
-
-
-def close_production(door: Door, number: int, outcomes: Mapping[str, int]) -> None:
-    """Record the end of an order and how many units ended how."""
-    with door.write() as connection:
-        values = {"closed": door.now(connection), "outcomes": dict(outcomes)}
-        connection.execute(update(productions).where(productions.c.id == number).values(values))
-
-
-def production_list(door: Door, limit: int | None) -> list[Production]:
-    """Orders, the newest first."""
-    with door.read() as connection:
-        rows = connection.execute(select(productions).order_by(productions.c.id.desc()).limit(limit))
-        return [
-            Production(
-                *(row.id, row.name, row.pipeline, row.selection, row.settings, row.owner),
-                *(row.opened, row.closed, row.outcomes),
-            )
-            for row in rows
-        ]
 
 
 def costs(door: Door, number: int | None) -> Mapping[str, float]:

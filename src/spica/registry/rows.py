@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from spica.core.faults import FaultRecord, Outcome
 from spica.core.jobs import ProductRecord, StepRecord
+from spica.core.orders import State
 from spica.core.records import ExposureState, FrameType, Unit
 
 
@@ -173,7 +174,7 @@ class LastDone:
 
 @dataclass(frozen=True)
 class Production:
-    """One order, from opening to close (Unix seconds, UTC)."""
+    """One order, from opening to close (Unix seconds, UTC); what its columns mean is said in `registry.schema.productions`."""
 
     id: int
     name: str
@@ -184,6 +185,28 @@ class Production:
     opened: float
     closed: float | None
     outcomes: Mapping[str, int]
+    state: State = State.RUNNING
+    queued: bool = False
+    held: bool = False
+    priority: float = 0.0
+    person: str = ""
+    release: str = ""
+    tiles: tuple[str, ...] = ()
+    retry: bool = False
+    rule: str = ""
+    wish: str = ""
+    begun: float | None = None
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    fault: FaultRecord | None = None
+    signed: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Hand:
+    """A coordinator by the name of its process, and for how many seconds its notice still holds."""
+
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True)

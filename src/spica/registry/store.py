@@ -27,6 +27,7 @@ from spica.registry import (
 from spica.registry.catalogues import Listed
 from spica.registry.counts import Counts
 from spica.registry.door import BUSY_SECONDS, Door
+from spica.registry.queue import Queue
 from spica.registry.rows import (
     Added,
     AddStatus,
@@ -39,7 +40,6 @@ from spica.registry.rows import (
     LastDone,
     MasterRow,
     Note,
-    Production,
     QuarantineRow,
 )
 
@@ -68,6 +68,11 @@ class Registry:
         `busy` is how many seconds SQLite waits for another writer.
         """
         return cls(lifecycle.opened(url, busy))
+
+    @property
+    def queue(self) -> Queue:
+        """The productions: what was ordered, what waits, what came of each; and who works them off."""
+        return Queue(self._door)
 
     def close(self) -> None:
         """Close all connections."""
@@ -206,27 +211,6 @@ class Registry:
     def record_many(self, reports: Sequence[JobReport], production: int | None = None, owner: str = "") -> None:
         """Record many at once, in one transaction. A done job stays done."""
         jobs.record_many(self._door, reports, production, owner)
-
-    def open_production(
-        self, name: str, pipeline: str, where: str = "", settings: Mapping[str, Any] | None = None, owner: str = ""
-    ) -> int:
-        """Record an order; answers its number."""
-        order = {
-            "name": name,
-            "pipeline": pipeline,
-            "selection": where,
-            "settings": dict(settings or {}),
-            "owner": owner,
-        }
-        return provenance.open_production(self._door, order)
-
-    def close_production(self, number: int, outcomes: Mapping[str, int]) -> None:
-        """Record the end of an order: how many units ended how."""
-        provenance.close_production(self._door, number, outcomes)
-
-    def productions(self, limit: int | None = None) -> list[Production]:
-        """Orders, the newest first."""
-        return provenance.production_list(self._door, limit)
 
     def products(self, keys: Iterable[str]) -> dict[str, ProductRecord]:
         """Products by key; those whose bytes are gone are left out."""

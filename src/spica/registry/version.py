@@ -1,4 +1,4 @@
 """Version of the tables."""
 
-SCHEMA = 3
+SCHEMA = 4
 """Every migration raises it by one and writes it into the table `meta`."""

@@ -36,7 +36,7 @@ def productions(folder: Path | None, limit: int) -> tuple[ProductionLine, ...]:
     """
     with opened(folder) as house:
         found = []
-        for each in house.registry.productions(limit):
+        for each in house.registry.queue.listed(limit=limit):
             cost = house.registry.costs(each.id)
             line = ProductionLine(
                 id=each.id,

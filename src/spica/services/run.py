@@ -280,7 +280,7 @@ def run(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> Prod
     with opened(folder) as house:
         plan = _plan(order, house)
         compiling = kernels.prepare(watcher) if plan.counts()[Standing.RUN] else 0.0
-        with closing(_executor(order, house.survey)) as executor:
+        with closing(executor_of(order, house.survey)) as executor:
             result = execute(
                 plan,
                 executor,
@@ -310,7 +310,8 @@ def run(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> Prod
     )
 
 
-def _executor(order: Order, survey: Survey) -> Executor:
+def executor_of(order: Order, survey: Survey) -> Executor:
+    """The executor that an order, else the survey's settings name."""
     settings: EngineSettings = survey.settings.engine
     kind = order.executor or settings.executor
     workers = settings.workers if order.workers is None else order.workers

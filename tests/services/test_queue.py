@@ -1,0 +1,199 @@
+"""Productions are ordered, held, resumed, run again; a coordinator works them off, in this process."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spica.core.faults import ResourceFault, SetupFault
+from spica.core.orders import State
+from spica.engine.owners import hand
+from spica.engine.run import execute
+from spica.registry.queue import Queue
+from spica.services import coordinator, queue
+from spica.services.handing import run_anyhow
+from spica.services.run import Order
+from spica.services.surveys import opened
+from tests.support.survey import EXPOSURES, Small
+
+UNITS = 2 * EXPOSURES
+NULL = Order("null")
+
+
+@pytest.fixture
+def folder(done: Small) -> Path:
+    """A survey whose coordinator works in its own process."""
+    path = done.folder / "survey.toml"
+    path.write_text(path.read_text().replace('executor = "local"', 'executor = "inprocess"'))
+    return done.folder
+
+
+def states(folder: Path) -> dict[int, str]:
+    return {each.id: each.state for each in queue.stand(folder).productions}
+
+
+def test_it_is_worked_off_by_its_priority(folder: Path) -> None:
+    low = queue.order(NULL, folder, person="eve")
+    high = queue.order(Order("null", settings={"null.value": "2"}), folder, priority=5.0, person="adam")
+    held = queue.order(NULL, folder)
+    assert queue.stop(held.id, folder, hold=True).held
+    worked = coordinator.work(folder, until_empty=True)
+    assert (worked.productions, worked.why) == (2, "nothing is left")
+    done = queue.show(low.id, folder)
+    assert (done.state, done.outcomes["done"], done.person) == ("done", UNITS, "eve")
+    assert queue.show(high.id, folder).settings == {"null.value": 2}
+    assert states(folder)[held.id] == "waiting"
+    assert queue.stand(folder).coordinators == ()
+
+
+def test_again_with_other_settings_only_what_they_concern_is_done(folder: Path) -> None:
+    first = queue.order(NULL, folder)
+    coordinator.work(folder, until_empty=True)
+    same, other = queue.rerun(first.id, folder), queue.rerun(first.id, folder, {"null.value": "7"})
+    coordinator.work(folder, until_empty=True)
+    assert queue.show(same.id, folder).outcomes["already"] == UNITS
+    assert queue.show(other.id, folder).outcomes["done"] == UNITS
+    with pytest.raises(SetupFault, match="no setting 'valu'"):
+        queue.rerun(first.id, folder, {"null.valu": "7"})
+
+
+def test_what_cannot_be_carried_out_is_refused_when_it_is_ordered(folder: Path) -> None:
+    for given, code in (
+        (Order("nothing-like-it"), "pipeline.unknown"),
+        (Order("null", where="band = "), "where.invalid"),
+        (Order("null", settings={"null.valu": "1"}), "settings.unknown"),
+        (Order("null", where="night='1999-01-01'"), "order.nothing"),
+        (Order("null", workers=3), "order.invalid"),
+        (Order("mine.toml"), "order.invalid"),
+    ):
+        with pytest.raises(SetupFault) as caught:
+            queue.order(given, folder)
+        assert caught.value.code == code
+    assert not any(each.pipeline in {"null", "mine.toml"} for each in queue.stand(folder).productions)
+
+
+def test_one_that_cannot_be_planned_any_more_fails_and_the_others_go_on(folder: Path) -> None:
+    mine = folder / "pipelines" / "mine.toml"
+    mine.write_text('name = "mine"\ntitle = "Mine"\n[[step]]\ntask = "null"\n')
+    bad, good = queue.order(Order("mine"), folder, priority=9.0), queue.order(NULL, folder)
+    mine.unlink()
+    coordinator.work(folder, until_empty=True)
+    assert states(folder)[good.id] == "done"
+    found = queue.show(bad.id, folder)
+    assert (found.state, found.code) == ("failed", "pipeline.unknown")
+    with opened(folder) as house:
+        assert [each.details for each in house.registry.events("production.failed")] == [{"production": bad.id}]
+
+
+def test_what_may_be_done_depends_on_how_it_stands(folder: Path) -> None:
+    number = queue.order(NULL, folder).id
+    with pytest.raises(SetupFault, match="cannot archive it now"):
+        queue.archive(number, folder)
+    with pytest.raises(SetupFault, match="cannot sign it now"):
+        queue.sign(number, "eve", "", folder)
+    assert queue.stop(number, folder).state == "stopped"
+    assert queue.resume(number, folder).state == "waiting"
+    assert queue.prioritise(number, 3.5, folder).priority == 3.5
+    coordinator.work(folder, until_empty=True)
+    assert queue.sign(number, "eve", "all plots", folder).signed.endswith(": all plots")
+    # What is begun again is to be looked at again.
+    assert queue.resume(number, folder).signed == ""
+    coordinator.work(folder, until_empty=True)
+    assert queue.archive(number, folder).state == "archived"
+    assert number not in states(folder)
+    assert [each.id for each in queue.stand(folder, ("archived",)).productions] == [number]
+    queue.forget(number, folder)
+    with pytest.raises(SetupFault, match=f"no production {number}"):
+        queue.show(number, folder)
+    with pytest.raises(SetupFault, match="no state 'lost'"):
+        queue.stand(folder, ("lost",))
+
+
+@pytest.mark.parametrize(("wished", "state"), [("hold", "waiting"), ("stop", "stopped")])
+def test_a_running_one_is_asked_to_rest(folder: Path, monkeypatch: pytest.MonkeyPatch, wished: str, state: str) -> None:
+    monkeypatch.setattr(coordinator, "_TELL_SECONDS", 0.0)
+    number = queue.order(NULL, folder).id
+    with opened(folder) as house:
+        # It is asked in the very moment in which it is begun.
+        begin = execute
+
+        def asked(*given: Any, **more: Any) -> Any:
+            assert house.registry.queue.change(number, [State.RUNNING], wish=wished)
+            return begin(*given, **more)
+
+        monkeypatch.setattr(coordinator, "execute", asked)
+        coordinator.work(folder, until_empty=True)
+    found = queue.show(number, folder)
+    assert (found.state, found.held, found.wish) == (state, wished == "hold", "")
+    assert found.outcomes["left"] > 0
+    monkeypatch.setattr(coordinator, "execute", begin)
+    queue.resume(number, folder)
+    coordinator.work(folder, until_empty=True)
+    assert queue.show(number, folder).outcomes["already"] + queue.show(number, folder).outcomes["done"] == UNITS
+
+
+def test_what_a_dead_coordinator_had_goes_back_and_a_direct_run_is_over(folder: Path) -> None:
+    with opened(folder) as house:
+        mine = house.registry.queue
+        dead = f"{hand().partition(':')[0]}:999999999:x"
+        direct = mine.add("d", "null", owner=dead)
+        number = queue.order(NULL, folder).id
+        assert mine.claim(number, dead)
+        elsewhere = mine.add("n", "null")
+        assert mine.claim(elsewhere, "far:12:abc")
+        mine.attend("far:12", -1.0)
+    coordinator.work(folder, until_empty=True)
+    assert states(folder) | {} == {**states(folder), direct: "stopped", number: "done", elsewhere: "done"}
+
+
+def test_a_run_is_handed_to_the_coordinator_that_is_there(folder: Path) -> None:
+    with opened(folder) as house:
+        house.registry.queue.attend("somebody:1", 600.0)
+        steps: list[str] = []
+        thread = threading.Thread(target=lambda: coordinator.work(folder, until_empty=True))
+
+        def watcher(step: object) -> None:
+            steps.append(str(step))
+            if len(steps) == 1:
+                thread.start()
+
+        made = run_anyhow(NULL, folder, watcher, priority=2.0, person="eve")
+        thread.join()
+        assert made.complete
+        assert (made.done, made.failed, made.left) == (UNITS, 0, 0)
+        assert house.registry.queue.get(made.id).person == "eve"
+        here = run_anyhow(Order("null", executor="inprocess"), folder, here=True)
+        assert here.skipped == UNITS
+        assert not house.registry.queue.get(here.id).queued
+
+
+def test_a_registry_that_is_away_for_a_while_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = queue.order(NULL, folder).id
+    waiting, away = Queue.waiting, [True, True]
+
+    def absent(mine: Queue) -> object:
+        if away:
+            away.pop()
+            raise ResourceFault("registry.busy", "the registry does not answer")
+        return waiting(mine)
+
+    monkeypatch.setattr(Queue, "waiting", absent)
+    coordinator.work(folder, until_empty=True)
+    assert states(folder)[number] == "done"
+
+
+def test_a_production_with_units_that_fail_has_failed(folder: Path) -> None:
+    raw = min((folder / "raw").rglob("*-00001.fits*"))
+    raw.chmod(0o644)
+    raw.write_bytes(raw.read_bytes()[:-5000])
+    shutil.rmtree(folder / "products")
+    given = Order("calibrations", "exposure='demo-20261120-00001'", {"detrend.overscan_order": "4"})
+    number = queue.order(given, folder).id
+    coordinator.work(folder, until_empty=True)
+    found = queue.show(number, folder)
+    assert found.state == "failed"
+    assert found.outcomes["failed"] > 0
