@@ -59,7 +59,8 @@ def finish(field: Field, expected: dict[str, bytes], workers: int) -> int:
     return int(again["skipped"])
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 4])
 def test_a_worker_is_killed_and_then_the_coordinator(taken: Field, expected: dict[str, bytes], workers: int) -> None:
     process = Program(taken.folder).start("run", "night", "--workers", str(workers))
     wait_for(at_work(taken), process)
