@@ -170,6 +170,25 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
     assert not publish.verify("dr1", home).damaged
 
 
+def test_a_release_without_costly_steps_says_so(field: Path) -> None:
+    home = field / "survey"
+    text = RELEASE.replace("dr1", "lean").replace("[tiles]", 'without = ["completeness", "bright_stars"]\n[tiles]', 1)
+    (home / "releases" / "lean.toml").write_text(text)
+    order = run.Order("deep", executor="inprocess", release="lean")
+    planned = run.foresee(order, home).chains
+    assert not any(word in each.chain for each in planned for word in ("completeness", "bright_stars"))
+    assert sum(each.to_run for each in planned if each.chain == "stack") == 0, "the stacks are those of dr1"
+    result = run.run(order, home)
+    assert (result.failed, result.refused, result.left) == (0, 0, 0)
+    publish.publish("lean", home, publish.Dates(dt.date(2026, 12, 1), dt.date(2026, 12, 1)))
+    told = frozen.read(Survey.open(home), "lean")
+    assert told.asked["without"] == ["completeness", "bright_stars"]
+    assert not {"completeness", "bright_stars"} & set(told.tasks)
+    assert "stack" in told.tasks
+    assert not {"completeness", "bright_stars"} & {file.product for file in told.files()}
+    assert run.run(order.__class__("deep", executor="inprocess", release="dr1"), home).done == 0
+
+
 def test_objects_keep_the_identifiers_of_the_release_before(field: Path) -> None:
     home = field / "survey"
     if not (home / "published" / "dr1").exists():

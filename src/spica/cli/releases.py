@@ -33,6 +33,7 @@ name = "dr1"
 title = "First data release"
 mode = "wide"               # wide | deep | exposure | pre | pi: which rules it begins with
 bands = ["g", "r"]          # left out: all that there are
+# without = ["completeness"]   # costly steps that this release leaves out: also bright_stars, colour, psf_map
 
 [tiles]
 grid = "rings"              # rings | healpix | fields | box | exposure | overlap

@@ -76,7 +76,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("FRNGAMP", "float", "electron", "amplitude of fringes taken off"),
     Keyword("EXPTIME", "float", "s", "exposure time"),
     Keyword("DARKTIME", "float", "s", "dark time"),
-    Keyword("INSTRUME", "text", "", "camera"),
+    Keyword("INSTRUME", "text", "", "camera; of a stack all"),
     Keyword("DETECTOR", "int", "", "number of the detector"),
     Keyword("EXPNAME", "text", "", "name of the exposure"),
     Keyword("SEQNUM", "int", "", "the observatory's number of the exposure"),

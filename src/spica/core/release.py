@@ -129,6 +129,10 @@ class Release(Settings):
     )
     rule: tuple[RuleTable, ...] = ()
     choose: ChooseTable = ChooseTable()
+    without: tuple[str, ...] = Field(
+        default=(),
+        description="steps on tiles that are left out, such as completeness, bright_stars; those that others need stay",
+    )
     settings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="task or step to its settings, for tasks that work on tiles"
     )

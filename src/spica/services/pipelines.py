@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from spica.core.settings import resolve
+from spica.files import releases
 from spica.files.survey import FILE_NAME, Survey
 from spica.instruments import tables
 from spica.pipelines import catalogue
-from spica.pipelines.graph import describe
+from spica.pipelines.graph import TILED, describe
+from spica.pipelines.leaving import leave_out
 from spica.pipelines.model import LENDERS, Pipeline
 from spica.pipelines.owners import refuse_strangers
 from spica.services.surveys import camera_folders, locate_if_any, pipeline_folders
@@ -92,6 +94,21 @@ def load(name: str, survey: Survey | None) -> Pipeline:
         where = f"{survey.root / FILE_NAME}: [tasks.{{}}]"
         refuse_strangers(survey.settings.tasks, where, folders, pipeline)
     return pipeline
+
+
+def load_for(release: str, name: str, survey: Survey) -> Pipeline:
+    """A pipeline as a release wants it: without the steps that it leaves out, where the pipeline makes tiles.
+
+    Raises
+    ------
+    SetupFault
+        As `load`; ``release.*`` for a release that cannot be used, or that leaves out what another step needs.
+    """
+    pipeline = load(name, survey)
+    if not any(step.task.grain in TILED for step in pipeline.steps):
+        return pipeline
+    given = releases.load(survey, release)
+    return leave_out(pipeline, given.without, given.name)
 
 
 def listing(folder: Path | None) -> tuple[PipelineLine, ...]:

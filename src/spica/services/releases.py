@@ -17,7 +17,7 @@ from spica.engine.tiling.planning import states_of
 from spica.files import heads, releases
 from spica.pipelines.graph import TILED, chains
 from spica.registry.rows import DetectorRow
-from spica.services.pipelines import load
+from spica.services.pipelines import load_for
 from spica.services.surveys import Opened, opened
 
 PIPELINE = "deep"
@@ -168,7 +168,7 @@ def preview(release: str, folder: Path | None, pipeline: str = PIPELINE, tile: s
 
 def _chosen(release: str, house: Opened, pipeline: str) -> tuple[Release, Chosen]:
     given = releases.load(house.survey, release)
-    linked = chains(load(pipeline, house.survey))
+    linked = chains(load_for(release, pipeline, house.survey))
     frames = {frame for chain in linked if chain.grain in TILED for frame in chain.frames} or {FrameType.OBJECT}
     return given, choose(house.registry, given, frames, states_of(linked))
 

@@ -22,7 +22,7 @@ from spica.registry.store import Registry
 from spica.services import kernels
 from spica.services.faults import FaultLine, line
 from spica.services.orders import literal
-from spica.services.pipelines import load
+from spica.services.pipelines import load_for
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
 
@@ -203,7 +203,7 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
 
 
 def _plan(order: Order, house: Opened) -> Plan:
-    pipeline = load(order.pipeline, house.survey)
+    pipeline = load_for(order.release, order.pipeline, house.survey)
     overrides = {name: literal(value) for name, value in (order.settings or {}).items()}
     return make_plan(
         *(house.registry, house.survey, pipeline, order.where, overrides),

@@ -19,7 +19,7 @@ from spica.engine.planner import make_plan
 from spica.pipelines.graph import TILED
 from spica.registry.rows import DetectorRow, JobState
 from spica.registry.store import Registry
-from spica.services.pipelines import load
+from spica.services.pipelines import load_for
 from spica.services.surveys import Opened
 
 PIPELINE = "deep"
@@ -63,7 +63,8 @@ class Part:
 
 def planned(house: Opened, release: str, pipeline: str = PIPELINE) -> Plan:
     """The plan of a release; errors as `spica.engine.planner.make_plan`, ``release.frozen``."""
-    return make_plan(house.registry, house.survey, load(pipeline, house.survey), release=release)
+    wanted = load_for(release, pipeline, house.survey)
+    return make_plan(house.registry, house.survey, wanted, release=release)
 
 
 def parts_of(registry: Registry, plan: Plan) -> list[Part]:

@@ -186,6 +186,9 @@ def _cards(
         ),
     }
     cards |= alike
+    cameras = sorted({str(each.rows.header.get("INSTRUME") or "") for each in used} - {""})
+    if cameras:
+        cards["INSTRUME"] = ", ".join(cameras)
     if settings.flux != "photometry":
         cards["FLUXFROM"] = f"keyword {settings.flux_keyword}" if settings.flux == "keyword" else "table"
     return cards | {f"LEFT{number:02d}": f"{name} {code}" for number, (name, code) in enumerate(left_out.items(), 1)}
