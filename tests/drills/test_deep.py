@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -130,6 +131,8 @@ def test_releases_are_compared_closed_and_rebuilt(field: Path) -> None:
     dates = publish.Dates(dt.date(2026, 12, 1), dt.date(2027, 12, 1))
     closed = publish.publish("dr1", home, dates)
     assert not publish.verify("dr1", home).damaged
+    [history] = (closed.folder / "stacks").rglob("*/r/history.json")
+    assert "late" in json.loads(history.read_text())["refused"]
     published = PublishedCatalogue(closed.folder / "objects")
     [table] = (closed.folder / "stacks").rglob("*_objects.parquet")
     assert published.info.rows == np.count_nonzero(read_catalogue(table)["own"])

@@ -19,7 +19,7 @@ from spica.core.faults import DataFault, SetupFault
 from spica.core.tiles import Tile
 from spica.files import hips as store
 from spica.kernels.hips import WIDTH, pixel_width
-from spica.services.hips import ColourHipsOrder, HipsOrder, MadeHips, Piece, colour_hips, make_hips
+from spica.services.hips import ColourHipsOrder, HipsOrder, MadeHips, Piece, colour_hips, make_hips, room_for
 from tests.support.hips import apart, image, on_sky, tile_solution
 
 Pixels = npt.NDArray[Any]
@@ -330,3 +330,27 @@ def test_command_of_colours(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*words, "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["tiles"] > 0
+
+
+@pytest.mark.slow
+def test_their_room_is_told_before_they_are_made(tmp_path: Path) -> None:
+    size, scale = 260, 2.0
+    bands = {}
+    for band, middle in (("r", (10.0, 20.0)), ("g", (10.02, 20.01))):
+        path = image(tmp_path / f"{band}.fits", middle, [(10.0, 20.0, 1e4)], size=size, scale=scale, noise=1.0)
+        cards = {name: value for name, value in fits.getheader(path).items() if name.startswith(("C", "NAXIS"))}
+        bands[band] = [Tile("t", size, size, cards, ((), ()))]
+        make_hips([path], tmp_path / "hips" / band, HipsOrder(band, "2026-11-29"))
+    colour_hips(
+        [tmp_path / "hips" / band for band in "rg"], tmp_path / "hips" / "colour", ColourHipsOrder("c", "2026-11-29")
+    )
+    taken = {
+        name: sum(path.stat().st_size for path in (tmp_path / "hips" / name).rglob("*") if path.is_file())
+        for name in ("r", "g", "colour")
+    }
+    alone = room_for({"r": bands["r"]}, colour=False)
+    assert alone == pytest.approx(taken["r"], rel=0.15)
+    whole = room_for(bands, colour=True)
+    assert sum(taken.values()) <= 1.02 * whole
+    assert whole < 2.0 * sum(taken.values())
+    assert alone > 20 * 4 * size**2, "tiles are whole"

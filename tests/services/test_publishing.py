@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 
 from spica.core.columns import Catalogue, Column
-from spica.core.faults import DataFault, SetupFault
+from spica.core.faults import DataFault, ResourceFault, SetupFault
 from spica.core.images import Image
 from spica.core.jobs import maker_of
 from spica.core.records import Grain, Metric, Unit
@@ -173,6 +173,39 @@ def test_a_history_goes_down_to_the_raw_files_without_the_registry(house: Ground
     words = path.with_name("history.txt").read_text()
     assert "2 exposures, 60 s in all" in words
     assert "stack 1 (1 jobs)" in words
+
+
+def test_a_history_counts_what_each_rule_refuses_on_its_tile(house: Ground) -> None:
+    path = house.survey.root / "releases" / "one.toml"
+    path.write_text(path.read_text() + '[[rule]]\nname = "early"\nwhere = "sequence < 103"\n')
+    assert house.run(plan(house)).complete
+    close(house)
+    found = {}
+    for each in (house.survey.root / "published" / "one" / "stacks").rglob("history.json"):
+        told = json.loads(each.read_text())
+        found[told["unit"].partition("_")[2]] = told
+        counts = {rule: sum(one["rule"] == rule for one in told["left_out"]) for rule in told["refused"]}
+        assert counts == {rule: count["detectors"] for rule, count in told["refused"].items()}
+        words = each.with_name("history.txt").read_text()
+        assert ("rule early: 1 exposures" in words) == ("early" in told["refused"])
+    # The only exposure that is late lies in the east, in g.
+    assert {name for name, told in found.items() if "early" in told["refused"]} == {"0000/g", "0001/g", "0000", "0001"}
+    assert found["0001/g"]["refused"] == {"early": {"exposures": 1, "detectors": 1}}
+
+
+def test_no_release_is_begun_that_the_disk_will_not_hold(house: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def room(units: Any) -> int:
+        asked.append(len(units))
+        return 10**15
+
+    monkeypatch.setattr("spica.services.publishing.skies.room_for", room)
+    with pytest.raises(ResourceFault, match=r"1000000\.0 of them objects and HiPS") as caught:
+        close(house)
+    assert caught.value.code == "disk.full"
+    assert asked == [12]
+    assert not (house.survey.root / "published" / "one").exists()
 
 
 def test_what_is_not_made_is_not_published_unless_that_is_allowed(house: Ground) -> None:

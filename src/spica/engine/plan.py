@@ -131,6 +131,18 @@ class Order:
     tiles: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Left:
+    """A detector of an exposure that a rule leaves out; `tile` is '' where it touches none, or by a rule that asks before."""
+
+    exposure: str
+    detector: int
+    band: str
+    rule: str
+    why: str
+    tile: str = ""
+
+
 @dataclass
 class Plan:
     """A plan.
@@ -143,6 +155,7 @@ class Plan:
     products : records of products on disk (or of values) that jobs done earlier made, by product key.
     present : refusals that the registry holds already.
     waiting : chains of tiles that cannot be planned before the others have ended: the rules ask for their figures.
+    left : what rules leave out of tiles, where any are planned.
     """
 
     order: Order
@@ -151,6 +164,7 @@ class Plan:
     products: dict[str, ProductRecord] = field(default_factory=dict)
     present: set[str] = field(default_factory=set)
     waiting: list[Chain] = field(default_factory=list)
+    left: tuple[Left, ...] = ()
 
     def standing(self, standing: Standing) -> Iterator[tuple[int, PlannedJob]]:
         """Numbers and jobs of one standing."""

@@ -173,6 +173,7 @@ class _Planner:
         if chain.grain in TILED:
             planned = {(row.exposure, row.detector) for rows in self._rows for row in rows}
             self._rows.append([])
+            self._plan.left = self._tiling.chosen.left
             return self._tiling.targets(chain, planned)
         rows = self._select(chain)
         self._rows.append(rows)

@@ -11,6 +11,7 @@ from spica.core.faults import SetupFault
 from spica.core.records import ExposureState, FrameType, Grain, Unit
 from spica.core.release import ChooseTable, Release, RuleTable
 from spica.core.tiles import Tile
+from spica.engine.plan import Left
 from spica.engine.targets import in_key_order
 from spica.engine.tiling.grids import Footprints, Place, tiles_near
 from spica.engine.tiling.moon import moon_apart
@@ -22,18 +23,6 @@ NOWHERE = "place"
 """Rule that refuses what has no outline on the sky: its astrometry did not end."""
 BAND = "band"
 """Rule that refuses the bands which a release leaves out."""
-
-
-@dataclass(frozen=True)
-class Left:
-    """A detector of an exposure that a rule leaves out; `tile` is '' where it touches none, or by a rule that asks before."""
-
-    exposure: str
-    detector: int
-    band: str
-    rule: str
-    why: str
-    tile: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,5 +3,6 @@
 from spica.services.hips.colour import ColourHipsOrder, colour_hips
 from spica.services.hips.making import HipsOrder, MadeHips, make_hips
 from spica.services.hips.pieces import Piece
+from spica.services.hips.sizes import room_for
 
-__all__ = ["ColourHipsOrder", "HipsOrder", "MadeHips", "Piece", "colour_hips", "make_hips"]
+__all__ = ["ColourHipsOrder", "HipsOrder", "MadeHips", "Piece", "colour_hips", "make_hips", "room_for"]

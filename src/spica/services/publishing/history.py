@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from spica.core.faults import Outcome, SetupFault
@@ -10,8 +12,10 @@ from spica.core.jobs import JobReport, maker_of
 from spica.core.keys import digest
 from spica.core.records import Grain, Unit
 from spica.core.release import Release
+from spica.core.tiles import Tile
 from spica.core.verdict import grade_of
-from spica.engine.tiling.choosing import Left
+from spica.engine.plan import Left
+from spica.engine.tiling.grids import Footprints, Place
 from spica.registry.store import Registry
 from spica.services.publishing.parts import Part, band_of
 
@@ -30,23 +34,32 @@ class Historian:
         self._registry = registry
         self._release = release
         self._left = left
+        units = {each: Unit(Grain.DETECTOR, (each.exposure, str(each.detector))) for each in left}
+        outlines = registry.outlines(units.values())
+        self._lying = [each for each in left if units[each] in outlines]
+        self._footprints = Footprints(
+            [Place(each.exposure, outlines[units[each]].ra, outlines[units[each]].dec) for each in self._lying]
+        )
         self._jobs: dict[str, JobReport | None] = {}
 
     def history(self, unit: Unit, parts: Sequence[Part]) -> dict[str, Any]:
         """All of a unit: release and rules, exposures taken and left out, figures, notes, and the jobs down to the raw files.
 
+        `left_out` are detectors, each with the rule that refuses it, `refused` how many exposures and detectors each rule does.
         `jobs` are by key, each with its unit, the name of its steps in `chains`, its inputs (need, key, unit, how) and the versions
         of what it ran with.
         """
         rows = {(row.exposure, row.detector): row for part in parts for row in part.rows}
         reports = self._upstream(part.job for part in parts)
+        left = self._left_out(unit, next((part.tile for part in parts if part.tile is not None), None))
         chains: dict[str, list[dict[str, Any]]] = {}
         return {
             "unit": str(unit),
             "release": self._release.model_dump(mode="json", exclude_defaults=True),
             "rules": [rule.model_dump(exclude_defaults=True) for rule in self._release.rules()],
             "exposures": self._exposures(rows),
-            "left_out": self._left_out(unit),
+            "left_out": [asdict(each) for each in left],
+            "refused": _counted(left),
             "figures": {
                 name: {"value": figure.value, "unit": figure.units, "step": step}
                 for part in parts
@@ -81,20 +94,14 @@ class Historian:
             )
         return list(found.values())
 
-    def _left_out(self, unit: Unit) -> list[dict[str, Any]]:
-        """What rules left out of this tile, and whatever they left out of all in its band."""
-        tile, band = unit.keys["tile"], band_of(unit)
-        return [
-            {
-                "exposure": each.exposure,
-                "detector": each.detector,
-                "band": each.band,
-                "rule": each.rule,
-                "why": each.why,
-            }
-            for each in self._left
-            if each.tile in {"", tile} and band in {"", each.band}
-        ]
+    def _left_out(self, unit: Unit, tile: Tile | None) -> list[Left]:
+        """What rules left out of this tile, and what they left out of all in its band that lies on it, or nobody knows where."""
+        band = band_of(unit)
+        away = set(self._lying)
+        if tile is not None:
+            away -= {self._lying[number] for number in self._footprints.on(tile)}
+        mine = (each for each in self._left if each.tile in {"", unit.keys["tile"]} and band in {"", each.band})
+        return [each for each in mine if each.tile or each not in away]
 
     def _notes(self, unit: Unit) -> list[dict[str, str]]:
         return [{"kind": note.kind, "text": note.text, "who": note.who} for note in self._registry.notes_of(unit)]
@@ -139,10 +146,22 @@ def _job(report: JobReport, chains: dict[str, list[dict[str, Any]]]) -> dict[str
     }
 
 
+def _counted(left: Sequence[Left]) -> dict[str, dict[str, int]]:
+    """Exposures and detectors by rule, the rule of most first."""
+    return {
+        rule: {"exposures": len({each.exposure for each in left if each.rule == rule}), "detectors": count}
+        for rule, count in Counter(each.rule for each in left).most_common()
+    }
+
+
 def told(history: Mapping[str, Any], files: Sequence[str]) -> str:
     """A history in words, for people: what the stack is, of what, what was left out and why, by which steps."""
     asked = history["release"]
     lines = [f"{history['unit']} of release {asked['name']}", "=" * 60, "", *_taken(history), "", "Left out:"]
+    lines += [
+        f"  rule {rule}: {count['exposures']} exposures, {count['detectors']} detectors"
+        for rule, count in history["refused"].items()
+    ]
     lines += [
         f"  {each['exposure']}/{each['detector']}: rule {each['rule']} ({each['why']})" for each in history["left_out"]
     ] or ["  nothing"]

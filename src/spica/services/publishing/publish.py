@@ -20,12 +20,10 @@ from spica.core.release import Release
 from spica.core.task import Form
 from spica.core.tiles import Tile
 from spica.engine.plan import Plan
-from spica.engine.tiling.choosing import choose
-from spica.engine.tiling.planning import states_of
 from spica.files import atomic, checksums, frozen, refresh, releases, storage
 from spica.files.catalogues import read_catalogue
 from spica.files.frozen import Frozen, PublishedFile, PublishedUnit
-from spica.pipelines.graph import TILED, chains
+from spica.pipelines.graph import chains
 from spica.services import bright
 from spica.services.headers import carded
 from spica.services.progress import Step, Watcher, unwatched
@@ -156,10 +154,14 @@ def _missing(name: str, plan: Plan, units: Mapping[Unit, Sequence[Part]], *, inc
 
 
 def _refuse_small_disk(root: Path, units: Mapping[Unit, Sequence[Part]]) -> None:
-    needed = sum(product.size for parts in units.values() for part in parts for product in part.products)
-    free = atomic.free_space(root)
+    copied = sum(product.size for parts in units.values() for part in parts for product in part.products)
+    shown = skies.room_for(units)
+    needed, free = copied + shown, atomic.free_space(root)
     if free < 1.05 * needed:
-        message = f"{needed / 1e9:.1f} GB are to be published, {free / 1e9:.1f} GB are free on the disk of {root}"
+        message = (
+            f"{needed / 1e9:.1f} GB are to be published, {shown / 1e9:.1f} of them objects and HiPS, "
+            f"{free / 1e9:.1f} GB are free on the disk of {root}"
+        )
         raise ResourceFault("disk.full", message, path=str(root))
 
 
@@ -175,10 +177,7 @@ class _Book:
 
 
 def _write(book: _Book, units: Mapping[Unit, Sequence[Part]], watcher: Watcher) -> tuple[PublishedUnit, ...]:
-    linked = chains(book.plan.order.pipeline)
-    frames = {frame for chain in linked if chain.grain in TILED for frame in chain.frames}
-    left = choose(book.house.registry, book.release, frames, states_of(linked)).left
-    historian = history.Historian(book.house.registry, book.release, left)
+    historian = history.Historian(book.house.registry, book.release, book.plan.left)
     made = []
     for number, (unit, parts) in enumerate(units.items()):
         watcher(Step("publishing", number, len(units), str(unit)))

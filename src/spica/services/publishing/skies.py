@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spica.core.bands import by_wavelength
+from spica.core.records import Unit
 from spica.core.tiles import Tile
 from spica.files import frozen
 from spica.files.frozen import PublishedFile
 from spica.files.published.publishing import publish_objects
 from spica.services.hips import ColourHipsOrder, HipsOrder, Piece, colour_hips, make_hips
+from spica.services.hips import room_for as hips_room
 from spica.services.progress import Step, Watcher
+from spica.services.publishing.parts import Part, band_of
 
 STACK, OBJECTS = "stack", frozen.OBJECTS
 """Products that the sky is shown of."""
@@ -67,6 +70,19 @@ def show(sky: Sky, watcher: Watcher) -> tuple[PublishedFile, ...]:
         colour_hips(sources, sky.place / "hips" / "colour", told, _named(watcher, "HiPS in colour"))
         folders.append("hips/colour")
     return tuple(frozen.whole_folder(sky.place, each) for each in folders)
+
+
+def room_for(units: Mapping[Unit, Sequence[Part]]) -> int:
+    """Bytes that `show` will write, about: each row of objects once more, and HiPS of all stacks."""
+    bands: dict[str, list[Tile]] = {}
+    objects = 0
+    for unit, parts in units.items():
+        products = [(product.name, product.size) for part in parts for product in part.products]
+        objects += sum(size for name, size in products if name == OBJECTS)
+        tile = next((part.tile for part in parts if part.tile is not None), None)
+        if tile is not None and any(name == STACK for name, _ in products):
+            bands.setdefault(band_of(unit), []).append(tile)
+    return objects + hips_room(bands, colour=len(bands) > 1)
 
 
 def _named(watcher: Watcher, stage: str) -> Watcher:
