@@ -183,7 +183,7 @@ def test_a_history_counts_what_each_rule_refuses_on_its_tile(house: Ground) -> N
     found = {}
     for each in (house.survey.root / "published" / "one" / "stacks").rglob("history.json"):
         told = json.loads(each.read_text())
-        found[told["unit"].partition("_")[2]] = told
+        found[told["unit"].rpartition("_")[2]] = told
         counts = {rule: sum(one["rule"] == rule for one in told["left_out"]) for rule in told["refused"]}
         assert counts == {rule: count["detectors"] for rule, count in told["refused"].items()}
         words = each.with_name("history.txt").read_text()
