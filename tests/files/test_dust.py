@@ -22,6 +22,7 @@ from spica.engine.resolvers.dust import Dust
 from spica.engine.spec import Given
 from spica.engine.targets import Target
 from spica.files.dust import installed
+from spica.files.dust import pixels_of as pixels
 from spica.kernels.projection import Projection
 
 SIDE = 513
@@ -70,6 +71,33 @@ def test_the_map_is_read_where_it_was_written(tmp_path: Path, *, lambert: bool) 
     ra, dec = rng.uniform(0, 360, 500), np.degrees(np.arcsin(rng.uniform(-1, 1, 500)))
     sky = SkyCoord(ra, dec, unit="deg").galactic
     np.testing.assert_allclose(found.reddening(ra, dec), known(sky.l.deg, sky.b.deg), atol=2e-4)
+
+
+@pytest.mark.parametrize("pole", [1, -1])
+def test_pixels_of_the_published_headers_are_those_of_wcslib(pole: int) -> None:
+    """The files of 1999 tell their projection twice; wcslib reads the one way, we the other."""
+    cards: dict[str, Any] = {
+        "CTYPE1": "GLON-ZEA", "CTYPE2": "GLAT-ZEA", "CRPIX1": 2048.5, "CRPIX2": 2048.5, "CRVAL1": 90.0 * pole,
+        "CRVAL2": 90.0 * pole, "CD1_1": -0.0395646818624 * pole, "CD1_2": 0.0, "CD2_1": 0.0,
+        "CD2_2": 0.0395646818624 * pole, "LONPOLE": 180.0, "LAM_NSGP": pole, "LAM_SCAL": 2048,
+    }  # fmt: skip
+    rng = np.random.default_rng(2)
+    longitude, sine = rng.uniform(0.0, 360.0, 2000), rng.uniform(0.0, 1.0, 2000)
+    longitude[:4], sine[:4] = [0.0, 90.0, 180.0, 270.0], [0.0, 0.5, 0.999999, 1.0]
+    latitude = pole * np.degrees(np.arcsin(sine))
+    place = np.stack([
+        np.cos(np.radians(latitude)) * np.cos(np.radians(longitude)),
+        np.cos(np.radians(latitude)) * np.sin(np.radians(longitude)),
+        np.sin(np.radians(latitude)),
+    ], -1)  # fmt: skip
+    ours = pixels(cards, place)
+    theirs = WCS(fits.Header(cards)).all_world2pix(longitude, latitude, 0)
+    # The scale of the WCS is rounded to 12 digits.
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    # The formula that the headers' comments state, without trigonometry of ours.
+    away = np.sqrt(1.0 - pole * np.sin(np.radians(latitude))) * 2048
+    stated = away * np.cos(np.radians(longitude)) + 2047.5, -pole * away * np.sin(np.radians(longitude)) + 2047.5
+    np.testing.assert_allclose(ours, stated, atol=1e-4)
 
 
 def test_without_a_whole_map_there_is_none_and_another_file_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from spica.core.task import Form, Give, Measured, Member, Need, Products, Task
 from spica.core.tiles import Tile
 from spica.engine.plan import Plan, Standing
 from spica.files import frozen
+from spica.files.checksums import of_file
+from spica.files.images import open_rows
+from spica.services.headers import refreshed
 from spica.services.publishing import compare, publish, ranking, status
 from spica.services.publishing.compare import Side
 from spica.services.publishing.parts import State, by_unit, parts_of, state_of
@@ -206,6 +209,31 @@ def test_no_release_is_begun_that_the_disk_will_not_hold(house: Ground, monkeypa
     assert caught.value.code == "disk.full"
     assert asked == [12]
     assert not (house.survey.root / "published" / "one").exists()
+
+
+def test_the_header_of_a_stack_is_refreshed_in_place(house: Ground) -> None:
+    job = next(each for each in plan(house).jobs if each.recipe.chain.label == "stack")
+    house.registry.add_metrics([Metric(job.unit, "seeing", 0.75, "arcsec"), Metric(job.unit, "depth_mag", 25.5, "mag")])
+    house.registry.grade(job.unit, "B", "a ghost")
+    [product] = [each for each in house.registry.products_of(job.unit) if each.name == "stacked"]
+    path = house.survey.root / product.path
+    before, size = open_rows(path).read(0, 8), path.stat().st_size
+    done = refreshed(house.survey.root, unit=str(job.unit), release="one")
+    assert (done.products, done.changed, done.problems) == (1, (product.path,), ())
+    with fits.open(path, checksum=True) as file:
+        told = {name: file[0].header[name] for name in ("SEEING", "DEPTH", "GRADE", "RELEASE", "MAGZERO")}
+        assert file["SCIENCE"].header["NCOMBINE"] == len(job.target.rows)
+    assert told == {"SEEING": 0.75, "DEPTH": 25.5, "GRADE": "B", "RELEASE": "one", "MAGZERO": 25.0}
+    assert path.stat().st_size == size
+    assert np.array_equal(open_rows(path).read(0, 8), before)
+    [after] = [each for each in house.registry.products_of(job.unit) if each.name == "stacked"]
+    assert (after.key, after.checksum) == (product.key, of_file(path))
+    # It is the same stack: nothing is made again, and it is published with what it says now.
+    assert plan(house).counts()["run"] == 0
+    assert refreshed(house.survey.root, unit=str(job.unit)).changed == ()
+    close(house)
+    [copied] = (house.survey.root / "published").rglob(f"{'_'.join(job.unit.values)}_stacked.fits")
+    assert fits.getheader(copied)["GRADE"] == "B"
 
 
 def test_what_is_not_made_is_not_published_unless_that_is_allowed(house: Ground) -> None:

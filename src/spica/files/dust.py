@@ -73,13 +73,13 @@ def _read(path: Path, place: Floats) -> Floats:
     try:
         with fits.open(path) as hdus:
             pixels, header = np.asarray(hdus[0].data, np.float64), dict(hdus[0].header)
-        x, y = _pixels(header, place)
+        x, y = pixels_of(header, place)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataFault("file.not-fits", f"{path} is no map of dust: {error}", path=str(path)) from error
     return np.asarray(map_coordinates(pixels, [y, x], order=1, mode="nearest"), np.float64)
 
 
-def _pixels(header: Mapping[str, Any], place: Floats) -> tuple[Floats, Floats]:
+def pixels_of(header: Mapping[str, Any], place: Floats) -> tuple[Floats, Floats]:
     """Pixels (from 0) of unit vectors in the Galactic system, by the cards of the map's makers or by its WCS."""
     if "LAM_NSGP" in header:
         pole, scale = float(header["LAM_NSGP"]), float(header["LAM_SCAL"])

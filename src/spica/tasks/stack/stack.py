@@ -196,7 +196,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=9,
+    version=10,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
