@@ -271,7 +271,10 @@ def collect_into(wells: Float32, electrons: Float32, steps: int, along_x: float,
     # Steps 0 … n-1 see i/n of the charge: their mean is (n-1)/2n where time that flows would give 1/2.
     ax, ay = along_x * steps / (steps - 1.0), along_y * steps / (steps - 1.0)
     for _ in range(steps):
-        before[:] = wells
+        # By its pixels: laid into it as a whole, the words of numba's error would take seconds to compile.
+        for y in range(ny):
+            for x in range(nx):
+                before[y, x] = wells[y, x]
         for y in range(ny):
             for x in range(nx):
                 here = float(before[y, x])

@@ -118,14 +118,17 @@ def _fit(stamp: Float64, count: int, noise: float, p: Float64) -> float:
             return np.inf
         step[_PARAMETERS - 1] = 0.0
         substitute(lower, _PARAMETERS - held, gradient, step)
-        trial[:] = p + step
+        for k in range(_PARAMETERS):
+            trial[k] = p[k] + step[k]
         trial[6] = min(max(trial[6], _LEAST), _LARGEST)
         new = _normal(stamp, count, noise, trial, fresh, fresh_gradient)
         if new < chi2:
             gained = chi2 - new
-            p[:] = trial
-            matrix[:, :] = fresh
-            gradient[:] = fresh_gradient
+            # An array laid into another by slices brings the words of an error with it, which take seconds to compile.
+            for k in range(_PARAMETERS):
+                p[k] = trial[k]
+            matrix, fresh = fresh, matrix
+            gradient, fresh_gradient = fresh_gradient, gradient
             chi2 = new
             damping *= 0.2
             if gained < _CLOSE * chi2:

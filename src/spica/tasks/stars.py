@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import fftconvolve
 
 from spica.core.columns import Catalogue, Column, Flag
 from spica.core.psf import polynomial_terms
@@ -251,6 +250,9 @@ def _locus(seen: _Seen, fit: Bools, expected: float) -> float:
 
 def _density(size: Float64, spread: Float64, grid: Float64) -> Float64:
     """Sizes per unit of ln(size), each spread by its error (to the next of a few widths)."""
+    # All that plan or work know of this task; few do it, and it takes a second to load.
+    from scipy.signal import fftconvolve
+
     density = np.zeros(grid.size)
     kind = np.round(2.0 * np.log2(spread)).astype(np.int64)
     edges = np.append(grid, grid[-1] + _STEP) - 0.5 * _STEP
