@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from spica.core.faults import DataFault
+from spica.tasks.stack.matching import agree, together
 from tests.tasks.test_stack import SCALE, _cards, _input, _run, _tile
 
 SIZE, NOISE = 448, 2.0
@@ -125,3 +127,48 @@ def test_wide_pixels_are_matched_too() -> None:
     skies["f/1"] = {"level": [[240.0]], "rms": NOISE}
     planes, _ = _run(given, _tile(SIZE), skies, background="matched")
     assert np.abs(_smooth(planes, np.zeros((SIZE, SIZE)))).max() < 8.0 * NOISE / 32.0
+
+
+def _covered(number: int, side: int, half: float, noise: float) -> list[tuple[Any, Array, Array]]:
+    """Cells of a square of `side` that inputs cover, each with a level of its own."""
+    rng = np.random.default_rng(4)
+    row, column = np.divmod(np.arange(side**2), side)
+    made = []
+    for _ in range(number):
+        x, y = rng.uniform(0, side, 2)
+        cells = np.flatnonzero((np.abs(column - x) < half) & (np.abs(row - y) < half)).astype(np.int32)
+        weight = np.full(cells.size, rng.uniform(0.5, 2.0) / noise**2)
+        made.append((cells, rng.normal(0.0, 10.0) + rng.normal(0.0, noise, cells.size), weight))
+    return made
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_corrections_are_those_of_plain_least_squares(count: int) -> None:
+    """Beside one large problem in which the true level of each cell is unknown too."""
+    side, number = 20, 9
+    given = _covered(number, side, 6.0, 0.1)
+    row, column = np.divmod(np.arange(side**2), side)
+    terms = np.stack([np.ones(side**2), column / 10.0 - 1.0, row / 10.0 - 1.0], axis=-1)[:, :count]
+    found, scatter = agree(together(given), number, terms)
+    design, level = [], []
+    for n, (cells, levels, weight) in enumerate(given):
+        for cell, one, two in zip(cells, levels, np.sqrt(weight), strict=True):
+            line = np.zeros(number * count + side**2)
+            line[n * count : (n + 1) * count], line[number * count + cell] = two * terms[cell], two
+            design.append(line)
+            level.append(two * one)
+    exact = np.linalg.lstsq(np.array(design), np.array(level))[0][: number * count].reshape(number, count)
+    assert 0.7 < scatter < 1.2
+    # What all have in common, no overlap tells.
+    assert found - found.mean(axis=0) == pytest.approx(exact - exact.mean(axis=0), abs=1e-5)
+    assert np.abs(found.mean(axis=0)).max() < 1e-3
+
+
+def test_memory_is_that_of_the_cells_that_inputs_cover() -> None:
+    number, side = 150, 200
+    given = _covered(number, side, 8.0, 0.1)
+    tracemalloc.start()
+    agree(together(given), number, np.ones((side**2, 1)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.3 * number * side**2 * 8, "less than a number for each input and cell of the tile"
