@@ -137,6 +137,21 @@ def test_zero_points_are_those_of_the_night(night: Path) -> None:
     assert np.all(np.ptp(apart, axis=0) < 0.02)
 
 
+def test_few_stars_among_galaxies_set_detectors_right(tmp_path: Path) -> None:
+    """Seven to twelve bright stars a detector among more galaxies: no detector is a tenth of a magnitude off its neighbour."""
+    home = calibrated(tmp_path, exposures="4")
+    drawn = pq.read_table(home / "sky" / "truth" / "exposures.parquet")
+    solved = solution(home)
+    assert len(solved) == 8
+    for name, zero in zip(drawn["exposure"].to_pylist(), drawn["zero_point"].to_pylist(), strict=True):
+        for row in np.flatnonzero(solved["exposure_id"] == exposure_id("demo", name)):
+            path = home / "sky" / "truth" / f"flat_r_D{solved['detector'][row]}.fits"
+            flat = 2.5 * np.log10(np.median(np.asarray(fits.getdata(path))))
+            off = solved["zero_point"][row] - zero - flat
+            assert abs(off) < 0.02
+            assert abs(off) < 3.5 * solved["zero_point_err"][row]
+
+
 def test_magnitudes_are_those_of_the_stars(night: Path) -> None:
     truth = pq.read_table(night / "sky" / "truth" / "positions.parquet")
     columns = {name: np.asarray(truth[name]) for name in ("detector", "x", "y", "mag")}

@@ -131,3 +131,36 @@ def test_errors_that_are_too_small_are_found_out() -> None:
     lying = replace(fluxes, sigma=np.full(fluxes.sigma.size, 0.004))
     fit = fitted(frames(), (lying, standards))
     assert fit.floor > 0.008
+
+
+@pytest.mark.parametrize(
+    ("exposures", "departure"),
+    [(4, 0.05), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(1, 0.0), (4, 0.0), (8, 0.02)])],
+)
+def test_errors_of_detectors_are_honest_however_few_exposures_there_are(exposures: int, departure: float) -> None:
+    """Small dithers: every star stays on its detector, and what images depart by is in all of an image's stars."""
+    off, wide = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(100 + seed)
+        star = np.repeat(np.arange(70 * SENSORS), exposures)
+        exposure, sensor = np.tile(np.arange(exposures), 70 * SENSORS), star % SENSORS
+        image = exposure * SENSORS + sensor
+        true = 25.0 + 0.05 * rng.normal(size=exposures * SENSORS)
+        true = true.reshape(exposures, SENSORS).mean(1).repeat(SENSORS) + np.tile([0.03, 0.0, -0.03], exposures)
+        away = departure * rng.normal(size=true.size)
+        mag, sigma = rng.uniform(15, 20, 70 * SENSORS), rng.uniform(0.005, 0.03, star.size)
+        measured = mag[star] - true[image] + away[image] + sigma * rng.normal(size=star.size)
+        x, y = rng.uniform(0, 999, (2, star.size))
+        tied = np.arange(0, 70 * SENSORS, 2)
+        standards = Standards(tied, mag[tied] + 0.02 * rng.normal(size=tied.size), np.full(tied.size, 0.02))
+        where = Frames(
+            *(np.repeat(np.arange(exposures), SENSORS), np.tile(np.arange(SENSORS), exposures)),
+            *(np.full((true.size, 2), 1000.0), np.zeros(SENSORS, int)),
+            *(np.full(exposures, -1), np.ones(exposures)),
+        )
+        fit = fitted(where, (Fluxes(star, image, x, y, measured, sigma, np.zeros(star.size)), standards))
+        zero = fit.zero[where.exposure] + fit.sensors[where.sensor, 0]
+        off.append((zero - true + away) / fit.image_err)
+        wide.append(fit.image_scatter)
+    assert 0.45 < np.sqrt(np.mean(np.square(off))) < 1.25
+    assert np.median(wide) == pytest.approx(departure, abs=max(0.4 * departure, 1e-3))

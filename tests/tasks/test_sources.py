@@ -156,6 +156,30 @@ def test_disks_come_back_whole_among_stars() -> None:
     assert float(np.median(found["auto_fraction"][rows][disks[truth]])) < 0.98
 
 
+@pytest.mark.parametrize("stars", [0, 3, 6])
+def test_light_is_whole_where_galaxies_outnumber_the_stars(stars: int) -> None:
+    """Galaxies make the mode of sizes: they are not taken for stars; and few stars are as whole as many."""
+    sky = draw(16, np.full(40, 4e4))
+    v, u = np.mgrid[:NY, :NX]
+    expected = SKY + 0.1 * u
+    alpha = 0.5 * 3.5 / np.sqrt(2.0 ** (1.0 / 3.0) - 1.0)
+    is_star = np.arange(len(sky.x)) < max(stars, 1)
+    flux = np.where(is_star & (stars == 0), 6e3, sky.flux)
+    width = 2.5 + 3.5 * np.linspace(0.0, 1.0, len(sky.x)) ** 2
+    for x, y, light, star, wide in zip(sky.x, sky.y, flux, is_star, width, strict=True):
+        square = (u - x) ** 2 + (v - y) ** 2
+        point = 2.0 / (np.pi * alpha**2) * (1.0 + square / alpha**2) ** -3.0
+        expected = expected + light * (point if star else np.exp(-square / (2 * wide**2)) / (2 * np.pi * wide**2))
+    image = Image(np.random.default_rng(17).poisson(expected).astype(np.float32), expected.astype(np.float32))
+    level = Image(np.float32(SKY) + 0.1 * u.astype(np.float32), np.full((NY, NX), SKY, np.float32))
+    segments = detect(DetectSettings(filter_fwhm=3.5), image, level)["segments"]
+    found = measure(MeasureSettings(haze=False), image, level, segments, EXPOSURE, DETECTOR)["sources"]
+    assert found.header["AUTOSTAR"] == (stars if stars > 3 else 0)
+    truth, rows = matched(sky, found)
+    ratio = (found["flux_auto"][rows] / flux[truth])[is_star[truth]]
+    assert float(np.median(ratio)) == pytest.approx(1.0, abs=0.03)
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     empty = draw(3, np.zeros(0))
     assert len(catalogue(empty.image)) <= 1

@@ -17,6 +17,7 @@ import numpy as np
 from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Bools, Float64, Int64
 from spica.kernels.focal_model import pixel_basis
+from spica.kernels.joint_departure import image_scatter, stretched, zero_errors
 from spica.kernels.leave_out import Members, Values, factors, group_means, pulls, raised_floor, robust_scale
 from spica.kernels.nights import on_their_night, photometric_nights
 from spica.kernels.reduced import Normal, Rows, Solved, block, solve
@@ -118,6 +119,8 @@ class PhotometryFit:
     seen, known : factors, 0 or 1, of detections and reference stars; `seen_pull`, `known_pull` as for positions.
     residual, known_residual : member minus its group's mean [mag].
     floor, known_floor : error that was missing [mag].
+    image_err, image_scatter : see `spica.kernels.joint_departure` [mag]: (m,) the error of each image's zero point, in which is
+        how far images depart from exposure and detector together.
     """
 
     zero: Float64
@@ -140,6 +143,8 @@ class PhotometryFit:
     freedom: float
     converged: bool
     solved: Solved
+    image_err: Float64
+    image_scatter: float
 
 
 @dataclass(frozen=True)
@@ -347,18 +352,22 @@ def _finished(
     total, mean = group_means(_count(fluxes, standards), (detections, stars))
     seen, known = pulls(_count(fluxes, standards), ((detections, variance), (stars, other)))
     residual, known_residual = (each.value - mean[each.group] for each in (detections, stars))
-    night = np.maximum(frames.night, 0)
     zeros, extinctions = shared[columns.sensors : columns.colour].reshape(-1, 2).T
     zero, errors = own.copy(), np.empty(own.size)
+    at, derivative = _of_night(frames, columns)
     for number in range(own.size):
-        at = np.zeros(0, np.int64)
-        derivative = np.zeros((1, 0))
-        if frames.night[number] >= 0:
-            at = columns.sensors + 2 * night[number] + np.arange(2)
-            derivative = np.array([[1.0, 1.0 - frames.airmass[number]]])
-            zero[number] += float(derivative[0] @ shared[at])
-        errors[number] = solved.variance(at, derivative, np.array([number]), np.ones((1, 1)))[0]
+        zero[number] += float(derivative[number] @ shared[at[number]])
+        errors[number] = solved.variance(at[number], derivative[number][None], np.array([number]), np.ones((1, 1)))[0]
+    lost = (
+        np.unique(frames.exposure[fluxes.image]).size + np.unique(frames.sensor[fluxes.image]).size - columns.contexts
+    )
+    scatter = image_scatter(fluxes.image, residual, detections.weight, total[fluxes.group], lost)
+    constants = frames.sensor * columns.terms
+    nights = at[frames.exposure], derivative[frames.exposure]
     counts = [np.count_nonzero(each.weight) for each in (detections, stars)]
+    chi2 = float(detections.weight @ residual**2 + stars.weight @ known_residual**2)
+    freedom = float(sum(counts) - np.count_nonzero(total) - own.size - columns.shared + columns.contexts)
+    stretch = stretched(chi2 / max(freedom, 1.0), known[0], weights.known / known[1])
     return PhotometryFit(
         *(zero, np.sqrt(np.maximum(errors, 0.0)), shared[: columns.sensors].reshape(-1, columns.terms)),
         np.sqrt(np.maximum(np.diag(solved.inverse)[: columns.sensors], 0.0)).reshape(-1, columns.terms),
@@ -367,7 +376,17 @@ def _finished(
         *(weights.seen, weights.known),
         *(seen[0], known[0], residual, known_residual),
         *(weights.floor, weights.known_floor),
-        float(detections.weight @ residual**2 + stars.weight @ known_residual**2),
-        float(sum(counts) - np.count_nonzero(total) - own.size - columns.shared + columns.contexts),
+        *(chi2, freedom),
         *(converged, solved),
+        np.hypot(stretch * zero_errors(solved, frames.exposure, constants, nights), scatter),
+        scatter,
     )
+
+
+def _of_night(frames: Frames, columns: _Columns) -> tuple[Int64, Float64]:
+    """Where each exposure's night has its zero point and extinction, and their derivatives, (exposures, 2); 0 without a night."""
+    if columns.nights == 0:
+        return np.zeros((frames.night.size, 0), np.int64), np.zeros((frames.night.size, 0))
+    there = (frames.night >= 0).astype(np.float64)
+    at = columns.sensors + 2 * np.maximum(frames.night, 0)[:, None] + np.arange(2)
+    return at, np.stack([there, there * (1.0 - frames.airmass)], axis=1)

@@ -43,6 +43,7 @@ class JudgeSettings(Settings):
     pointing_rung: Limits = setting((2.0, 5.0, 40.0), "rung of the search that found it, 0 first; A, B, C end")
     zero_point_offset: Limits = setting((0.15, 0.5, 1.5), "zero point against the camera's usual; A, B, C end", "mag")
     photometry_scatter: Limits = setting((0.015, 0.03, 0.1), "scatter of bright stars seen again; A, B, C end", "mag")
+    zero_point_err: Limits = setting((0.02, 0.05, 0.15), "error of the joint zero point; A, B, C end", "mag")
     zero_point_scatter: Limits = setting((0.06, 0.1, 0.2), "scatter about the reference; A, B, C end", "mag")
     depth_offset: Limits = setting((-0.5, -1.0, -2.0), "depth against the table's dark, clear sky; A, B, C end", "mag")
 
@@ -204,8 +205,10 @@ def _pixel(exposure: Exposure, geometry: Mapping[str, Any]) -> float:
 
 def _sky_figures(sky: Mapping[str, Any] | None) -> Figures:
     """Of a detector's joint solution."""
-    kept = ("astrometry_internal", "photometry_scatter")
-    return {name: Measured(*sky["figures"][name]) for name in kept if sky is not None and name in sky["figures"]}
+    if sky is None:
+        return {}
+    kept = ("astrometry_internal", "photometry_scatter", *(("zero_point_err",) if sky["photometric"] == 1 else ()))
+    return {name: Measured(*sky["figures"][name]) for name in kept if name in sky["figures"]}
 
 
 def _zero(sky: Mapping[str, Any] | None, alone: Mapping[str, Any] | None, number: int) -> float | None:
@@ -286,7 +289,7 @@ def _gathered(detectors: Mapping[int, Figures]) -> Figures:
 
 TASK = Task(
     name="judge",
-    version=3,
+    version=4,
     grain=Grain.EXPOSURE,
     settings=JudgeSettings,
     needs=(

@@ -30,8 +30,12 @@ CROWDED = 0.1
 """Neighbours on more than this part of the Kron ellipse are flagged."""
 GROWN = 3.5
 """The light of a point source is what is within this many times the seeing."""
-FEWEST_STARS, MOST_STARS = 8, 200
-"""Fewer stars give no growth curve; more are not needed."""
+FEWEST_STARS, FEWEST_ALIKE, MOST_STARS = 4, 8, 200
+"""Fewer stars give no growth curve, fewer sources of one size are no stars where that is not the seeing's; more are not needed."""
+COMPACT, HALF_LIGHT, BETA = (0.4, 0.75), 0.58, 3.0
+"""Half-light radii of point sources in units of the seeing: of any profile, of the usual one; exponent of that Moffat profile."""
+NARROWER = 0.8
+"""Where a quarter of the bright sources is narrower than the seeing by this factor, it is theirs."""
 WIDER = 1.05
 """A source whose half-light radius is larger than that of stars by this factor is extended."""
 ENOUGH, ENOUGH_SKY = 1 << 18, 1000
@@ -229,27 +233,23 @@ def _positions(found: Measures) -> dict[str, Column]:
 def _light_within(seen: _Seen, columns: Mapping[str, Column], haze: float) -> tuple[Column, int]:
     """Fraction of its light that each source has within its Kron ellipse, and the number of stars that tell it.
 
-    That of a point source is from the growth curves of the frame's bright, clean, isolated stars: sources whose
-    half-light radius is near the mode of theirs. Without enough of them nothing is corrected. Of an extended source it
-    is that of an exponential disk, whose Kron radius is twice its scale length (Graham & Driver 2005, PASA 22, 118,
-    section 3.2), in proportion to how much of its size is its own.
+    That of a point source is from the growth curves of the frame's bright, clean, isolated stars; where there are too few,
+    from a Moffat profile of the seeing's width: a frame without stars is then on the scale of its neighbours to some 0.03 mag,
+    not 0.1. Of an extended source it is that of an exponential disk, whose Kron radius is twice its scale length (Graham & Driver
+    2005, PASA 22, 118, section 3.2), in proportion to how much of its size is its own.
     """
-    whole = np.ones(len(columns["flags"]))
-    size, fwhm = columns["half_light_radius"], seen.segments.fwhm
-    clean = (columns["flags"] == 0) & (columns["snr"] > 50.0) & np.isfinite(size)
-    if np.count_nonzero(clean) < FEWEST_STARS:
-        return whole, 0
-    width = half_sample_mode(size[clean])
-    stars = np.flatnonzero(clean & (np.abs(size - width) < 0.15 * width))
-    stars = np.sort(stars[np.argsort(-columns["snr"][stars], kind="stable")[:MOST_STARS]])
-    if stars.size < FEWEST_STARS:
-        return whole, 0
-    radii = np.linspace(0.3, GROWN, 17) * fwhm
-    image, sky, variance = seen.planes
-    places = columns["x"][stars], columns["y"][stars], radii, seen.mask
-    grown = circular_photometry(image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1).flux
-    grown -= haze * np.pi * radii**2
-    curve = np.maximum.accumulate(np.median(grown / grown[:, -1:], axis=0))
+    size = columns["half_light_radius"]
+    width, seeing, stars = _stars(columns, seen.segments.fwhm)
+    radii = np.linspace(0.3, GROWN, 17) * seeing
+    curve = _profile(radii, seeing)
+    if stars.size:
+        image, sky, variance = seen.planes
+        places = columns["x"][stars], columns["y"][stars], radii, seen.mask
+        grown = circular_photometry(
+            image, variance, *places, bad_bits=BAD, sky=sky, labels=seen.labels, own=stars + 1
+        ).flux
+        grown -= haze * np.pi * radii**2
+        curve = np.maximum.accumulate(np.median(grown / grown[:, -1:], axis=0))
     point = np.interp(columns["auto_radius"], radii, curve)
     scale = 0.5 * columns["kron_radius"] * np.sqrt(columns["a"] * columns["b"])
     known = (size > WIDER * width) & (scale > 0.0)
@@ -257,6 +257,37 @@ def _light_within(seen: _Seen, columns: Mapping[str, Column], haze: float) -> tu
     disk = 1.0 - (1.0 + lengths) * np.exp(-lengths)
     own = 1.0 - np.divide(WIDER * width, size, out=np.ones_like(point), where=known) ** 2
     return np.maximum(point + own * (disk - point), 0.2), int(stars.size)
+
+
+def _stars(columns: Mapping[str, Column], fwhm: float) -> tuple[float, float, npt.NDArray[np.int64]]:
+    """Half-light radius and width of point sources [pixel], and rows of the brightest of them; none where they are too few.
+
+    Galaxies often outnumber the bright stars of a small frame, so the mode is looked for where the seeing says that stars are;
+    among all only where none are there and half of all are alike (images that are trailed, a seeing that was not measured).
+    """
+    size = columns["half_light_radius"]
+    bright = (columns["snr"] > 50.0) & np.isfinite(size)
+    clean = bright & (columns["flags"] == 0)
+    # A seeing of few peaks may be that of what is no star: hardly a source is narrower than the true one.
+    least = float(np.quantile(size[bright], 0.25)) / HALF_LIGHT if np.any(bright) else fwhm
+    seeing = least if least < NARROWER * fwhm else fwhm
+    narrow = clean & (size > COMPACT[0] * seeing) & (size < COMPACT[1] * seeing)
+    few = np.count_nonzero(narrow) < FEWEST_STARS
+    among, fewest = (clean, max(FEWEST_ALIKE, int(np.count_nonzero(clean)) // 2)) if few else (narrow, FEWEST_STARS)
+    if np.count_nonzero(among) >= fewest:
+        width = half_sample_mode(size[among])
+        stars = np.flatnonzero(among & (np.abs(size - width) < 0.15 * width))
+        if stars.size >= fewest:
+            stars = stars[np.argsort(-columns["snr"][stars], kind="stable")[:MOST_STARS]]
+            return width, seeing, np.sort(stars)
+    return HALF_LIGHT * seeing, seeing, np.zeros(0, np.int64)
+
+
+def _profile(radii: Column, fwhm: float) -> Column:
+    """Part of a Moffat profile's light within radii, of that within the last."""
+    alpha = 0.5 * fwhm / np.sqrt(2.0 ** (1.0 / BETA) - 1.0)
+    within = 1.0 - (1.0 + (radii / alpha) ** 2) ** (1.0 - BETA)
+    return np.asarray(within / within[-1])
 
 
 def _sky(columns: Mapping[str, Column], cards: Mapping[str, Scalar]) -> tuple[dict[str, Column], dict[str, Scalar]]:
@@ -313,7 +344,7 @@ def _header(
 
 TASK = Task(
     name="measure",
-    version=4,
+    version=5,
     grain=Grain.DETECTOR,
     settings=MeasureSettings,
     needs=(
@@ -329,7 +360,7 @@ TASK = Task(
 
 DEEP = Task(
     name="deep_measure",
-    version=2,
+    version=3,
     grain=Grain.TILE_BAND,
     settings=MeasureSettings,
     needs=(Need("science"), Need("background"), Need("segments"), Need("unit", source="unit")),

@@ -61,6 +61,7 @@ def brightness(
         used=np.zeros(count, bool),
         chi2=float("nan"),
         floor=0.0,
+        departure=0.0,
         told={},
         island=np.full(images, -1),
         island_ties=np.zeros(images, np.int64),
@@ -162,7 +163,13 @@ def _band(
         "standards": int(tied.size),
     }
     told |= _ties_told(inputs, np.unique(exposure), island, standards, fit)
-    return replace(light, chi2=fit.chi2 / max(fit.freedom, 1.0), floor=fit.floor, told=light.told | {name: told})
+    return replace(
+        light,
+        chi2=fit.chi2 / max(fit.freedom, 1.0),
+        floor=fit.floor,
+        departure=max(light.departure, fit.image_scatter),
+        told=light.told | {name: told},
+    )
 
 
 def _islands(
@@ -214,7 +221,7 @@ def _fill(light: Light, mosaic: Mosaic, seen: tuple[Integers, Integers, Fluxes],
     zero = fit.zero[mosaic.exposure] + fit.sensors[mosaic.sensor, 0]
     for target, values in (
         (light.zero, zero),
-        (light.zero_err, fit.zero_err[mosaic.exposure]),
+        (light.zero_err, fit.image_err),
         (light.tied, np.where(fit.zero_err[mosaic.exposure] < LOOSE, int(ties > 0), 0)),
     ):
         target[images] = values[images]

@@ -37,6 +37,7 @@ class Light:
     tied : (m,) 1 with reference magnitudes, 0 without, -1 where nothing was measured.
     mag, off, pull, used : (n,) of the detections.
     island, island_ties : (m,) number of the exposures' island, sources with known magnitudes in it.
+    departure : scatter of images about exposure and detector together, the greatest of the bands [mag].
     told : by band what the magnitudes are and how many standards tie them.
     """
 
@@ -52,6 +53,7 @@ class Light:
     used: Values
     chi2: float
     floor: float
+    departure: float
     told: dict[str, Any]
     island: Integers
     island_ties: Integers
@@ -242,6 +244,7 @@ def metrics(outcome: Outcome) -> dict[str, Measured]:
         "photometry_weakest": (_greatest(outcome.light), "mag"),
         "photometry_chi2": (outcome.light.chi2, ""),
         "photometry_floor": (outcome.light.floor, "mag"),
+        "photometry_departure": (outcome.light.departure, "mag"),
         "reference_without_error": (float(outcome.inputs.stars.without_error), ""),
     }
     if outcome.refraction is not None:

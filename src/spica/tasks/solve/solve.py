@@ -177,7 +177,7 @@ def _fitted(
 
 TASK = Task(
     name="solve",
-    version=9,
+    version=10,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
