@@ -159,7 +159,7 @@ KEYWORDS: dict[str, Keyword] = _table(
     Keyword("DETLIST", "text", "", "their numbers", "catalogue"),
     Keyword("FILTFWHM", "float", "pixel", "width of the detection filter", "catalogue"),
     Keyword("HAZE", "float", "electron", "light of unseen sources per pixel", "catalogue"),
-    Keyword("AUTOSTAR", "int", "", "stars that corrected flux_auto, 0: a usual profile", "catalogue"),
+    Keyword("AUTOSTAR", "int", "", "stars that corrected flux_auto; 0: a profile", "catalogue"),
     Keyword("STARSIZE", "float", "pixel", "half-light radius of stars", "catalogue"),
     Keyword("STARSEEN", "int", "", "candidates for stars of the PSF", "catalogue"),
     Keyword("STARGOOD", "int", "", "of these accepted", "catalogue"),
