@@ -44,6 +44,7 @@ SOLUTION_COLUMNS = _named(
     Column(
         "sky_err", "f4", "mas", "stat.error;pos.eq", "standard error of the solution per coordinate, rms over the image"
     ),
+    Column("stretch", "f4", "", "arith.ratio", "largest departure of the scale from that of the first focal plane"),
     Column("used", "i4", "", "meta.number", "detections that count"),
     Column("rejected", "i4", "", "meta.number", "detections that were matched and do not count"),
     Column("ties", "i4", "", "meta.number", "of those that count, with a reference star that counts"),

@@ -15,6 +15,7 @@ import numpy as np
 from spica.kernels.associate import Numbering
 from spica.kernels.compiled import Float64, Int64
 from spica.kernels.focal_model import Complex, Mosaic, Placed, Terms, frames, place, to_sky
+from spica.kernels.focal_prior import weights_of
 from spica.kernels.focal_start import node_pixels
 from spica.kernels.leave_out import Members, Values, factors, group_means, pulls, raised_floor, robust_scale
 from spica.kernels.reduced import Normal, Rows, Solved, solve
@@ -70,7 +71,7 @@ class Options:
     clip : farther members do not count [standard deviations].
     iterations : steps at most, 5 at least.
     pointing_prior, distortion_prior : how far terms may be from where they start [mas], of exposures; of detectors by degree
-        of the term, the last for all higher ones. Wide, they only keep a term without any measurement where it is.
+        of the term, the last for all higher ones; `held` are narrower ones (sensors, terms): `spica.kernels.focal_prior`.
     fit_floor : whether errors of detections that are too small are enlarged by a term of each context, and those of the
         reference by one, until the brightest scatter as they say.
     """
@@ -80,6 +81,7 @@ class Options:
     pointing_prior: float = 1e4
     distortion_prior: tuple[float, ...] = (6e4,)
     fit_floor: bool = True
+    held: Float64 | None = None
 
 
 @dataclass(frozen=True)
@@ -336,9 +338,7 @@ def _equations(
 
 def _hold(mosaic: Mosaic, normal: Normal, terms: Terms, start: Terms, options: Options) -> None:
     """What is known of the terms before anything is measured."""
-    known = options.distortion_prior
-    of_term = [known[min(total, len(known) - 1)] for total in range(mosaic.degree + 1) for _ in range(total + 1)]
-    shared = np.tile((MAS / np.array(of_term)) ** 2, len(terms.detectors))
+    shared = weights_of(mosaic, options.distortion_prior, options.held)
     own = np.full(terms.exposures.size, (MAS / options.pointing_prior) ** 2)
     normal.hold(shared, own)
     normal.bs -= shared * (terms.detectors - start.detectors).ravel()

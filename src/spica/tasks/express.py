@@ -24,6 +24,7 @@ _COLUMNS = {
     "astrometry_internal": ("rms_internal", "mas"),
     "astrometry_external": ("rms_external", "mas"),
     "astrometry_error": ("sky_err", "mas"),
+    "astrometry_stretch": ("stretch", ""),
     "astrometry_chi2": ("chi2", ""),
     "astrometry_used": ("used", ""),
     "astrometry_rejected": ("rejected", ""),
@@ -46,6 +47,10 @@ class ExpressSettings(Settings):
     form: Literal["tpv", "sip"] = setting("tpv", "form of the sky solution in headers: tpv or sip")
     internal: tuple[float, float, float] = setting((0.1, 0.2, 0.5), "scatter of bright sources; A, B, C end", "pixel")
     external: tuple[float, float, float] = setting((0.35, 0.7, 1.5), "scatter about references; A, B, C end", "pixel")
+    error: tuple[float, float, float] = setting((0.3, 0.6, 1.5), "error of the solution itself; A, B, C end", "pixel")
+    stretch: tuple[float, float, float] = setting(
+        (0.01, 0.02, 0.05), "departure of the scale from that of the first focal plane; A, B, C end"
+    )
     chi2: tuple[float, float, float] = setting((1.5, 3.0, 8.0), "mean squared pull; A, B, C end")
     ties: tuple[float, float, float] = setting((20.0, 10.0, 3.0), "reference stars that count; A, B, C end")
     share: tuple[float, float, float] = setting((0.3, 0.1, 0.03), "share of matched references; A, B, C end")
@@ -144,6 +149,8 @@ def _limits(settings: ExpressSettings, wcs: TangentWcs) -> dict[str, tuple[float
     return {
         "astrometry_internal": tuple(pixel * value for value in settings.internal),
         "astrometry_external": tuple(pixel * value for value in settings.external),
+        "astrometry_error": tuple(pixel * value for value in settings.error),
+        "astrometry_stretch": settings.stretch,
         "astrometry_chi2": settings.chi2,
         "astrometry_ties": settings.ties,
         "astrometry_share": settings.share,
@@ -152,7 +159,7 @@ def _limits(settings: ExpressSettings, wcs: TangentWcs) -> dict[str, tuple[float
 
 TASK = Task(
     name="express",
-    version=3,
+    version=4,
     grain=Grain.DETECTOR,
     settings=ExpressSettings,
     needs=(

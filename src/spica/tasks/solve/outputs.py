@@ -73,6 +73,7 @@ class Outcome:
     refraction: Refraction | None
     rungs: Sequence[int]
     standing: Integers
+    stretch: Floats
 
 
 def solution(outcome: Outcome) -> Catalogue:
@@ -97,6 +98,7 @@ def solution(outcome: Outcome) -> Catalogue:
         **columns,
         "expressed": expressed,
         "sky_err": errors * np.sqrt(max(outcome.fit.chi2 / max(outcome.fit.freedom, 1.0), 1.0)),
+        "stretch": outcome.stretch,
         "used": figures.used,
         "rejected": figures.rejected,
         "ties": figures.ties,

@@ -15,6 +15,7 @@ from spica.core.solution import Standing
 from spica.core.systems import Systems
 from spica.core.task import Form, Give, Member, Need, Products, Task
 from spica.kernels.focal_model import Mosaic, Terms
+from spica.kernels.focal_prior import held_terms, stretches
 from spica.kernels.joint import Identified, Matching, identify, lay, ties, without
 from spica.kernels.joint_astrometry import Fit, Options, adjust
 from spica.kernels.joint_refraction import Refraction, refracted
@@ -90,25 +91,26 @@ def solve(
             exposures=len(inputs.exposures),
             stars=len(inputs.stars.error),
         )
-    fit, found, worse = _fitted(settings, mosaic, terms, found)
+    fit, found, worse, options = _fitted(settings, mosaic, terms, found)
     for number, wide in worse.items():
         standing[number] = Standing.BAD
         reasons |= _reason(inputs, number, Standing.BAD, scale=wide)
     refraction: Refraction | None = None
     if settings.refraction:
         above = air(settings, inputs, mosaic, found, site)
-        fit, seen, refraction = refracted(mosaic, found.seen, found.known, fit, above, _options(settings))
+        fit, seen, refraction = refracted(mosaic, found.seen, found.known, fit, above, options)
         found = replace(found, seen=seen)
     fields: list[Field | None] = [None] * mosaic.ra.size
     if settings.residual_field:
-        fit, seen, fields = follow(mosaic, found.seen, found.known, fit, _options(settings))
+        fit, seen, fields = follow(mosaic, found.seen, found.known, fit, options)
         found = replace(found, seen=seen)
     light = brightness(settings, inputs, (mosaic, found, fit), standards, systems)
     figures = image_figures(mosaic, found.seen, found.known, fit, inputs.stars.direction)
     of_image = standing[mosaic.exposure]
     of_image[(of_image == Standing.SOLVED) & (figures.used < mosaic.terms)] = Standing.SPARSE
     outcome = Outcome(
-        inputs, mosaic, found, fit, figures, light, fields, refraction, [each.rung for each in laid], of_image
+        *(inputs, mosaic, found, fit, figures, light, fields, refraction, [each.rung for each in laid], of_image),
+        stretches(mosaic, terms, fit.terms),
     )
     return {
         "solution": solution(outcome),
@@ -149,16 +151,12 @@ def _refused(
     return standing, reasons
 
 
-def _options(settings: SolveSettings) -> Options:
-    prior = settings.distortion_prior
-    return Options(clip=settings.clip, fit_floor=settings.fit_floor, distortion_prior=prior)
-
-
 def _fitted(
     settings: SolveSettings, mosaic: Mosaic, terms: Terms, found: Identified
-) -> tuple[Fit, Identified, dict[int, float]]:
-    """The solution, once more without the exposures that do not fit into it."""
-    options = _options(settings)
+) -> tuple[Fit, Identified, dict[int, float], Options]:
+    """The solution, once more without the exposures that do not fit into it, and with detectors of few stars held to the others."""
+    prior = settings.distortion_prior
+    options = Options(clip=settings.clip, fit_floor=settings.fit_floor, distortion_prior=prior)
     fit = adjust(mosaic, terms, found.seen, found.known, options)
     exposure = mosaic.exposure[found.seen.image]
     wide = {
@@ -172,12 +170,17 @@ def _fitted(
         dropped[list(worse)] = True
         found = without(found, mosaic.exposure, dropped)
         fit = adjust(mosaic, terms, found.seen, found.known, options)
-    return fit, found, worse
+    stretch = float(np.sqrt(max(fit.chi2 / max(fit.freedom, 1.0), 1.0)))
+    held = held_terms(mosaic, terms, fit.terms, fit.solved, stretch)
+    if held is not None:
+        options = replace(options, held=held)
+        fit = adjust(mosaic, terms, found.seen, found.known, options)
+    return fit, found, worse, options
 
 
 TASK = Task(
     name="solve",
-    version=10,
+    version=11,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
