@@ -107,7 +107,8 @@ def _told(bent: Float64, unsure: Float64, most: Float64) -> float:
     if bent.size < _NEIGHBOURS:
         return float(np.sqrt(max(np.mean(bent) - 2.0 * np.mean(unsure), np.mean(USUAL * most) ** 2)))
     best: Bools = unsure <= np.median(unsure)
-    spread = max(np.mean(bent[best]) - np.mean(unsure[best]), 0.25 * np.mean(bent[best]), _LEAST**2)
+    bend, noise = float(np.mean(bent[best])), float(np.mean(unsure[best]))
+    spread = max(bend - noise, 0.25 * bend, _LEAST**2)
     return float(_UNLIKE * np.sqrt(spread))
 
 
