@@ -82,6 +82,19 @@ class CatalogueSettings(Settings):
     )
 
 
+class RuleSettings(Settings):
+    """Which production follows when exposures come in."""
+
+    pipeline: Annotated[str, Field(min_length=1, description="name of the pipeline")]
+    where: str = Field(default="", description="selection: which new exposures it is for")
+    settings: dict[str, Any] = Field(default_factory=dict, description="task.field to value")
+    priority: Annotated[float, Field(description="of the productions: the larger goes first")] = 0.0
+    settle: Annotated[
+        float, Field(ge=0, description="seconds without a further exposure of its kind until it is ordered")
+    ] = 30.0
+    patience: Annotated[float, Field(ge=0, description="seconds after which it is ordered though more come in")] = 300.0
+
+
 class SurveySettings(Settings):
     """All of ``survey.toml``; unknown names are refused."""
 
@@ -100,6 +113,9 @@ class SurveySettings(Settings):
     engine: EngineSettings = EngineSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     catalogues: CatalogueSettings = CatalogueSettings()
+    rules: dict[str, RuleSettings] = Field(
+        default_factory=dict, description="productions that new exposures bring about: name to rule"
+    )
     tasks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="task or step label to its settings")
 
 
@@ -292,6 +308,11 @@ attempts = {engine.attempts}            # at a unit whose worker died or ran out
 
 # [areas]                # further storage areas: folders or addresses (ssh://, s3://)
 # archive = "/archive/survey"
+
+# [rules.tonight]        # new exposures bring about productions of the queue, a night each ('spica up' orders them)
+# pipeline = "night"
+# where = "band='r'"
+# priority = 10.0
 
 # [tasks.detect]         # settings of a task or of a pipeline's step
 # threshold = 3.0

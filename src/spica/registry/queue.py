@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Row, delete, func, select, update
 
 from spica.core.faults import FaultKind, FaultRecord, SetupFault
 from spica.core.orders import State, Wished
-from spica.registry import forms
+from spica.registry import forms, newcomers
 from spica.registry.door import Door
-from spica.registry.rows import Hand, Production
+from spica.registry.rows import Hand, Newcomers, Production
 from spica.registry.schema import jobs, leases, productions
 
 _HAND = "coordinator "
@@ -164,6 +164,20 @@ class Queue:
                 "fault": None if fault is None else forms.fault_columns(fault),
             }
             connection.execute(update(productions).where(productions.c.id == number).values(values))
+
+    # -- rules --------------------------------------------------------------------------------------------------------
+
+    def rule_seen(self, rule: str) -> float:
+        """Until when a rule has seen exposures; one that was never asked for has seen all that are there now."""
+        return newcomers.seen(self._door, rule)
+
+    def newcomers(self, where: str, since: float) -> tuple[list[Newcomers], float]:
+        """Exposures that a selection takes, recorded after a time, by night; and what time it is."""
+        return newcomers.since(self._door, where, since)
+
+    def act(self, rule: str, before: float, until: float, orders: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Order productions (columns of `Production`) for what a rule saw between two times, unless somebody has; their numbers."""
+        return newcomers.act(self._door, rule, before, until, orders)
 
     # -- coordinators -------------------------------------------------------------------------------------------------
 

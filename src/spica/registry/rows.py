@@ -210,6 +210,16 @@ class Hand:
 
 
 @dataclass(frozen=True)
+class Newcomers:
+    """Exposures of a night that came in since a time: how many; when the first and the last was recorded (Unix seconds, UTC)."""
+
+    night: str
+    count: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
 class FaultRow:
     """A fault of a unit: when it was recorded and when a later success cleared it (Unix seconds, UTC)."""
 

@@ -26,6 +26,7 @@ from spica.registry.store import Registry
 from spica.services import kernels
 from spica.services.pipelines import load
 from spica.services.progress import Step, Watcher, unwatched
+from spica.services.rules import heed
 from spica.services.run import Order, executor_of
 from spica.services.surveys import opened
 
@@ -132,6 +133,7 @@ class _Coordinator:
         if now - self._attended > _NOTICE_EVERY:
             queue.attend(hand(), NOTICE_SECONDS)
             release_dead(self._registry)
+            heed(self._survey, self._registry)
             self._attended = now
         self._reap()
         waiting = queue.waiting() if len(self._runs) < self._most else []
