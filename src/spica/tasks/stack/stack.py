@@ -196,7 +196,7 @@ def _cards(
 
 TASK = Task(
     name="stack",
-    version=10,
+    version=11,
     grain=Grain.TILE_BAND,
     settings=StackSettings,
     needs=(
