@@ -13,6 +13,7 @@ from spica.core.faults import FaultKind, FaultRecord, SetupFault
 from spica.core.orders import ENDED, State, Wished
 from spica.registry import lifecycle
 from spica.registry.queue import steps_key
+from spica.registry.rows import Usual
 from spica.registry.store import Registry
 from tests.registry.samples import detector_unit, exposure, ingest, report
 
@@ -103,13 +104,15 @@ def test_who_gives_notice_is_there_until_it_runs_out(registry: Registry) -> None
     assert [each.name for each in queue.hands() if each.seconds > 0] == ["b:2"]
 
 
-def test_what_jobs_needed_is_known_by_their_steps(registry: Registry) -> None:
+def test_what_jobs_cost_is_known_by_their_steps(registry: Registry) -> None:
     registry.add(ingest(exposure(1)))
     given = report(detector_unit(exposure(1), 0))
     registry.record(given)
     labels = [step.label for step in given.steps]
-    assert registry.queue.usual_memory(given.pipeline) == {steps_key(labels): given.cost.peak_memory}
-    assert registry.queue.usual_memory("another") == {}
+    cost = given.cost
+    usual = Usual(cost.peak_memory, float(cost.bytes_written), cost.wall)
+    assert registry.queue.usual(given.pipeline) == {steps_key(labels): usual}
+    assert registry.queue.usual("another") == {}
 
 
 def test_orders_of_before_the_queue_keep_how_they_ended(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from spica.core.orders import State
 from spica.engine.owners import hand
 from spica.engine.run import execute
 from spica.registry.queue import Queue
-from spica.services import coordinator, queue
+from spica.services import coordinator, ingest, queue
 from spica.services.handing import run_anyhow
-from spica.services.run import Order
+from spica.services.run import Order, foresee
 from spica.services.surveys import opened
 from tests.support.survey import EXPOSURES, Small
 
@@ -197,3 +197,42 @@ def test_a_production_with_units_that_fail_has_failed(folder: Path) -> None:
     found = queue.show(number, folder)
     assert found.state == "failed"
     assert found.outcomes["failed"] > 0
+
+
+def test_one_that_would_fill_the_disk_is_refused_with_what_it_would_write(folder: Path) -> None:
+    path = folder / "survey.toml"
+    path.write_text(path.read_text().replace("attempts = 2", "attempts = 2\nreserve = 1e9"))
+    given = Order("night", settings={"detrend.overscan_order": "4"})
+    foreseen = foresee(given, folder)
+    assert foreseen.forecast.unknown == 0
+    with opened(folder) as house:
+        done = house.registry.costs()
+    # All that a night writes once more: jobs of one chain cost about the same.
+    assert foreseen.forecast.written == pytest.approx(done["bytes_written"], rel=0.5)
+    assert 0.0 < foreseen.forecast.seconds < 3.0 * done["wall"]
+    number = queue.order(given, folder).id
+    coordinator.work(folder, until_empty=True)
+    found = queue.show(number, folder)
+    assert (found.state, found.code) == ("failed", "production.hopeless")
+    assert "GiB will be written" in found.message
+    path.write_text(path.read_text().replace("reserve = 1e9", "reserve = 0.0"))
+    assert queue.resume(number, folder).state == "waiting"
+
+
+def test_one_of_which_no_unit_can_run_is_refused_with_all_reasons(empty: Small) -> None:
+    path = empty.folder / "survey.toml"
+    path.write_text(path.read_text().replace('executor = "local"', 'executor = "inprocess"'))
+    files = [str(empty.sky / "raw" / "2026-11-20" / f"demo-20261120-{number:05d}.fits.fz") for number in (10, 11)]
+    ingest.ingest(ingest.Order(tuple(files)), empty.folder)
+    number = queue.order(Order("reduce"), empty.folder).id
+    coordinator.work(empty.folder, until_empty=True)
+    found = queue.show(number, empty.folder)
+    assert (found.state, found.code) == ("failed", "production.hopeless")
+    assert "units cannot run" in found.message
+
+
+def test_a_release_leaves_out_steps_of_a_queued_production_too(folder: Path) -> None:
+    tiles = '[tiles]\ngrid = "overlap"\nscale = 0.5\nsize = 0.1\n'
+    (folder / "releases" / "wide.toml").write_text(f'name = "wide"\nwithout = ["deep_noise"]\n{tiles}')
+    with pytest.raises(SetupFault, match="deep_noise"):
+        queue.order(Order("deep", release="wide"), folder)

@@ -107,6 +107,13 @@ def _show_foreseen(foreseen: Foreseen) -> None:
         f"(planned in {duration(foreseen.seconds)})",
         "bold",
     )
+    expected = foreseen.forecast
+    if expected.written or expected.seconds:
+        unlike = f", and what {expected.unknown} units cost that are unlike any done before" if expected.unknown else ""
+        say(
+            f"expected: {duration(expected.seconds)} of one worker, {expected.written / 1e9:.3g} GB written of "
+            f"{expected.free / 1e9:.3g} GB free{unlike}"
+        )
     chains = [(c.chain, c.grain, c.to_run, c.done, c.failed_before, c.refused) for c in foreseen.chains]
     show_table("By job", ("steps", "one per", "to run", "done", "failed before", "cannot"), chains)
     show_table("Why they run", ("units", "steps", "why"), [(r.count, r.chain, r.why) for r in foreseen.reasons])

@@ -245,6 +245,11 @@ CODES: dict[str, FaultCode] = {
         "a production cannot be treated so while it stands as it does",
         "see 'spica queue show NUMBER'; what runs can be held or stopped, what has ended resumed, archived or deleted",
     ),
+    "production.hopeless": FaultCode(
+        _S,
+        "a production would not come to a good end",
+        "make room, or bring in what is missing ('spica run PIPELINE --dry-run' lists it); then 'spica queue resume NUMBER'",
+    ),
     "order.invalid": FaultCode(_S, "the order cannot be carried out as given", "see --help"),
     "plugin.broken": FaultCode(_S, "an outside package cannot be loaded", "mend or uninstall the package"),
     # zero points

@@ -56,6 +56,9 @@ class EngineSettings(Settings):
     timeout: Annotated[float, Field(gt=0, description="seconds a unit may take")] = 3600.0
     memory: Annotated[float, Field(ge=0, description="GiB a unit may use; 0: no limit")] = 0.0
     attempts: Annotated[int, Field(ge=1, description="attempts at a unit whose worker died or ran out of time")] = 2
+    reserve: Annotated[
+        float, Field(ge=0, description="GiB of the disk that no production of the queue may plan to fill")
+    ] = 1.0
     productions: Annotated[int, Field(ge=1, le=64, description="productions that a coordinator works on at once")] = 4
     dask: DaskSettings = DaskSettings()
 

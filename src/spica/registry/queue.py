@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, func, select, update
 
-from spica.core.faults import FaultKind, FaultRecord, SetupFault
+from spica.core.faults import FaultKind, FaultRecord, Outcome, SetupFault
 from spica.core.orders import State, Wished
 from spica.registry import forms, newcomers
 from spica.registry.door import Door
-from spica.registry.rows import Hand, Newcomers, Production
-from spica.registry.schema import jobs, leases, productions
+from spica.registry.rows import Hand, Newcomers, Production, Usual
+from spica.registry.schema import chains, jobs, leases, productions
 
 _HAND = "coordinator "
 """Before the names of coordinators among the leases."""
@@ -204,22 +204,28 @@ class Queue:
             query = select(leases).where(leases.c.key.startswith(_HAND)).order_by(leases.c.key)
             return [Hand(row.owner, row.expires - now) for row in connection.execute(query)]
 
-    def usual_memory(self, pipeline: str) -> dict[str, int]:
-        """Bytes that jobs of a pipeline needed at most, by the key of their steps (see `steps_key`)."""
-        from spica.registry.schema import chains
-
+    def usual(self, pipeline: str) -> dict[str, Usual]:
+        """What jobs of a pipeline cost so far, by the key of their steps (see `steps_key`), whatever their settings."""
+        columns = jobs.c.peak_memory, jobs.c.bytes_written, jobs.c.wall
         query = (
-            select(chains.c.steps, func.max(jobs.c.peak_memory).label("peak"))
+            select(chains.c.steps, func.count(), func.max(columns[0]), *(func.sum(each) for each in columns[1:]))
             .join(chains, chains.c.id == jobs.c.chain)
-            .where(jobs.c.pipeline == pipeline, jobs.c.outcome == "done")
+            .where(jobs.c.pipeline == pipeline, jobs.c.outcome == Outcome.DONE.value)
             .group_by(chains.c.id, chains.c.steps)
         )
-        found: dict[str, int] = {}
+        sums: dict[str, tuple[int, int, float, float]] = {}
         with self._door.read() as connection:
-            for row in connection.execute(query):
-                key = steps_key([step["label"] for step in row.steps])
-                found[key] = max(found.get(key, 0), int(row.peak))
-        return found
+            for steps, *found in connection.execute(query):
+                key = steps_key([step["label"] for step in steps])
+                count, memory, written, seconds = sums.get(key, (0, 0, 0.0, 0.0))
+                sums[key] = (
+                    *(count + found[0], max(memory, int(found[1]))),
+                    *(written + float(found[2]), seconds + float(found[3])),
+                )
+        return {
+            key: Usual(memory, written / count, seconds / count)
+            for key, (count, memory, written, seconds) in sums.items()
+        }
 
 
 def steps_key(labels: Sequence[str]) -> str:

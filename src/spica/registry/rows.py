@@ -210,6 +210,15 @@ class Hand:
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What done jobs of a chain of steps cost: most bytes of memory; bytes written and seconds of a worker, in the mean."""
+
+    memory: int
+    written: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Newcomers:
     """Exposures of a night that came in since a time: how many; when the first and the last was recorded (Unix seconds, UTC)."""
 

@@ -21,10 +21,11 @@ from spica.engine.run import Begun, Progress, execute
 from spica.engine.spec import JobSpec
 from spica.files.survey import Survey
 from spica.registry.queue import steps_key
-from spica.registry.rows import Production
+from spica.registry.rows import Production, Usual
 from spica.registry.store import Registry
 from spica.services import kernels
-from spica.services.pipelines import load
+from spica.services.pipelines import load_for
+from spica.services.preflight import refuse_hopeless
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.rules import heed
 from spica.services.run import Order, executor_of
@@ -150,7 +151,7 @@ class _Coordinator:
         if not self._registry.queue.claim(production.id, owner):
             stack.close()
             return
-        usual = self._registry.queue.usual_memory(production.pipeline)
+        usual = self._registry.queue.usual(production.pipeline)
         seat = self._pool.seat(production.priority, production.person, _weight(usual))
         run = _Run(production, seat, Wish(), owner, stack)
         run.future = self._threads.submit(_carry_out, self._survey, run)
@@ -190,11 +191,18 @@ def _carry_out(survey: Survey, run: _Run) -> None:
     production = run.production
     with closing(Registry.open(survey.registry_url)) as registry:
         plan = make_plan(
-            *(registry, survey, load(production.pipeline, survey), production.selection, production.settings),
+            *(
+                registry,
+                survey,
+                load_for(production.release, production.pipeline, survey),
+                production.selection,
+                production.settings,
+            ),
             retry=production.retry,
             release=production.release,
             tiles=production.tiles,
         )
+        refuse_hopeless(plan, registry, survey)
         begun = Begun(production.id, run.owner, run.wish)
         execute(plan, run.seat, registry, survey, progress=_teller(registry, run), begun=begun)
 
@@ -217,10 +225,11 @@ def _teller(registry: Registry, run: _Run) -> Callable[[Progress], None]:
     return tell
 
 
-def _weight(usual: Mapping[str, int]) -> Callable[[JobSpec], int]:
+def _weight(usual: Mapping[str, Usual]) -> Callable[[JobSpec], int]:
     """Memory that a job is expected to need, by what like ones needed."""
 
     def weigh(spec: JobSpec) -> int:
-        return usual.get(steps_key([step.label for step in spec.recipe.chain.steps]), _UNKNOWN_BYTES)
+        known = usual.get(steps_key([step.label for step in spec.recipe.chain.steps]))
+        return known.memory if known else _UNKNOWN_BYTES
 
     return weigh

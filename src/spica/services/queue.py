@@ -12,7 +12,7 @@ from spica.core.orders import ENDED, State, Wished
 from spica.engine.planner import make_plan
 from spica.registry.rows import Production
 from spica.services.orders import literal
-from spica.services.pipelines import load
+from spica.services.pipelines import load_for
 from spica.services.run import Order
 from spica.services.surveys import Opened, opened
 from spica.services.times import utc
@@ -90,7 +90,7 @@ def _plan(
     house: Opened, pipeline: str, where: str, overrides: Mapping[str, Any], release: str, tiles: tuple[str, ...]
 ) -> None:
     """Plan an order: what is wrong with it is said to whom gives it, not to whom carries it out."""
-    loaded = load(pipeline, house.survey)
+    loaded = load_for(release, pipeline, house.survey)
     make_plan(house.registry, house.survey, loaded, where, overrides, release=release, tiles=tiles)
 
 

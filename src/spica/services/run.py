@@ -23,6 +23,7 @@ from spica.services import kernels
 from spica.services.faults import FaultLine, line
 from spica.services.orders import literal
 from spica.services.pipelines import load_for
+from spica.services.preflight import Forecast, forecast
 from spica.services.progress import Step, Watcher, unwatched
 from spica.services.surveys import Opened, opened
 
@@ -122,6 +123,7 @@ class Foreseen:
     obstacles: tuple[Obstacle, ...]
     masters: tuple[MasterUse, ...]
     units: tuple[UnitLine, ...]
+    forecast: Forecast
     waiting: tuple[str, ...] = ()
 
 
@@ -183,6 +185,7 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
         plan = _plan(order, house)
         explain(plan, house.registry)
         seconds = monotonic() - began
+        expected = forecast(plan, house.registry, house.survey)
         watcher(Step("planning", 1, 1))
     counts = plan.counts()
     return Foreseen(
@@ -198,6 +201,7 @@ def foresee(order: Order, folder: Path | None, watcher: Watcher = unwatched) -> 
         obstacles=tuple(_obstacles(plan)),
         masters=tuple(_masters(plan)),
         units=tuple(_units(plan)),
+        forecast=expected,
         waiting=tuple(chain.label for chain in plan.waiting),
     )
 
