@@ -75,7 +75,7 @@ def add(
     _tell(queue.order(given, survey, priority=priority, person=getpass.getuser()), as_json=as_json)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("spica queue list --state waiting --state running"))
 def listed(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="waiting, running, done, failed, stopped, archived; repeated.")
@@ -105,7 +105,7 @@ def listed(
         say("no coordinator is at work: spica up", "yellow")
 
 
-@app.command("show")
+@app.command("show", epilog=examples("spica queue show 12"))
 def show(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     """One production: what was ordered, how far it is, what came of it."""
     from spica.services import queue
@@ -113,7 +113,7 @@ def show(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOptio
     _tell(queue.show(number, survey), as_json=as_json)
 
 
-@app.command("stop")
+@app.command("stop", epilog=examples("spica queue stop 12"))
 def stop(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     """Stop a production after the units that are at work; 'resume' goes on with the others."""
     from spica.services import queue
@@ -121,7 +121,7 @@ def stop(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOptio
     _tell(queue.stop(number, survey), as_json=as_json)
 
 
-@app.command("hold")
+@app.command("hold", epilog=examples("spica queue hold 12"))
 def hold(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     """Hold a production: after the units that are at work it waits in the queue until it is resumed."""
     from spica.services import queue
@@ -129,7 +129,7 @@ def hold(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOptio
     _tell(queue.stop(number, survey, hold=True), as_json=as_json)
 
 
-@app.command("resume")
+@app.command("resume", epilog=examples("spica queue resume 12 --retry"))
 def resume(
     number: NumberArgument,
     retry: Annotated[bool, typer.Option("--retry", help="Also what failed on the same data.")] = False,
@@ -155,7 +155,7 @@ def rerun(
     _tell(queue.rerun(number, survey, pairs(settings)), as_json=as_json)
 
 
-@app.command("priority")
+@app.command("priority", epilog=examples("spica queue priority 12 7.5"))
 def priority(
     number: NumberArgument,
     value: Annotated[float, typer.Argument(help="The larger goes first.")],
@@ -168,7 +168,7 @@ def priority(
     _tell(queue.prioritise(number, value, survey), as_json=as_json)
 
 
-@app.command("sign")
+@app.command("sign", epilog=examples('spica queue sign 12 --comment "seen all plots"'))
 def sign(
     number: NumberArgument,
     comment: Annotated[str, typer.Option("--comment", help="What was looked at.")] = "",
@@ -181,7 +181,7 @@ def sign(
     _tell(queue.sign(number, getpass.getuser(), comment, survey), as_json=as_json)
 
 
-@app.command("archive")
+@app.command("archive", epilog=examples("spica queue archive 12"))
 def archive(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     """Put a production away that has ended; 'list --state archived' shows it."""
     from spica.services import queue
@@ -189,7 +189,7 @@ def archive(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOp
     _tell(queue.archive(number, survey), as_json=as_json)
 
 
-@app.command("delete")
+@app.command("delete", epilog=examples("spica queue delete 12"))
 def delete(number: NumberArgument, survey: SurveyOption = None, as_json: JsonOption = False) -> None:
     """Delete a production from the list; its jobs and products stay."""
     from spica.services import queue
