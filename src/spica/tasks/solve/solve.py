@@ -174,13 +174,13 @@ def _fitted(
     held = held_terms(mosaic, terms, fit.terms, fit.solved, stretch)
     if held is not None:
         options = replace(options, held=held)
-        fit = adjust(mosaic, terms, found.seen, found.known, options)
+        fit = adjust(mosaic, terms, found.seen, found.known, options, fit.state)
     return fit, found, worse, options
 
 
 TASK = Task(
     name="solve",
-    version=11,
+    version=12,
     grain=Grain.GROUP,
     settings=SolveSettings,
     needs=(
