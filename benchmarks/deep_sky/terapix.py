@@ -42,13 +42,13 @@ scale = 0.186
 overlap = 20.0
 [[rule]]
 name = "verdict"
-where = "sky_verdict <= 1"
+where = "sky_verdict <= 2"
 [settings.stack]
 method = "mean"
 [settings.completeness]
 passes = 1
 """
-"""Weighted means, as there; completeness, which was not measured there, at the least that tells it."""
+"""Weighted means, as there; sky solutions of the verdicts A and B. Completeness, which was not measured there, at the least that tells it."""
 
 
 def figures() -> Iterator[Figure]:
