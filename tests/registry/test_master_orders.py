@@ -6,6 +6,7 @@ from sqlalchemy import select, text
 
 from spica.registry import lifecycle
 from spica.registry.door import Door
+from spica.registry.migrations.versions import v0004_queue
 from spica.registry.rows import CalibrationOrder
 from spica.registry.schema import detectors
 from spica.registry.store import Registry
@@ -44,6 +45,9 @@ def test_a_registry_of_version_1_gets_its_gains(empty_url: str) -> None:
         registry.add(ingest(exposure(1), (0, 1)))
     door = Door(empty_url)
     with door.write() as connection:
+        connection.execute(text("DROP INDEX ix_productions_state_priority"))
+        for name in (*v0004_queue.WORDS, *v0004_queue.PLAIN, *v0004_queue.WHOLE, "priority", "begun"):
+            connection.execute(text(f"ALTER TABLE productions DROP COLUMN {name}"))
         connection.execute(text("DROP TABLE footprints"))
         connection.execute(text("DROP TABLE calibration_orders"))
         connection.execute(text("ALTER TABLE detectors DROP COLUMN gain"))

@@ -146,8 +146,14 @@ def test_what_a_dead_coordinator_had_goes_back_and_a_direct_run_is_over(folder: 
         elsewhere = mine.add("n", "null")
         assert mine.claim(elsewhere, "far:12:abc")
         mine.attend("far:12", -1.0)
+        mine.attend(dead.rpartition(":")[0], 30.0)
+        # One that died on this machine is known at once, whatever its notice says.
+        assert not queue.stand(folder).coordinators
+        assert len(queue.stand(folder).silent) == 2
     coordinator.work(folder, until_empty=True)
-    assert states(folder) | {} == {**states(folder), direct: "stopped", number: "done", elsewhere: "done"}
+    found = states(folder)
+    assert (found[direct], found[number], found[elsewhere]) == ("stopped", "done", "done")
+    assert not queue.stand(folder).silent
 
 
 def test_a_run_is_handed_to_the_coordinator_that_is_there(folder: Path) -> None:

@@ -36,20 +36,35 @@ def owning() -> Iterator[str]:
 
 
 def release_dead(registry: Registry) -> None:
-    """Free what dead coordinators on this machine, and silent ones elsewhere, had leased; all other leases run out by themselves.
+    """Free what dead coordinators on this machine had leased; others' leases run out by themselves.
 
-    What they took from the queue goes back there.
+    What dead ones, and silent ones elsewhere, took from the queue goes back there.
     """
     queue = registry.queue
     running = queue.listed([State.RUNNING], _RECENT)
-    silent = tuple(f"{each.name}:" for each in queue.hands() if each.seconds <= 0) if running else ()
+    gone = silent_hands(registry)
+    silent = tuple(f"{name}:" for name in gone)
     for each in running:
-        if _dead(each.owner) or (silent and each.owner.startswith(silent)):
+        dead = _dead(each.owner)
+        if dead:
             registry.release(each.owner)
+        if dead or (silent and each.owner.startswith(silent)):
             again = each.queued and each.wish != Wished.STOP
             state = State.WAITING if again else State.STOPPED
             held = again and each.wish == Wished.HOLD
             queue.end(each.id, {**each.outcomes, "killed": each.outcomes.get("killed", 0) + 1}, state, held=held)
+    for name in gone:
+        queue.leave(name)
+
+
+def working_hands(registry: Registry) -> list[str]:
+    """Coordinators that are at work."""
+    return [each.name for each in registry.queue.hands() if each.seconds > 0 and not _dead(each.name)]
+
+
+def silent_hands(registry: Registry) -> list[str]:
+    """Coordinators that have died without a word, as far as can be told: at once on this machine, by their notice elsewhere."""
+    return [each.name for each in registry.queue.hands() if each.seconds <= 0 or _dead(each.name)]
 
 
 def _dead(owner: str) -> bool:
@@ -58,5 +73,5 @@ def _dead(owner: str) -> bool:
     if where != host() or not process.isdigit():
         return False
     if int(process) == os.getpid():
-        return owner not in _RUNNING
+        return owner not in _RUNNING and owner != hand()
     return not psutil.pid_exists(int(process))

@@ -10,6 +10,7 @@ from pathlib import Path
 from spica.core.catalogue import CODES
 from spica.core.faults import Outcome
 from spica.core.orders import State
+from spica.engine.owners import working_hands
 from spica.registry.rows import Production as Row
 from spica.registry.store import Registry
 from spica.services import queue
@@ -45,7 +46,7 @@ def run_anyhow(
     """
     if not here and not order.executor and order.workers is None and not order.pipeline.endswith(".toml"):
         with opened(folder) as house:
-            alive = any(each.seconds > 0 for each in house.registry.queue.hands())
+            alive = working_hands(house.registry)
         if alive:
             given = queue.order(order, folder, priority=priority, person=person)
             return follow(given.id, folder, watcher)

@@ -9,6 +9,7 @@ from typing import Any
 
 from spica.core.faults import SetupFault
 from spica.core.orders import ENDED, State, Wished
+from spica.engine.owners import silent_hands, working_hands
 from spica.engine.planner import make_plan
 from spica.registry.rows import Production
 from spica.services.orders import literal
@@ -105,11 +106,10 @@ def stand(folder: Path | None, states: tuple[str, ...] = (), limit: int = 50) ->
     wanted = [_state(state) for state in states] or [state for state in State if state is not State.ARCHIVED]
     with opened(folder) as house:
         queue = house.registry.queue
-        hands = queue.hands()
         return Stand(
             tuple(_line(each) for each in queue.listed(wanted, limit)),
-            tuple(each.name for each in hands if each.seconds > 0),
-            tuple(each.name for each in hands if each.seconds <= 0),
+            tuple(working_hands(house.registry)),
+            tuple(silent_hands(house.registry)),
         )
 
 
