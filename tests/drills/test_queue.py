@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.drills.ground import Field, Program
-from tests.drills.test_kills import UNITS, at_work, children, wait_for
+from tests.drills.test_kills import UNITS, at_work, children, gone, wait_for
 from tests.support.survey import NIGHT_UNITS, simulated
 
 
@@ -59,6 +59,26 @@ def test_asked_to_end_it_gives_back_what_is_left(taken: Field, expected: dict[st
     assert (line["state"], line["held"]) == ("waiting", False)
     assert 0 < line["outcomes"]["done"] < NIGHT_UNITS
     Program(taken.folder).order("up", "--until-empty", "--workers", "4")
+    assert taken.ask("queue", "show", str(line["id"]))["state"] == "done"
+    assert taken.contents() == expected
+
+
+@pytest.mark.slow
+def test_asked_twice_it_ends_at_once_and_its_production_waits(taken: Field, expected: dict[str, bytes]) -> None:
+    taken.ask("queue", "add", "night")
+    first = Program(taken.folder).start("up", "--workers", "2")
+    wait_for(at_work(taken), first)
+    workers = children(first)
+    for _ in range(2):
+        first.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    _, told = first.communicate(timeout=20)
+    # The second may come when everything has ended by the first.
+    assert first.returncode in {0, 130, -signal.SIGINT}, told
+    assert gone(workers)
+    (line,) = taken.ask("queue", "list")["productions"]
+    assert line["state"] in {"waiting", "running"}
+    Program(taken.folder).order("up", "--until-empty", "--workers", "2")
     assert taken.ask("queue", "show", str(line["id"]))["state"] == "done"
     assert taken.contents() == expected
 

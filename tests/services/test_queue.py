@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spica.core.faults import ResourceFault, SetupFault
+from spica.core.faults import Fault, InternalFault, Outcome, ResourceFault, SetupFault
+from spica.core.jobs import JobReport
 from spica.core.orders import State
+from spica.engine.executors.inprocess import InProcess
 from spica.engine.owners import hand
+from spica.engine.planner import make_plan
 from spica.engine.run import execute
 from spica.registry.queue import Queue
 from spica.services import coordinator, ingest, queue
 from spica.services.handing import run_anyhow
-from spica.services.run import Order, foresee
+from spica.services.pipelines import load
+from spica.services.progress import Step
+from spica.services.run import Order, foresee, run
 from spica.services.surveys import opened
 from tests.support.survey import EXPOSURES, Small
 
@@ -30,6 +37,12 @@ def folder(done: Small) -> Path:
     path = done.folder / "survey.toml"
     path.write_text(path.read_text().replace('executor = "local"', 'executor = "inprocess"'))
     return done.folder
+
+
+def _wait(there: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20.0
+    while not there() and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def states(folder: Path) -> dict[int, str]:
@@ -177,19 +190,78 @@ def test_a_run_is_handed_to_the_coordinator_that_is_there(folder: Path) -> None:
         assert not house.registry.queue.get(here.id).queued
 
 
-def test_a_registry_that_is_away_for_a_while_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "away_with", [ResourceFault("registry.busy", "no answer"), SetupFault("registry.missing", "connection refused")]
+)
+def test_a_registry_that_is_away_for_a_while_stops_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, away_with: Fault
+) -> None:
     number = queue.order(NULL, folder).id
     waiting, away = Queue.waiting, [True, True]
 
     def absent(mine: Queue) -> object:
         if away:
             away.pop()
-            raise ResourceFault("registry.busy", "the registry does not answer")
+            raise away_with
         return waiting(mine)
 
     monkeypatch.setattr(Queue, "waiting", absent)
     coordinator.work(folder, until_empty=True)
     assert states(folder)[number] == "done"
+
+
+def test_what_meets_the_silence_of_the_registry_begins_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = queue.order(NULL, folder).id
+    away = [True]
+
+    def absent(*given: Any, **more: Any) -> Any:
+        if away:
+            away.pop()
+            raise SetupFault("registry.missing", "connection refused")
+        return make_plan(*given, **more)
+
+    monkeypatch.setattr(coordinator, "make_plan", absent)
+    coordinator.work(folder, until_empty=True)
+    found = queue.show(number, folder)
+    assert (found.state, found.outcomes["done"]) == ("done", UNITS)
+
+
+def test_an_executor_that_dies_ends_the_coordinator_and_fails_no_production(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [queue.order(NULL, folder).id for _ in range(6)]
+
+    def dies(mine: InProcess, timeout: float) -> Any:
+        raise InternalFault("internal.error", "worker processes die before they are ready")
+
+    monkeypatch.setattr(InProcess, "completed", dies)
+    with pytest.raises(InternalFault, match="die before"):
+        coordinator.work(folder, until_empty=True)
+    monkeypatch.undo()
+    assert {states(folder)[number] for number in numbers} == {"waiting"}
+    coordinator.work(folder, until_empty=True)
+    assert {states(folder)[number] for number in numbers} == {"done"}
+
+
+def test_what_another_has_done_is_not_held_from_a_third(folder: Path) -> None:
+    """Of three who want the same units two waited for each other for ever: each held what it had found done."""
+    steps: list[Step] = []
+    with opened(folder) as house:
+        registry = house.registry
+        planned = make_plan(registry, house.survey, load("null", house.survey)).jobs
+        far, first = "far:1:x", planned[0]
+        assert registry.lease([job.key for job in planned], far, 600.0)
+        thread = threading.Thread(target=lambda: run(Order("null", executor="inprocess"), folder, steps.append))
+        thread.start()
+        report = JobReport(first.key, first.unit, "null", (), (), Outcome.DONE)
+        _wait(lambda: any(step.total == UNITS for step in steps))
+        registry.record(report, None, far)
+        _wait(lambda: any(step.total == UNITS and step.done for step in steps))
+        taken = registry.lease([first.key], "third:1:x", 60.0)
+        registry.release(far)
+        thread.join()
+    assert taken == {first.key}
+    assert steps[-1].done == UNITS
 
 
 def test_a_production_with_units_that_fail_has_failed(folder: Path) -> None:

@@ -90,7 +90,9 @@ class Pool:
         self._seats: list[Seat] = []
         self._at_work: dict[str, tuple[Seat, int, JobSpec]] = {}
         self._served: Counter[str] = Counter()
-        self._broken: Fault | None = None
+        self.broken: Fault | None = None
+        """What the executor died of."""
+        self._abandoned = False
 
     def seat(self, priority: float, person: str, weigh: Callable[[JobSpec], int]) -> Seat:
         """A place for one more production."""
@@ -112,8 +114,10 @@ class Pool:
 
     def pump(self, timeout: float) -> bool:
         """Hand out what waits and take in what ended, waiting for it up to `timeout` seconds; answers whether nothing is at work."""
-        if self._broken is not None:
-            raise self._broken
+        if self._abandoned:
+            raise KeyboardInterrupt
+        if self.broken is not None:
+            raise self.broken
         try:
             self._hand_out()
             for each in self._executor.completed(timeout) if self._at_work else ():
@@ -123,7 +127,7 @@ class Pool:
             self._hand_out()
         except Fault as fault:
             # It is everybody's: the others would wait for ever.
-            self._broken = fault
+            self.broken = fault
             raise
         return not self._at_work
 
@@ -153,6 +157,10 @@ class Pool:
             else:
                 seat.waiting.appendleft(spec)
         return found
+
+    def abandon(self) -> None:
+        """Nobody waits for what is at work any more: all productions end as by a second Ctrl-C."""
+        self._abandoned = True
 
     def leave(self, seat: Seat) -> None:
         """A seat is given up."""

@@ -166,12 +166,16 @@ class Wave:
         if not keys:
             return
         states = self._registry.states(keys)
-        begun = []
+        begun, adopted = [], []
         for key in keys:
             state = states.get(key)
             if state is not None and (waited or state.outcome is Outcome.DONE) and self._adopt(key, state):
+                adopted.append(key)
                 continue
             begun.append(self._numbers[key])
+        if adopted:
+            # Others may want them too, while we wait for what those have found.
+            self._registry.release(self._hold.owner, adopted)
         specs: list[JobSpec] = []
         for number, spec in self._dispatch.specs(begun).items():
             if isinstance(spec, FaultRecord):

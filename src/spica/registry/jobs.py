@@ -127,10 +127,13 @@ def renew(door: Door, owner: str, seconds: float) -> int:
         return connection.execute(update(leases).where(leases.c.owner == owner).values(expires=until)).rowcount
 
 
-def release(door: Door, owner: str) -> int:
-    """Give back all leases of an owner; answers how many there were."""
+def release(door: Door, owner: str, keys: Iterable[str] | None = None) -> int:
+    """Give back leases of an owner, all or those of some keys; answers how many there were."""
+    statement = delete(leases).where(leases.c.owner == owner)
+    if keys is not None:
+        statement = statement.where(door.among(leases.c.key, keys))
     with door.write() as connection:
-        return connection.execute(delete(leases).where(leases.c.owner == owner)).rowcount
+        return connection.execute(statement).rowcount
 
 
 def record_many(door: Door, reports: Sequence[JobReport], production: int | None, owner: str) -> None:

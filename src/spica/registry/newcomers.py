@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from spica.core.orders import State
 from spica.registry import where
 from spica.registry.door import Door
+from spica.registry.ordering import order_row
 from spica.registry.rows import Newcomers
 from spica.registry.schema import exposures, meta, productions
 
@@ -59,15 +60,7 @@ def act(door: Door, rule: str, before: float, until: float, orders: Sequence[Map
             )
             if connection.execute(select(productions.c.id).where(*same)).first() is not None:
                 continue
-            values = {
-                "owner": "",
-                "outcomes": {},
-                "state": State.WAITING.value,
-                "queued": 1,
-                "opened": door.now(connection),
-                "rule": rule,
-                **order,
-            }
+            values = order_row({**order, "rule": rule}, door.now(connection))
             made = connection.execute(productions.insert().values(values).returning(productions.c.id))
             numbers.append(int(made.scalar_one()))
     return numbers

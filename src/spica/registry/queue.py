@@ -11,6 +11,7 @@ from spica.core.faults import FaultKind, FaultRecord, Outcome, SetupFault
 from spica.core.orders import State, Wished
 from spica.registry import forms, newcomers
 from spica.registry.door import Door
+from spica.registry.ordering import order_row
 from spica.registry.rows import Hand, Newcomers, Production, Usual
 from spica.registry.schema import chains, jobs, leases, productions
 
@@ -43,22 +44,8 @@ class Queue:
         more : priority, person, release, tiles, retry, rule, as columns of `Production`.
         """
         with self._door.write() as connection:
-            now = self._door.now(connection)
-            values = {
-                "name": name,
-                "pipeline": pipeline,
-                "selection": where,
-                "settings": dict(settings or {}),
-                "owner": owner,
-                "opened": now,
-                "begun": now if owner else None,
-                "outcomes": {},
-                "state": (State.RUNNING if owner else State.WAITING).value,
-                "queued": int(not owner),
-            }
-            values |= {key: int(value) if isinstance(value, bool) else value for key, value in more.items()}
-            if "tiles" in values:
-                values["tiles"] = [*more["tiles"]]
+            order = {"name": name, "pipeline": pipeline, "selection": where, "settings": settings or {}, **more}
+            values = order_row(order, self._door.now(connection), owner)
             made = connection.execute(productions.insert().values(values).returning(productions.c.id))
             return int(made.scalar_one())
 

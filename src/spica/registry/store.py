@@ -200,9 +200,9 @@ class Registry:
         """Prolong all leases of an owner; answers how many it holds."""
         return jobs.renew(self._door, owner, seconds)
 
-    def release(self, owner: str) -> int:
-        """Give back all leases of an owner."""
-        return jobs.release(self._door, owner)
+    def release(self, owner: str, keys: Iterable[str] | None = None) -> int:
+        """Give back all leases of an owner, or those of some keys."""
+        return jobs.release(self._door, owner, keys)
 
     def record(self, report: JobReport, production: int | None = None, owner: str = "") -> None:
         """Record how a job ended, with inputs, products, metrics and fault; gives back its lease."""

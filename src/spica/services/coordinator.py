@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from spica.core.faults import Fault, FaultKind, FaultRecord, ResourceFault
+from spica.core.faults import Fault, FaultKind, FaultRecord
 from spica.core.orders import State, Wished
 from spica.engine.interrupt import Wish, stopping
 from spica.engine.owners import hand, owning, release_dead
@@ -41,6 +41,8 @@ _UNKNOWN_BYTES = 1 << 30
 _PART_OF_MEMORY = 0.8
 PATIENCE = 600.0
 """Seconds for which a registry may not answer before a coordinator gives up."""
+AWAY = frozenset({"registry.busy", "registry.missing"})
+"""Faults of a registry that does not answer: what they stopped begins again when it is back."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,14 @@ class _Coordinator:
                 if wish.asked:
                     why = "stopped"
                     break
+                if self._pool.broken is not None:
+                    raise self._pool.broken
                 try:
                     left = self._round()
                     lost = 0.0
-                except ResourceFault:
-                    # The registry does not answer: what is at work goes on, and is recorded when it is back.
+                except Fault as fault:
                     lost = lost or time.monotonic()
-                    if time.monotonic() - lost > PATIENCE:
+                    if fault.code not in AWAY or time.monotonic() - lost > PATIENCE:
                         raise
                     left = True
                 if until_empty and not left:
@@ -148,10 +151,12 @@ class _Coordinator:
     def _begin(self, production: Production) -> None:
         stack = ExitStack()
         owner = stack.enter_context(owning())
-        if not self._registry.queue.claim(production.id, owner):
-            stack.close()
-            return
-        usual = self._registry.queue.usual(production.pipeline)
+        with stack:
+            if not self._registry.queue.claim(production.id, owner):
+                return
+            usual = self._registry.queue.usual(production.pipeline)
+            # From here on it is the run's.
+            stack = stack.pop_all()
         seat = self._pool.seat(production.priority, production.person, _weight(usual))
         run = _Run(production, seat, Wish(), owner, stack)
         run.future = self._threads.submit(_carry_out, self._survey, run)
@@ -168,7 +173,13 @@ class _Coordinator:
                 self._fail(run.production, error)
 
     def _fail(self, production: Production, error: BaseException) -> None:
-        """A production that cannot be planned, or met what nobody foresaw, has failed with that fault; the others go on."""
+        """A production that cannot be planned, or met what nobody foresaw, has failed with that fault; the others go on.
+
+        What came of the registry's silence or of the executor's end is no fault of its own: it waits again.
+        """
+        if error is self._pool.broken or (isinstance(error, Fault) and error.code in AWAY):
+            self._registry.queue.end(production.id, {}, State.WAITING)
+            return
         if isinstance(error, Fault):
             fault = error.record()
         else:
@@ -181,8 +192,14 @@ class _Coordinator:
         """Let what is at work end, give the productions back to the queue."""
         for run in self._runs:
             run.wish.then, run.wish.asked = State.WAITING, True
-        self._threads.shutdown(wait=True)
-        self._reap()
+        try:
+            self._threads.shutdown(wait=True)
+        except KeyboardInterrupt:
+            self._pool.abandon()
+            self._threads.shutdown(wait=True)
+            raise
+        finally:
+            self._reap()
         self._registry.queue.leave(hand())
 
 
@@ -204,7 +221,9 @@ def _carry_out(survey: Survey, run: _Run) -> None:
         )
         refuse_hopeless(plan, registry, survey)
         begun = Begun(production.id, run.owner, run.wish)
-        execute(plan, run.seat, registry, survey, progress=_teller(registry, run), begun=begun)
+        result = execute(plan, run.seat, registry, survey, progress=_teller(registry, run), begun=begun)
+        if result.stopped is not None and result.stopped.code in AWAY:
+            registry.queue.change(production.id, [State.STOPPED], state=State.WAITING)
 
 
 def _teller(registry: Registry, run: _Run) -> Callable[[Progress], None]:

@@ -186,13 +186,12 @@ def forget(number: int, folder: Path | None) -> None:
         ``order.unknown-production``; ``production.state`` while it runs.
     """
     with opened(folder) as house:
-        _told(house, number, done=house.registry.queue.forget(number), deed="delete", gone=True)
+        if not house.registry.queue.forget(number):
+            _told(house, number, done=False, deed="delete")
 
 
-def _told(house: Opened, number: int, *, done: bool, deed: str, gone: bool = False) -> Ordered:
+def _told(house: Opened, number: int, *, done: bool, deed: str) -> Ordered:
     """The production after a deed; ``production.state`` where its state does not allow that."""
-    if done and gone:
-        return _line(Production(number, "", "", "", {}, "", 0.0, None, {}))
     found = house.registry.queue.get(number)
     if not done:
         raise SetupFault(
